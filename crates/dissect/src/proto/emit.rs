@@ -1,0 +1,231 @@
+//! Where parsers put what they find.
+
+use std::borrow::Cow;
+use std::fmt::Arguments;
+use std::net::IpAddr;
+
+use model::{
+    Attribute, Binding, BindingSource, Confidence, FlowHead, Host, MacAddr, Name, OperationKind, Outcome,
+    Record, Role, Side, Value,
+};
+use serde::Serialize;
+
+/// Which things somebody wants. What nobody wants is not built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// Whole messages.
+    pub messages: bool,
+}
+
+/// One thing that a parser found. The flow engine adds the conversation and the time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Yield {
+    /// A message.
+    Message {
+        /// Who sent it.
+        from: Side,
+        /// Which kind.
+        kind: Name,
+        /// Its fields.
+        fields: Record,
+    },
+    /// Evidence about a host.
+    Fact {
+        /// The host.
+        about: Host,
+        /// Which attribute.
+        attribute: Attribute,
+        /// Its value.
+        value: Box<str>,
+        /// Protocol and field.
+        source: &'static str,
+        /// What it is worth.
+        confidence: Confidence,
+    },
+    /// An address belongs to a link-layer address.
+    Binding(Binding),
+    /// One host asks another to do something.
+    Operation {
+        /// Who asks.
+        from: Side,
+        /// What is asked.
+        kind: OperationKind,
+        /// The protocol's own name for it.
+        name: Name,
+        /// What it is done to.
+        target: Option<Box<str>>,
+        /// What is written.
+        value: Option<Value>,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Something that the rules of the protocol do not allow.
+    Anomaly {
+        /// Who sent it.
+        from: Side,
+        /// What is wrong, without the protocol's name.
+        reason: &'static str,
+        /// The particulars.
+        detail: Box<str>,
+    },
+}
+
+/// Evidence that a conversation has already given is not given again.
+const FACTS_REMEMBERED: usize = 16;
+
+/// What a conversation's emitter remembers between packets.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    facts: [u32; FACTS_REMEMBERED],
+    next: u8,
+}
+
+impl Told {
+    /// Whether this is new; it is remembered, and the oldest forgotten.
+    fn is_new(&mut self, digest: u32) -> bool {
+        if self.facts.contains(&digest) {
+            return false;
+        }
+        self.facts[usize::from(self.next) % FACTS_REMEMBERED] = digest;
+        self.next = self.next.wrapping_add(1);
+        true
+    }
+}
+
+/// Text longer than this is cut: evidence and labels, in characters.
+pub const MAX_TEXT: usize = 256;
+
+/// Where a parser puts what it finds.
+pub struct Emit<'a> {
+    flow: &'a FlowHead,
+    wants: Wants,
+    told: &'a mut Told,
+    found: &'a mut Vec<Yield>,
+}
+
+impl<'a> Emit<'a> {
+    /// An emitter for one conversation.
+    pub const fn new(
+        flow: &'a FlowHead,
+        wants: Wants,
+        told: &'a mut Told,
+        found: &'a mut Vec<Yield>,
+    ) -> Self {
+        Self { flow, wants, told, found }
+    }
+
+    /// The conversation.
+    pub const fn flow(&self) -> &FlowHead {
+        self.flow
+    }
+
+    /// The host on one side of the conversation.
+    pub const fn host(&self, side: Side) -> Host {
+        self.flow.endpoint(side).host
+    }
+
+    /// Whether anybody wants whole messages; ask before doing work that only a message needs.
+    pub const fn wants_messages(&self) -> bool {
+        self.wants.messages
+    }
+
+    /// A message of the kind `kind`, whose fields are those of `message`.
+    pub fn message<M: Serialize + ?Sized>(&mut self, from: Side, kind: &'static str, message: &M) {
+        if !self.wants.messages {
+            return;
+        }
+        // A structure that cannot be a record is a mistake in the dissector, found by its tests.
+        let fields = Record::from(message);
+        debug_assert!(fields.is_ok(), "{kind}: {fields:?}");
+        self.found.push(Yield::Message {
+            from,
+            kind: Cow::Borrowed(kind),
+            fields: fields.unwrap_or_default(),
+        });
+    }
+
+    /// Evidence about the host on `side`. Empty and unprintable text is dropped, long text is cut.
+    pub fn fact(
+        &mut self,
+        side: Side,
+        attribute: Attribute,
+        value: impl AsRef<str>,
+        source: &'static str,
+        confidence: Confidence,
+    ) {
+        self.fact_about(self.host(side), attribute, value, source, confidence);
+    }
+
+    /// Evidence that the host on `side` plays a part.
+    pub fn role(&mut self, side: Side, role: Role, source: &'static str, confidence: Confidence) {
+        self.fact(side, Attribute::Role, role.name(), source, confidence);
+    }
+
+    /// Evidence about a host that need not be an end of this conversation.
+    pub fn fact_about(
+        &mut self,
+        about: Host,
+        attribute: Attribute,
+        value: impl AsRef<str>,
+        source: &'static str,
+        confidence: Confidence,
+    ) {
+        let value = value.as_ref().trim_matches(|c: char| c.is_whitespace() || c == '\0');
+        if value.is_empty() || !self.told.is_new(digest(&about, attribute, value, source)) {
+            return;
+        }
+        let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        let value: String = value.chars().take(MAX_TEXT).map(clean).collect();
+        self.found.push(Yield::Fact { about, attribute, value: value.into(), source, confidence });
+    }
+
+    /// `ip` belongs to `mac`.
+    pub fn binding(&mut self, mac: MacAddr, ip: IpAddr, source: BindingSource) {
+        if mac.is_station() && !ip.is_unspecified() && !ip.is_multicast() {
+            self.found.push(Yield::Binding(Binding { mac, ip, source }));
+        }
+    }
+
+    /// `from` asks the other side to do something.
+    pub fn operation(
+        &mut self,
+        from: Side,
+        kind: OperationKind,
+        name: impl Into<Name>,
+        target: Option<Box<str>>,
+        value: Option<Value>,
+        outcome: Outcome,
+    ) {
+        self.found.push(Yield::Operation { from, kind, name: name.into(), target, value, outcome });
+    }
+
+    /// Something in what `from` sent is not allowed. `reason` is a short fixed name such as
+    /// `length-mismatch`.
+    pub fn anomaly(&mut self, from: Side, reason: &'static str, detail: Arguments<'_>) {
+        self.found.push(Yield::Anomaly { from, reason, detail: detail.to_string().into() });
+    }
+}
+
+/// A digest for telling repeated evidence apart from new (FNV-1a, 32 bits; a collision only loses a
+/// repetition count).
+fn digest(about: &Host, attribute: Attribute, value: &str, source: &str) -> u32 {
+    let mut hash = 0x811c_9dc5_u32;
+    let mut add = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        }
+        hash = (hash ^ 0xff).wrapping_mul(0x0100_0193);
+    };
+    if let Some(mac) = about.mac {
+        add(&mac.0);
+    }
+    match about.ip {
+        Some(IpAddr::V4(ip)) => add(&ip.octets()),
+        Some(IpAddr::V6(ip)) => add(&ip.octets()),
+        None => {}
+    }
+    add(&[attribute as u8]);
+    add(value.as_bytes());
+    add(source.as_bytes());
+    hash | 1
+}

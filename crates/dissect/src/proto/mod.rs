@@ -1,0 +1,157 @@
+//! Application and industrial protocols: one folder each, described by one constant, listed once.
+//!
+//! A protocol is added by writing its folder and one line in [`PROTOCOLS`]. It says how it is
+//! recognised ([`Protocol::probe`]), where it is usually found ([`Protocol::carriers`]) and how it is
+//! read ([`Protocol::start`]). What it finds it hands to [`Emit`].
+
+mod emit;
+mod reader;
+
+pub use emit::{Emit, MAX_TEXT, Told, Wants, Yield};
+pub use reader::{Reader, Short};
+
+use model::{Side, Timestamp};
+
+/// Everything that Pavise understands. The order decides only between protocols that are equally sure
+/// of themselves.
+pub static PROTOCOLS: &[&Protocol] = &[];
+
+/// Describes one protocol.
+pub struct Protocol {
+    /// Its short name, lower case: `modbus`.
+    pub id: &'static str,
+    /// Its full name, for people.
+    pub name: &'static str,
+    /// The document that it is written from.
+    pub spec: &'static str,
+    /// What carries it, and where it is usually found.
+    pub carriers: &'static [Carrier],
+    /// Judges the first bytes that one side of a conversation sends. Cheap, without state.
+    pub probe: fn(&Opening<'_>) -> Verdict,
+    /// Begins to read a conversation. For the link and network carriers, which have no conversations,
+    /// one parser reads all packets.
+    pub start: fn() -> Box<dyn Parser>,
+}
+
+/// What carries a protocol. Ports are hints: they decide only when a probe is unsure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// TCP, usually on these ports.
+    Tcp(&'static [u16]),
+    /// UDP, usually on these ports.
+    Udp(&'static [u16]),
+    /// Frames of this EtherType (0x0600 and up).
+    EtherType(u16),
+    /// Frames with an LLC header and SNAP of this organisation and protocol (IEEE 802.2).
+    Snap([u8; 3], u16),
+    /// IP packets of this protocol number.
+    Ip(u8),
+    /// SCTP data chunks with this payload protocol identifier (0: any).
+    Sctp(u32),
+    /// Frames of a CAN bus.
+    Can,
+    /// Frames of IEEE 802.15.4.
+    Wpan,
+}
+
+/// The first bytes that one side of a conversation sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// The bytes: for streams all that has arrived in order, for datagrams the whole datagram.
+    pub bytes: &'a [u8],
+    /// Who sent them.
+    pub from: Side,
+    /// The client's port, 0 where there is none.
+    pub client_port: u16,
+    /// The server's port, 0 where there is none.
+    pub server_port: u16,
+    /// Whether this is a byte stream, so that more may follow.
+    pub stream: bool,
+}
+
+/// What a probe thinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It is another protocol.
+    No,
+    /// Too few bytes to tell; ask again when there are more. For a datagram this means no.
+    More,
+    /// It could be; believed if the port agrees.
+    Maybe,
+    /// It is: a magic number, a checksum or several fields that agree.
+    Yes,
+}
+
+/// Reads one conversation.
+pub trait Parser: Send {
+    /// Takes what has arrived.
+    ///
+    /// For streams, `input.bytes` is everything from `input.from` that has arrived in order and was not
+    /// taken yet; it is called again when more arrives. For datagrams, frames and packets it is exactly
+    /// one, and what is left over is dropped.
+    fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress;
+
+    /// `missing` bytes of the stream from `from` will never come; the next input begins after them.
+    /// Bytes that were not taken before the gap are dropped. Return whether to go on.
+    fn gap(&mut self, _from: Side, _missing: u64, _out: &mut Emit<'_>) -> bool {
+        true
+    }
+
+    /// The conversation is over.
+    fn finish(&mut self, _out: &mut Emit<'_>) {}
+}
+
+/// Bytes for a parser.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// Who sent them.
+    pub from: Side,
+    /// When the last of them arrived.
+    pub at: Timestamp,
+    /// How many further bytes of this datagram or frame were on the wire but not captured (snap length).
+    pub cut: usize,
+}
+
+/// What became of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many bytes were taken. Fewer than given: the rest is kept and given again with what follows.
+    /// More than given: the surplus is skipped as it arrives, without being stored.
+    Took(usize),
+    /// Nothing more is wanted from this conversation; its protocol is known and stays known.
+    Enough,
+    /// This is not, or no longer, the protocol; the reason is reported as an anomaly
+    /// `<protocol>.<reason>`.
+    Lost(&'static str),
+}
+
+/// Finds a protocol by its id.
+pub fn by_id(id: &str) -> Option<&'static Protocol> {
+    PROTOCOLS.iter().copied().find(|protocol| protocol.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_protocol_is_described_once_and_whole() {
+        let mut ids = BTreeSet::new();
+        for protocol in PROTOCOLS {
+            assert!(ids.insert(protocol.id), "{} is listed twice", protocol.id);
+            assert!(
+                protocol
+                    .id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'),
+                "{} is not a short lower-case name",
+                protocol.id
+            );
+            assert!(!protocol.name.is_empty() && !protocol.spec.is_empty() && !protocol.carriers.is_empty());
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Drives one parser through a conversation and prints what it yields, for known-answer tests.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use model::{Endpoint, FlowHead, FlowId, Host, MacAddr, Reach, Side, Timestamp, Transport};
+
+use crate::proto::{Carrier, Emit, Input, Opening, Progress, Protocol, Told, Verdict, Wants, Yield};
+
+/// The conversation that tests talk about: 192.0.2.10:49152 asks 192.0.2.20 on `port`.
+pub(crate) fn head(transport: Transport, port: u16) -> FlowHead {
+    let host = |last| Host {
+        mac: Some(MacAddr([0x02, 0, 0, 0, 0, last])),
+        ip: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))),
+    };
+    FlowHead {
+        id: FlowId(1),
+        transport,
+        vlan: None,
+        client: Endpoint { host: host(10), port: 49_152 },
+        server: Endpoint { host: host(20), port },
+        client_reach: Reach::Near,
+        server_reach: Reach::Near,
+    }
+}
+
+/// Feeds `packets` to `protocol` on its usual port as the flow engine would, and prints all yields, one
+/// to a line, and `taken`/`lost` remarks where the parser stopped. Streams are buffered as the engine
+/// does. The probe is asked first and must not say no.
+pub(crate) fn converse(protocol: &Protocol, packets: &[(Side, &[u8])]) -> String {
+    let (transport, port, stream) = match protocol.carriers[0] {
+        Carrier::Tcp(ports) => (Transport::Tcp, ports.first().copied().unwrap_or(0), true),
+        Carrier::Udp(ports) => (Transport::Udp, ports.first().copied().unwrap_or(0), false),
+        Carrier::EtherType(kind) => (Transport::Ether(kind), 0, false),
+        Carrier::Ip(number) => (Transport::Ip(number), 0, false),
+        _ => (Transport::Ether(0), 0, false),
+    };
+    converse_on(protocol, head(transport, port), stream, packets)
+}
+
+/// As [`converse`], on a conversation of the caller's choice.
+pub(crate) fn converse_on(
+    protocol: &Protocol,
+    head: FlowHead,
+    stream: bool,
+    packets: &[(Side, &[u8])],
+) -> String {
+    let mut parser = (protocol.start)();
+    let mut told = Told::default();
+    let mut found = Vec::new();
+    let mut text = String::new();
+    let mut pending: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
+    let mut skip = [0_usize; 2];
+    if let Some((from, bytes)) = packets.first() {
+        let opening = Opening {
+            bytes,
+            from: *from,
+            client_port: head.client.port,
+            server_port: head.server.port,
+            stream,
+        };
+        assert_ne!((protocol.probe)(&opening), Verdict::No, "the probe does not know its own protocol");
+    }
+    for (number, (from, bytes)) in packets.iter().enumerate() {
+        let side = from.index();
+        let skipped = skip[side].min(bytes.len());
+        skip[side] -= skipped;
+        pending[side].extend_from_slice(&bytes[skipped..]);
+        if pending[side].is_empty() {
+            continue;
+        }
+        let at = Timestamp::from_secs(number as u64 + 1);
+        let input = Input { bytes: &pending[side], from: *from, at, cut: 0 };
+        let mut emit = Emit::new(&head, Wants { messages: true }, &mut told, &mut found);
+        let progress = parser.parse(&input, &mut emit);
+        for item in found.drain(..) {
+            text.push_str(&line(&item));
+            text.push('\n');
+        }
+        match progress {
+            Progress::Took(taken) if stream => {
+                skip[side] += taken.saturating_sub(pending[side].len());
+                let taken = taken.min(pending[side].len());
+                pending[side].drain(..taken);
+            }
+            Progress::Took(_) => pending[side].clear(),
+            Progress::Enough => {
+                text.push_str("enough\n");
+                break;
+            }
+            Progress::Lost(reason) => {
+                text.push_str(&format!("lost: {reason}\n"));
+                break;
+            }
+        }
+    }
+    let mut emit = Emit::new(&head, Wants { messages: true }, &mut told, &mut found);
+    parser.finish(&mut emit);
+    for item in found.drain(..) {
+        text.push_str(&line(&item));
+        text.push('\n');
+    }
+    text
+}
+
+/// One yield, on one line.
+pub(crate) fn line(item: &Yield) -> String {
+    let side = |side: &Side| if *side == Side::Client { "client" } else { "server" };
+    match item {
+        Yield::Message { from, kind, fields } => {
+            format!("{} {kind} {}", side(from), serde_json::to_string(fields).expect("fields are JSON"))
+        }
+        Yield::Fact { about, attribute, value, source, confidence } => {
+            format!("fact {about} {attribute} = {value:?} ({source}, {}%)", confidence.get())
+        }
+        Yield::Binding(binding) => format!("binding {} is at {}", binding.ip, binding.mac),
+        Yield::Operation { from, kind, name, target, value, outcome } => format!(
+            "operation {} {kind:?} {name} {} {} {outcome:?}",
+            side(from),
+            target.as_deref().unwrap_or("-"),
+            value.as_ref().map_or("-".into(), |value| serde_json::to_string(value).expect("a value is JSON")),
+        ),
+        Yield::Anomaly { from, reason, detail } => format!("anomaly {} {reason}: {detail}", side(from)),
+    }
+}
+
+/// Feeds arbitrary bytes to the probe and, if it does not refuse, to the parser: nothing may panic.
+pub(crate) fn survives(protocol: &Protocol, packets: &[(Side, Vec<u8>)]) {
+    let head = head(Transport::Tcp, 1);
+    for (stream, _) in [(true, ()), (false, ())] {
+        let mut parser = (protocol.start)();
+        let (mut told, mut found) = (Told::default(), Vec::new());
+        for (from, bytes) in packets {
+            let opening = Opening { bytes, from: *from, client_port: 1, server_port: 1, stream };
+            let _ = (protocol.probe)(&opening);
+            let input = Input { bytes, from: *from, at: Timestamp::EPOCH, cut: 0 };
+            let mut emit = Emit::new(&head, Wants { messages: true }, &mut told, &mut found);
+            let progress = parser.parse(&input, &mut emit);
+            if let Progress::Lost(_) | Progress::Enough = progress {
+                break;
+            }
+        }
+        let mut emit = Emit::new(&head, Wants { messages: true }, &mut told, &mut found);
+        parser.finish(&mut emit);
+    }
+}

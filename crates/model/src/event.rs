@@ -1,0 +1,60 @@
+//! What can follow from what was learnt.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Attribute, Device, DeviceId, MacAddr, Name, Service, Timestamp};
+
+/// Something that followed, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Packet time of the observation from which it followed.
+    pub at: Timestamp,
+    /// The device that it is about.
+    pub device: DeviceId,
+    /// What followed.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// Everything that the brain tells the rest of the house.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Change {
+    /// A device was seen for the first time.
+    DeviceAppeared {
+        /// As it is known at that moment.
+        known: Box<Device>,
+    },
+    /// The best value of an attribute changed.
+    AttributeChanged {
+        /// Which.
+        attribute: Attribute,
+        /// Its value before, if it had one.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        before: Option<Box<str>>,
+        /// Its value now.
+        after: Box<str>,
+        /// Where the evidence stood.
+        source: Name,
+    },
+    /// A device has an address it did not have before.
+    AddressAdded {
+        /// The address.
+        ip: std::net::IpAddr,
+    },
+    /// A device has a link-layer address it did not have before.
+    MacAdded {
+        /// The address.
+        mac: MacAddr,
+    },
+    /// A device offers a service it was not known to offer.
+    ServiceOffered {
+        /// The service.
+        service: Service,
+    },
+    /// Two devices turned out to be one: `device` stays, the other is gone.
+    DeviceMerged {
+        /// The device that is gone.
+        gone: DeviceId,
+    },
+}

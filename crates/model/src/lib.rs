@@ -1,0 +1,29 @@
+//! The nouns that all crates share.
+//!
+//! Two vocabularies carry everything: an [`Observation`] is something that can be learnt, an [`Event`]
+//! is something that can follow. The stages of Pavise speak to each other in nothing else. This crate
+//! knows no other crate of the house, does no input or output and reads no clock.
+
+mod address;
+mod device;
+mod event;
+mod flow;
+mod observation;
+mod record;
+mod time;
+
+pub use address::{Endpoint, Host, MacAddr};
+pub use device::{
+    AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Locality, Peer, Role, Service,
+};
+pub use event::{Change, Event};
+pub use flow::{
+    Direction, EndReason, FlowHead, FlowId, FlowRecord, Reach, Side, TcpFlags, TcpState, TcpStats, Transport,
+    Volume,
+};
+pub use observation::{
+    Anomaly, Binding, BindingSource, Fact, FlowIdentified, Message, Observation, Operation, OperationKind,
+    Outcome, Shed, SourceSummary, What,
+};
+pub use record::{Name, Record, RecordError, Value};
+pub use time::Timestamp;

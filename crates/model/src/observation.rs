@@ -1,0 +1,234 @@
+//! What can be learnt.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Attribute, Confidence, FlowHead, FlowRecord, Host, MacAddr, Name, Record, Side, Timestamp, Value,
+};
+
+/// Something that was learnt, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Packet time.
+    pub at: Timestamp,
+    /// What was learnt.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// Everything that the senses tell the brain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "observation", rename_all = "kebab-case")]
+pub enum What {
+    /// A conversation was answered, or its protocol recognised, for the first time.
+    FlowOpened(Box<FlowHead>),
+    /// The protocol of a conversation was recognised.
+    FlowIdentified(Box<FlowIdentified>),
+    /// A conversation ended, or an interim record of a long one.
+    FlowEnded(Box<FlowRecord>),
+    /// A network address belongs to a link-layer address.
+    Binding(Binding),
+    /// A message of an application protocol.
+    Message(Box<Message>),
+    /// Something a message says about a host.
+    Fact(Box<Fact>),
+    /// Something one host asks another to do.
+    Operation(Box<Operation>),
+    /// Something that the rules of a protocol do not allow.
+    Anomaly(Box<Anomaly>),
+    /// Pavise itself gave something up to stay within its limits.
+    Shed(Shed),
+    /// A source was read to its end.
+    SourceEnded(Box<SourceSummary>),
+}
+
+/// The protocol of a conversation was recognised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowIdentified {
+    /// The conversation.
+    #[serde(flatten)]
+    pub flow: FlowHead,
+    /// The protocol's id.
+    pub protocol: Name,
+}
+
+/// A network address belongs to a link-layer address: the host is on this link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The link-layer address.
+    pub mac: MacAddr,
+    /// The network address.
+    pub ip: IpAddr,
+    /// Who says so.
+    pub source: BindingSource,
+}
+
+/// How a binding was learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BindingSource {
+    /// The sender of an ARP packet (RFC 826).
+    Arp,
+    /// A neighbour advertisement or solicitation (RFC 4861).
+    Ndp,
+    /// An address that a DHCP server gave or confirmed (RFC 2131, RFC 8415).
+    Dhcp,
+    /// A packet that routers do not forward: link-local address or multicast, or TTL 255 by rule.
+    LinkLocal,
+}
+
+/// One message of an application protocol, as its dissector declares it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// The conversation that carried it.
+    pub flow: FlowHead,
+    /// Who sent it.
+    pub from: Side,
+    /// The protocol's id.
+    pub protocol: Name,
+    /// Which kind of message.
+    pub kind: Name,
+    /// Its fields, in the order of the standard.
+    pub fields: Record,
+}
+
+/// Something a message says about a host: evidence for one attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// The host that it is about.
+    pub about: Host,
+    /// Which attribute.
+    pub attribute: Attribute,
+    /// Its value, as text.
+    pub value: Box<str>,
+    /// Where it stood: protocol and field, such as `dhcp.host-name`.
+    pub source: Name,
+    /// How much such evidence is worth.
+    pub confidence: Confidence,
+}
+
+/// Something one host asks another to do, in words that all protocols share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// The conversation; the client asks unless `from` says otherwise.
+    pub flow: FlowHead,
+    /// Who asks.
+    pub from: Side,
+    /// The protocol's id.
+    pub protocol: Name,
+    /// What is asked.
+    pub kind: OperationKind,
+    /// The protocol's own name for it, such as `write-multiple-registers`.
+    pub name: Name,
+    /// What it is done to, in the protocol's own terms: an address range, an object, a topic.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target: Option<Box<str>>,
+    /// The value that is written, where there is one and it is no secret.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<Value>,
+    /// How it ended, where that is known.
+    pub outcome: Outcome,
+}
+
+/// The kinds of operation that policies and detectors tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationKind {
+    /// Ask who and what is there.
+    Discover,
+    /// Ask a device what it is.
+    Identify,
+    /// Read values.
+    Read,
+    /// Write values.
+    Write,
+    /// Subscribe to values or messages.
+    Subscribe,
+    /// Publish a message.
+    Publish,
+    /// Operate an actuator or call a method.
+    Execute,
+    /// Change configuration.
+    Configure,
+    /// Start a program or a controller.
+    Start,
+    /// Stop a program or a controller.
+    Stop,
+    /// Restart a device.
+    Restart,
+    /// Change the mode of a controller.
+    ChangeMode,
+    /// Put a program into a controller.
+    ProgramDownload,
+    /// Take a program out of a controller.
+    ProgramUpload,
+    /// Put new firmware into a device.
+    FirmwareUpdate,
+    /// Set a clock.
+    SetTime,
+    /// Log in or prove who one is.
+    Authenticate,
+    /// Transfer a file.
+    TransferFile,
+    /// Diagnose, test or force.
+    Diagnose,
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was asked; no answer is known.
+    #[default]
+    Asked,
+    /// It was done.
+    Done,
+    /// It was refused or failed.
+    Refused,
+}
+
+/// Something that the rules of a protocol do not allow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// The conversation, where the packet belongs to one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub flow: Option<FlowHead>,
+    /// Who sent it, where known.
+    pub host: Host,
+    /// What is wrong: layer and reason, such as `ipv4.header-length`.
+    pub kind: Name,
+    /// The particulars, for people.
+    #[serde(skip_serializing_if = "str::is_empty", default)]
+    pub detail: Box<str>,
+}
+
+/// Something Pavise gave up to stay within its limits. Nothing is ever given up without one of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shed {
+    /// Which limit was reached, by its name.
+    pub limit: Name,
+    /// How many things were given up since the last such report.
+    pub count: u64,
+    /// How many packets they stood for.
+    pub packets: u64,
+    /// How many bytes they stood for.
+    pub bytes: u64,
+}
+
+/// What became of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceSummary {
+    /// The source as the user named it.
+    pub source: String,
+    /// Packets read.
+    pub packets: u64,
+    /// Bytes of those packets on the wire.
+    pub bytes: u64,
+    /// Packets that the kernel dropped before Pavise saw them (live capture only).
+    pub dropped: u64,
+    /// What was lost and where, if the source was damaged.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub damage: Option<String>,
+}
