@@ -83,6 +83,10 @@ pub(crate) fn converse_on(
                 pending[side].drain(..taken);
             }
             Progress::Took(_) => pending[side].clear(),
+            Progress::Upgrade(taken) => {
+                text.push_str(&format!("upgrade after {taken}\n"));
+                break;
+            }
             Progress::Enough => {
                 text.push_str("enough\n");
                 break;
@@ -135,7 +139,7 @@ pub(crate) fn survives(protocol: &Protocol, packets: &[(Side, Vec<u8>)]) {
             let input = Input { bytes, from: *from, at: Timestamp::EPOCH, cut: 0 };
             let mut emit = Emit::new(&head, Wants { messages: true }, &mut told, &mut found);
             let progress = parser.parse(&input, &mut emit);
-            if let Progress::Lost(_) | Progress::Enough = progress {
+            if let Progress::Lost(_) | Progress::Enough | Progress::Upgrade(_) = progress {
                 break;
             }
         }

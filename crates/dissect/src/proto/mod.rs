@@ -120,6 +120,8 @@ pub enum Progress {
     /// So many bytes were taken. Fewer than given: the rest is kept and given again with what follows.
     /// More than given: the surplus is skipped as it arrives, without being stored.
     Took(usize),
+    /// So many bytes were taken, and what follows is another protocol: it is probed afresh.
+    Upgrade(usize),
     /// Nothing more is wanted from this conversation; its protocol is known and stays known.
     Enough,
     /// This is not, or no longer, the protocol; the reason is reported as an anomaly

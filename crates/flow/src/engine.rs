@@ -1,0 +1,371 @@
+//! The engine: frames in, observations out, over any number of shards.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use dissect::proto::Wants;
+use dissect::wire::{self, LinkType, Packet};
+use model::{Observation, Timestamp};
+
+use crate::counters::Counters;
+use crate::key::{Keyed, LANES};
+use crate::lane::{Arrival, Environment, Lane};
+use crate::limits::Limits;
+use crate::registry::Registry;
+
+/// How many batches may be on their way through the shards at once.
+const IN_FLIGHT: usize = 4;
+
+/// One frame as it was captured.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// How it begins.
+    pub link: LinkType,
+    /// Its length on the wire, at least that of `bytes`.
+    pub wire_length: u32,
+    /// What was captured of it.
+    pub bytes: &'a [u8],
+}
+
+/// A run of frames that shards can share.
+pub trait Frames: Send + Sync + 'static {
+    /// How many.
+    fn count(&self) -> usize;
+
+    /// One of them; `index` is below [`Frames::count`].
+    fn frame(&self, index: usize) -> Frame<'_>;
+}
+
+/// What a shard is told to do, in the order in which it is to be done.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Work the frame of this number in its batch.
+    Frame(u32),
+    /// Packet time has reached this second before the frame of this number.
+    Tick(u32, Timestamp),
+}
+
+/// Something that a lane said, and its place in the order of what is said.
+struct Said {
+    /// Number of the frame before which or at which it was said, doubled; odd if at the frame.
+    order: u32,
+    lane: u8,
+    observation: Observation,
+}
+
+/// Work for a shard.
+enum Work<B> {
+    Batch(Arc<B>, Vec<Step>),
+    Finish(Timestamp),
+    Count,
+}
+
+/// What a shard gives back.
+enum Result {
+    Said(Vec<Said>),
+    Counted(Box<Counters>),
+}
+
+/// Some of the lanes, worked by one thread.
+struct Shard {
+    lanes: Vec<(u8, Lane)>,
+    shards: usize,
+    environment: Arc<Environment>,
+    scratch: Vec<Observation>,
+    said: Vec<Said>,
+}
+
+impl Shard {
+    fn new(number: usize, shards: usize, environment: Arc<Environment>) -> Self {
+        let lanes = (number..LANES).step_by(shards).map(|lane| (lane as u8, Lane::new())).collect();
+        Self { lanes, shards, environment, scratch: Vec::new(), said: Vec::new() }
+    }
+
+    fn collect(&mut self, order: u32, lane: u8) {
+        self.said.extend(self.scratch.drain(..).map(|observation| Said { order, lane, observation }));
+    }
+
+    fn frame(&mut self, number: u32, frame: Frame<'_>) {
+        let packet = wire::decode(frame.link, frame.bytes, frame.wire_length as usize);
+        let keyed = Keyed::of(&packet);
+        self.packet(number, keyed, &packet, frame.at, frame.wire_length);
+    }
+
+    fn packet(
+        &mut self,
+        number: u32,
+        keyed: Option<Keyed>,
+        packet: &Packet<'_>,
+        at: Timestamp,
+        wire_length: u32,
+    ) {
+        let lane = keyed.map_or(0, |keyed| keyed.key.lane());
+        let (lane_number, lane) = &mut self.lanes[lane / self.shards];
+        let arrival = Arrival { packet, at, wire_length };
+        match keyed {
+            Some(keyed) => lane.packet(keyed, arrival, &self.environment, &mut self.scratch),
+            None => lane.without_flow(arrival, &mut self.scratch),
+        }
+        if !self.scratch.is_empty() {
+            let lane = *lane_number;
+            self.collect(2 * number + 1, lane);
+        }
+    }
+
+    fn tick(&mut self, number: u32, now: Timestamp) {
+        for place in 0..self.lanes.len() {
+            let (lane_number, lane) = &mut self.lanes[place];
+            let lane_number = *lane_number;
+            lane.tick(now, &self.environment, &mut self.scratch);
+            self.collect(2 * number, lane_number);
+        }
+    }
+
+    fn finish(&mut self, at: Timestamp) {
+        for place in 0..self.lanes.len() {
+            let (lane_number, lane) = &mut self.lanes[place];
+            let lane_number = *lane_number;
+            lane.finish(at, &self.environment, &mut self.scratch);
+            self.collect(u32::MAX, lane_number);
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        for (_, lane) in &self.lanes {
+            sum.add(&lane.snapshot());
+        }
+        sum
+    }
+
+    /// Works until there is no more work.
+    fn run<B: Frames>(mut self, work: &Receiver<Work<B>>, results: &Sender<Result>) {
+        for work in work {
+            let result = match work {
+                Work::Batch(batch, steps) => {
+                    for step in steps {
+                        match step {
+                            Step::Frame(number) => self.frame(number, batch.frame(number as usize)),
+                            Step::Tick(number, now) => self.tick(number, now),
+                        }
+                    }
+                    Result::Said(std::mem::take(&mut self.said))
+                }
+                Work::Finish(at) => {
+                    self.finish(at);
+                    Result::Said(std::mem::take(&mut self.said))
+                }
+                Work::Count => Result::Counted(Box::new(self.counters())),
+            };
+            if results.send(result).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A shard that works in a thread of its own.
+struct Worker<B> {
+    work: Sender<Work<B>>,
+    results: Receiver<Result>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Frames in, observations out.
+///
+/// Batches are submitted and their observations collected in the same order; up to
+/// [`Engine::capacity`] batches may be submitted before one is collected. With one shard everything is
+/// done in the caller's thread.
+pub struct Engine<B: Frames> {
+    inline: Option<Shard>,
+    workers: Vec<Worker<B>>,
+    /// With one shard, what batches said that were not collected yet.
+    ready: std::collections::VecDeque<Vec<Said>>,
+    in_flight: usize,
+    /// The latest packet time.
+    now: Timestamp,
+    packets: u64,
+    bytes: u64,
+}
+
+impl<B: Frames> Engine<B> {
+    /// An engine with so many shards, from 1 to [`LANES`] (more or fewer are taken as the nearest).
+    ///
+    /// `seed` makes the table's digests unpredictable; it has no influence on what is observed.
+    pub fn new(limits: Limits, wants: Wants, shards: usize, seed: u64) -> Self {
+        let shards = shards.clamp(1, LANES);
+        let environment = Arc::new(Environment { registry: Registry::new(), limits, wants, seed });
+        let mut engine = Self {
+            inline: None,
+            workers: Vec::new(),
+            ready: std::collections::VecDeque::new(),
+            in_flight: 0,
+            now: Timestamp::EPOCH,
+            packets: 0,
+            bytes: 0,
+        };
+        if shards == 1 {
+            engine.inline = Some(Shard::new(0, 1, environment));
+        } else {
+            engine.workers = (0..shards)
+                .map(|number| {
+                    let shard = Shard::new(number, shards, Arc::clone(&environment));
+                    let (work, inbox) = bounded(IN_FLIGHT + 1);
+                    let (outbox, results) = bounded(IN_FLIGHT + 1);
+                    let thread = std::thread::Builder::new()
+                        .name(format!("shard-{number}"))
+                        .spawn(move || shard.run(&inbox, &outbox))
+                        .expect("the system can start a thread");
+                    Worker { work, results, thread: Some(thread) }
+                })
+                .collect();
+        }
+        engine
+    }
+
+    /// How many batches may be submitted before one must be collected.
+    pub const fn capacity(&self) -> usize {
+        if self.inline.is_some() { 1 } else { IN_FLIGHT }
+    }
+
+    /// How many submitted batches were not collected yet.
+    pub const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// The latest packet time submitted.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Gives a batch to the shards.
+    pub fn submit(&mut self, batch: &Arc<B>) {
+        debug_assert!(self.in_flight < self.capacity(), "collect before submitting more");
+        self.in_flight += 1;
+        if self.inline.is_some() {
+            self.work_inline(&**batch);
+        } else {
+            self.dispatch(batch);
+        }
+    }
+
+    /// Notes a frame's time and size; returns whether packet time has reached another second.
+    fn arrives(&mut self, at: Timestamp, wire_length: u32) -> bool {
+        self.packets += 1;
+        self.bytes += u64::from(wire_length);
+        let before = self.now;
+        self.now = before.max(at);
+        self.now.as_secs() > before.as_secs()
+    }
+
+    fn work_inline(&mut self, batch: &B) {
+        let Some(mut shard) = self.inline.take() else { return };
+        for number in 0..batch.count() {
+            let frame = batch.frame(number);
+            if self.arrives(frame.at, frame.wire_length) {
+                shard.tick(number as u32, self.now);
+            }
+            shard.frame(number as u32, frame);
+        }
+        self.ready.push_back(std::mem::take(&mut shard.said));
+        self.inline = Some(shard);
+    }
+
+    fn dispatch(&mut self, batch: &Arc<B>) {
+        let shards = self.workers.len();
+        let mut steps: Vec<Vec<Step>> = (0..shards).map(|_| Vec::new()).collect();
+        for number in 0..batch.count() {
+            let frame = batch.frame(number);
+            if self.arrives(frame.at, frame.wire_length) {
+                let tick = Step::Tick(number as u32, self.now);
+                steps.iter_mut().for_each(|steps| steps.push(tick));
+            }
+            let packet = wire::decode(frame.link, frame.bytes, frame.wire_length as usize);
+            let lane = Keyed::of(&packet).map_or(0, |keyed| keyed.key.lane());
+            steps[lane % shards].push(Step::Frame(number as u32));
+        }
+        for (worker, steps) in self.workers.iter().zip(steps) {
+            // A shard that has gone is noticed when its result is missing.
+            let _ = worker.work.send(Work::Batch(Arc::clone(batch), steps));
+        }
+    }
+
+    /// Takes what the oldest batch that was not collected made the lanes say, in order. Waits for the
+    /// shards if they are not done with it.
+    pub fn collect(&mut self, out: &mut Vec<Observation>) {
+        if self.in_flight == 0 {
+            return;
+        }
+        self.in_flight -= 1;
+        let said = match self.ready.pop_front() {
+            Some(said) => said,
+            None => self.gather(),
+        };
+        out.extend(said.into_iter().map(|said| said.observation));
+    }
+
+    /// One result of each shard, in order.
+    fn gather(&self) -> Vec<Said> {
+        let mut said = Vec::new();
+        for worker in &self.workers {
+            match worker.results.recv() {
+                Ok(Result::Said(some)) => said.extend(some),
+                Ok(Result::Counted(_)) | Err(_) => panic!("a shard has stopped: this is a defect in Pavise"),
+            }
+        }
+        // What one lane says at one place stays in its own order: the sort is stable.
+        said.sort_by_key(|said| (said.order, said.lane));
+        said
+    }
+
+    /// The source has ended: every conversation is closed. All batches must have been collected.
+    pub fn finish(&mut self, out: &mut Vec<Observation>) {
+        debug_assert!(self.in_flight == 0, "collect everything before finishing");
+        let now = self.now;
+        let said = if let Some(shard) = &mut self.inline {
+            shard.finish(now);
+            std::mem::take(&mut shard.said)
+        } else {
+            for worker in &self.workers {
+                let _ = worker.work.send(Work::Finish(now));
+            }
+            self.gather()
+        };
+        out.extend(said.into_iter().map(|said| said.observation));
+        self.now = Timestamp::EPOCH;
+    }
+
+    /// What was counted so far. All batches must have been collected.
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters { packets: self.packets, bytes: self.bytes, ..Counters::default() };
+        if let Some(shard) = &self.inline {
+            sum.add(&shard.counters());
+        }
+        for worker in &self.workers {
+            let _ = worker.work.send(Work::Count);
+        }
+        for worker in &self.workers {
+            if let Ok(Result::Counted(counters)) = worker.results.recv() {
+                sum.add(&counters);
+            }
+        }
+        sum
+    }
+}
+
+impl<B: Frames> Drop for Engine<B> {
+    fn drop(&mut self) {
+        for worker in &mut self.workers {
+            let (closed, _) = bounded(0);
+            worker.work = closed;
+            // Results that nobody collected would keep the shard waiting.
+            while worker.results.recv().is_ok() {}
+            if let Some(thread) = worker.thread.take() {
+                let _ = thread.join();
+            }
+        }
+    }
+}

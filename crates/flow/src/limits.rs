@@ -1,0 +1,57 @@
+//! How much the engine may hold, and for how long.
+
+use std::time::Duration;
+
+use crate::LANES;
+
+/// The engine's limits. Each lane has its share of the totals.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Conversations held at once. When the table is full, the oldest unanswered one goes first, then
+    /// the one that has been quiet for longest.
+    pub flows: usize,
+    /// Bytes of stream data held at once: what waits for a gap to fill and what a parser has not taken.
+    pub buffered_bytes: usize,
+    /// Bytes that may wait in one direction of one conversation.
+    pub stream_bytes: usize,
+    /// How long a TCP conversation may wait for its handshake to be answered.
+    pub tcp_opening: Duration,
+    /// How long an open TCP conversation may be silent.
+    pub tcp_idle: Duration,
+    /// How long a closed TCP conversation is kept for its last packets.
+    pub tcp_closed: Duration,
+    /// How long an answered conversation without connections (UDP and others) may be silent.
+    pub datagram_idle: Duration,
+    /// How long an unanswered one may be silent.
+    pub unanswered_idle: Duration,
+    /// A longer conversation gives an interim record after so long.
+    pub active: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            flows: 1 << 20,
+            buffered_bytes: 256 << 20,
+            stream_bytes: 256 << 10,
+            tcp_opening: Duration::from_secs(20),
+            tcp_idle: Duration::from_secs(900),
+            tcp_closed: Duration::from_secs(5),
+            datagram_idle: Duration::from_secs(120),
+            unanswered_idle: Duration::from_secs(30),
+            active: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Limits {
+    /// One lane's share of the conversations, at least one.
+    pub(crate) fn lane_flows(&self) -> usize {
+        (self.flows / LANES).max(1)
+    }
+
+    /// One lane's share of the buffered bytes.
+    pub(crate) const fn lane_bytes(&self) -> usize {
+        self.buffered_bytes / LANES
+    }
+}
