@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use dissect::proto::{Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Wants, Yield};
 use model::{
-    Anomaly, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Side, Timestamp, Transport, What,
+    Anomaly, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Side, Timestamp,
+    Transport, What,
 };
 
 use crate::counters::Counters;

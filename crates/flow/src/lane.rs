@@ -7,8 +7,8 @@ use dissect::proto::{Input, PROTOCOLS, Parser, Wants, Yield};
 use dissect::wire::{Network, Oddities, Oddity, Packet, TransportInfo};
 use hashbrown::HashTable;
 use model::{
-    Anomaly, EndReason, FlowHead, FlowId, FlowRecord, Host, MacAddr, Observation, Reach, Shed, Side, TcpFlags,
-    Timestamp, Transport, Volume, What,
+    Anomaly, EndReason, FlowHead, FlowId, FlowRecord, Host, MacAddr, Observation, Reach, Shed, Side,
+    TcpFlags, Timestamp, Transport, Volume, What,
 };
 
 use crate::application::{self, Application, Next, Shared};
@@ -385,8 +385,7 @@ impl Lane {
                 let (first, before) = (flow.first, flow.tcp.is_over());
                 flow.tcp.flags(side, flags, sequence, first, at);
                 let over = flow.tcp.is_over() && !before;
-                let sequence =
-                    if flags.has(TcpFlags::SYN) { sequence.wrapping_add(1) } else { sequence };
+                let sequence = if flags.has(TcpFlags::SYN) { sequence.wrapping_add(1) } else { sequence };
                 segment(flow, side, sequence, packet, at, &mut shared);
                 if flags.has(TcpFlags::ACK) {
                     give_up_acknowledged(flow, side.other(), acknowledgement, at, &mut shared);
@@ -414,7 +413,13 @@ impl Lane {
 
     /// The buffers of the lane are full: this conversation, which has just asked for more, gives up what
     /// it holds.
-    fn give_up_held(&mut self, index: u32, at: Timestamp, environment: &Environment, out: &mut Vec<Observation>) {
+    fn give_up_held(
+        &mut self,
+        index: u32,
+        at: Timestamp,
+        environment: &Environment,
+        out: &mut Vec<Observation>,
+    ) {
         let Some(flow) = self.slab.get_mut(index) else { return };
         let mut shared = Shared {
             registry: &environment.registry,

@@ -67,8 +67,12 @@ impl Registry {
     pub(crate) fn new() -> Self {
         assert!(PROTOCOLS.len() <= usize::from(Index::MAX), "a protocol's place has eight bits");
         let mut registry = Self {
-            tcp: Candidates::new(|carrier| if let Carrier::Tcp(ports) = carrier { Some(ports) } else { None }),
-            udp: Candidates::new(|carrier| if let Carrier::Udp(ports) = carrier { Some(ports) } else { None }),
+            tcp: Candidates::new(
+                |carrier| if let Carrier::Tcp(ports) = carrier { Some(ports) } else { None },
+            ),
+            udp: Candidates::new(
+                |carrier| if let Carrier::Udp(ports) = carrier { Some(ports) } else { None },
+            ),
             ethertypes: Vec::new(),
             snaps: Vec::new(),
             ip: [None; 256],
@@ -89,9 +93,11 @@ impl Registry {
     /// The protocol of packets that have no ports, if one is known.
     pub(crate) fn without_ports(&self, packet: &Packet<'_>) -> Option<Index> {
         match packet.network {
-            Network::Link { snap: Some((organisation, kind)), .. } => {
-                self.snaps.iter().find(|(o, k, _)| (*o, *k) == (organisation, kind)).map(|(_, _, index)| *index)
-            }
+            Network::Link { snap: Some((organisation, kind)), .. } => self
+                .snaps
+                .iter()
+                .find(|(o, k, _)| (*o, *k) == (organisation, kind))
+                .map(|(_, _, index)| *index),
             Network::Link { kind, snap: None } => {
                 self.ethertypes.iter().find(|(known, _)| *known == kind).map(|(_, index)| *index)
             }

@@ -71,7 +71,14 @@ impl Tcp {
     }
 
     /// Takes the flags of a segment into account; `first` is when the conversation began.
-    pub(crate) fn flags(&mut self, side: Side, flags: TcpFlags, sequence: u32, first: Timestamp, at: Timestamp) {
+    pub(crate) fn flags(
+        &mut self,
+        side: Side,
+        flags: TcpFlags,
+        sequence: u32,
+        first: Timestamp,
+        at: Timestamp,
+    ) {
         self.flags[side.index()].0 |= flags.0;
         if flags.has(TcpFlags::SYN) {
             // Data may follow the SYN in the same segment (RFC 7413); it begins one further on.
@@ -83,7 +90,9 @@ impl Tcp {
         }
         self.state = match (self.state, side) {
             (TcpState::SynSent, Side::Server) if flags.has(TcpFlags::RST) => TcpState::Refused,
-            (TcpState::SynSent, Side::Server) if flags.has(TcpFlags::SYN | TcpFlags::ACK) => TcpState::SynReceived,
+            (TcpState::SynSent, Side::Server) if flags.has(TcpFlags::SYN | TcpFlags::ACK) => {
+                TcpState::SynReceived
+            }
             // The answer was not seen, but the client goes on: one direction is missing.
             (TcpState::SynSent, Side::Client) if flags.has(TcpFlags::ACK) => TcpState::Established,
             (TcpState::SynReceived, Side::Client)

@@ -1,0 +1,247 @@
+//! What every back end must do. A back end is one when it passes [`all`].
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use model::{
+    Attribute, Confidence, Device, DeviceId, EndReason, Endpoint, Evidence, FlowHead, FlowId, FlowRecord,
+    Host, Locality, MacAddr, Reach, TcpFlags, TcpState, TcpStats, Timestamp, Transport, Volume,
+};
+
+use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store};
+
+/// A conversation that depends on its number in every field.
+pub fn flow(number: u64) -> FlowRecord {
+    let end = |last: u64, port| Endpoint {
+        host: Host {
+            mac: (!last.is_multiple_of(3)).then_some(MacAddr([2, 0, 0, 0, 0, last as u8])),
+            ip: Some(IpAddr::V4(Ipv4Addr::new(10, 0, (last >> 8) as u8, last as u8))),
+        },
+        port,
+    };
+    let first = Timestamp::from_secs(1_700_000_000 + number);
+    let tcp = number.is_multiple_of(2).then(|| TcpStats {
+        state: TcpState::Established,
+        rtt_ns: number.is_multiple_of(4).then_some(number * 1000),
+        retransmitted: [number as u32, 1],
+        missing: [0, number],
+        flags: [TcpFlags(0x1b), TcpFlags(0x12)],
+    });
+    FlowRecord {
+        head: FlowHead {
+            id: FlowId(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            transport: if tcp.is_some() { Transport::Tcp } else { Transport::Udp },
+            vlan: number.is_multiple_of(5).then_some(7),
+            client: end(number, 49_152),
+            server: end(number + 1, if tcp.is_some() { 502 } else { 53 }),
+            client_reach: Reach::Near,
+            server_reach: Reach::Routed,
+        },
+        first,
+        last: first + std::time::Duration::from_millis(number),
+        sent: Volume { packets: number + 1, bytes: 100 * number, payload: 40 * number },
+        received: Volume { packets: number, bytes: 90 * number, payload: 30 * number },
+        protocol: (!number.is_multiple_of(3)).then(|| if tcp.is_some() { "modbus" } else { "dns" }.into()),
+        tcp,
+        end: if number.is_multiple_of(7) { EndReason::Idle } else { EndReason::Finished },
+    }
+}
+
+/// A device that depends on its number.
+pub fn device(number: u64) -> Device {
+    let seen = Timestamp::from_secs(1_700_000_000 + number);
+    let evidence = Evidence {
+        value: format!("vendor {number}").into(),
+        source: "oui".into(),
+        confidence: Confidence::LIKELY,
+        first: seen,
+        last: seen,
+        count: number + 1,
+    };
+    Device {
+        id: DeviceId(number),
+        locality: Locality::OnLink,
+        macs: vec![MacAddr([2, 0, 0, 0, 1, number as u8])],
+        addresses: Vec::new(),
+        via: None,
+        first: seen,
+        last: seen,
+        attributes: BTreeMap::from([(Attribute::Vendor, vec![evidence])]),
+        offers: BTreeMap::new(),
+        uses: BTreeMap::new(),
+        protocols: vec!["modbus".into()],
+        peers: BTreeMap::new(),
+        packets_out: number,
+        bytes_out: number,
+        packets_in: 0,
+        bytes_in: 0,
+    }
+}
+
+fn source(packets: u64, complete: bool) -> SourceState {
+    SourceState {
+        key: "file:abc".into(),
+        name: "a.pcap".into(),
+        packets,
+        recorded: packets,
+        complete,
+        ..SourceState::default()
+    }
+}
+
+fn kept(store: &dyn Store, query: &FlowQuery) -> Vec<FlowRecord> {
+    let mut all = Vec::new();
+    store
+        .flows(query, &mut |flow| {
+            all.push(flow);
+            true
+        })
+        .expect("conversations can be read");
+    all
+}
+
+/// Runs the whole suite; `open` gives an empty store each time.
+///
+/// # Panics
+/// Where the back end does not do what a store must.
+pub fn all<S: Store>(mut open: impl FnMut() -> S) {
+    an_empty_store_has_nothing(&open());
+    what_is_committed_is_read_back(&mut open());
+    devices_are_replaced_and_removed(&mut open());
+    totals_add_up(&mut open());
+    conversations_are_found_by_what_is_asked(&mut open());
+    sources_keep_their_order_and_latest_state(&mut open());
+}
+
+fn an_empty_store_has_nothing(store: &dyn Store) {
+    assert!(store.devices().expect("readable").is_empty());
+    assert!(kept(store, &FlowQuery::default()).is_empty());
+    assert!(store.protocols().expect("readable").is_empty());
+    assert!(store.anomalies().expect("readable").is_empty());
+    assert!(store.shed().expect("readable").is_empty());
+    assert!(store.sources().expect("readable").is_empty());
+}
+
+fn what_is_committed_is_read_back(store: &mut dyn Store) {
+    let flows: Vec<_> = (0..20_000).map(flow).collect();
+    let devices: Vec<_> = (0..50).map(device).collect();
+    let commit = Commit {
+        flows: flows.clone(),
+        devices: devices.clone(),
+        source: source(9, true),
+        ..Commit::default()
+    };
+    store.commit(&commit).expect("kept");
+    assert_eq!(kept(store, &FlowQuery::default()), flows);
+    assert_eq!(store.devices().expect("readable"), devices);
+    let mut first = 0;
+    store
+        .flows(&FlowQuery::default(), &mut |_| {
+            first += 1;
+            first < 10
+        })
+        .expect("readable");
+    assert_eq!(first, 10, "reading stops when told");
+}
+
+fn devices_are_replaced_and_removed(store: &mut dyn Store) {
+    let devices = (0..3).map(device).collect();
+    store.commit(&Commit { devices, source: source(1, false), ..Commit::default() }).expect("kept");
+    let mut changed = device(1);
+    changed.packets_out = 77;
+    let gone = vec![DeviceId(2), DeviceId(99)];
+    let commit =
+        Commit { devices: vec![changed.clone()], gone, source: source(2, true), ..Commit::default() };
+    store.commit(&commit).expect("kept");
+    assert_eq!(store.devices().expect("readable"), [device(0), changed]);
+}
+
+fn totals_add_up(store: &mut dyn Store) {
+    let protocol = ProtocolTotals { flows: 1, packets: 10, bytes: 100, anomalies: 2 };
+    let seen = |second| Timestamp::from_secs(second);
+    let anomaly = |second, detail: &str| AnomalyTotals {
+        count: 1,
+        first: seen(second),
+        last: seen(second),
+        host: Host::from_mac(MacAddr([2, 0, 0, 0, 0, 1])),
+        detail: detail.into(),
+    };
+    let shed = ShedTotals { count: 5, packets: 6, bytes: 7 };
+    for second in 1..=3 {
+        let commit = Commit {
+            protocols: BTreeMap::from([("dns".into(), protocol)]),
+            anomalies: BTreeMap::from([("ipv4.version".into(), anomaly(second, &format!("at {second}")))]),
+            shed: BTreeMap::from([("flow.table".into(), shed)]),
+            source: source(second, false),
+            ..Commit::default()
+        };
+        store.commit(&commit).expect("kept");
+    }
+    let dns = ProtocolTotals { flows: 3, packets: 30, bytes: 300, anomalies: 6 };
+    assert_eq!(store.protocols().expect("readable"), BTreeMap::from([("dns".into(), dns)]));
+    let anomalies = store.anomalies().expect("readable");
+    let known = &anomalies["ipv4.version"];
+    assert_eq!((known.count, known.first, known.last), (3, seen(1), seen(3)));
+    assert_eq!(known.detail, "at 1", "the first one is the example");
+    assert_eq!(
+        store.shed().expect("readable")["flow.table"],
+        ShedTotals { count: 15, packets: 18, bytes: 21 }
+    );
+}
+
+fn conversations_are_found_by_what_is_asked(store: &mut dyn Store) {
+    let flows: Vec<_> = (0..100).map(flow).collect();
+    for part in flows.chunks(30) {
+        store
+            .commit(&Commit { flows: part.to_vec(), source: source(1, false), ..Commit::default() })
+            .expect("kept");
+    }
+    let ip = "10.0.0.50".parse().ok();
+    let queries = [
+        (FlowQuery { ip, ..FlowQuery::default() }, 2),
+        (FlowQuery { mac: Some(MacAddr([2, 0, 0, 0, 0, 50])), ..FlowQuery::default() }, 2),
+        (FlowQuery { port: Some(502), ..FlowQuery::default() }, 50),
+        (FlowQuery { since: Some(flow(90).first), ..FlowQuery::default() }, 10),
+        (FlowQuery { until: Some(flow(9).first), ..FlowQuery::default() }, 10),
+        (FlowQuery { protocol: Some("udp".into()), ..FlowQuery::default() }, 17),
+        (FlowQuery { protocol: Some("modbus".into()), port: Some(53), ..FlowQuery::default() }, 0),
+    ];
+    for (query, count) in queries {
+        let found = kept(store, &query);
+        let wanted: Vec<_> = flows.iter().filter(|flow| query.matches(flow)).cloned().collect();
+        assert_eq!(found, wanted, "{query:?}");
+        assert_eq!(found.len(), count, "{query:?}");
+    }
+}
+
+fn sources_keep_their_order_and_latest_state(store: &mut dyn Store) {
+    let other = SourceState { key: "file:000".into(), name: "b.pcap".into(), ..SourceState::default() };
+    for state in [source(10, false), other.clone(), source(25, true)] {
+        store.commit(&Commit { source: state, ..Commit::default() }).expect("kept");
+    }
+    assert_eq!(store.sources().expect("readable"), [source(25, true), other]);
+    assert_eq!(store.source("file:abc").expect("readable"), Some(source(25, true)));
+    assert_eq!(store.source("file:nothing").expect("readable"), None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+    use crate::{Memory, Sqlite};
+
+    #[test]
+    fn memory_is_a_store() {
+        all(Memory::default);
+    }
+
+    #[test]
+    fn sqlite_is_a_store() {
+        let mut folders = Vec::new();
+        all(|| {
+            let folder = tempfile::tempdir().expect("a folder can be made");
+            let store = Sqlite::create(folder.path()).expect("a store can be made");
+            folders.push(folder);
+            store
+        });
+    }
+}

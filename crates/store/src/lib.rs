@@ -1,0 +1,267 @@
+//! What is kept: devices, conversations, counters and how far each source was read.
+//!
+//! A [`Store`] takes whole [`Commit`]s: after a crash at any moment it holds exactly the commits that
+//! were made, none of them in part. Every commit carries the [`SourceState`] that is true with it, so
+//! the store always says honestly how far it has come; [`SourceState::is_balanced`] is the invariant
+//! that ties it to the conversations kept.
+//!
+//! There are two back ends, SQLite and memory, and one suite ([`conformance`]) that both pass. The
+//! store knows the model and no engine.
+
+pub mod conformance;
+mod memory;
+mod segment;
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use model::{Device, DeviceId, FlowRecord, Host, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use memory::Memory;
+pub use sqlite::Sqlite;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no state where it was looked for.
+    #[error("there is no state in {0}: run `pavise watch SOURCE` first, or name another folder with --state")]
+    Missing(PathBuf),
+    /// The folder cannot be used.
+    #[error("cannot use the state folder {path}: {source}; choose another with --state")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Another process writes to the state.
+    #[error("another pavise is writing to {0}: wait for it, stop it, or name another folder with --state")]
+    Busy(PathBuf),
+    /// The state was written by a later version.
+    #[error(
+        "{path} was written by a later version of Pavise (format {found}, this one knows up to {known}): update Pavise"
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The last format that this version knows.
+        known: u32,
+    },
+    /// The disk is full.
+    #[error(
+        "the disk that holds {0} is full: what was committed before is kept; make room and run the same command again"
+    )]
+    Full(PathBuf),
+    /// The database reports an error.
+    #[error("the state in {path} cannot be used: {source}")]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// Something that was kept cannot be read back.
+    #[error("the state in {path} is damaged: {what}; move it away and watch the sources again")]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What is damaged.
+        what: String,
+    },
+}
+
+/// How far a source was read, and where its packets went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceState {
+    /// Names the source for good: what it is, not where it was typed.
+    pub key: String,
+    /// The source as the user named it.
+    pub name: String,
+    /// Packets read. Reading goes on after so many.
+    pub packets: u64,
+    /// Bytes of those packets on the wire.
+    pub bytes: u64,
+    /// Packets told of by conversations that are kept.
+    pub recorded: u64,
+    /// Packets of conversations that were open at this commit and are not kept yet.
+    pub open: u64,
+    /// How many conversations those are.
+    pub open_flows: u64,
+    /// Packets of conversations that were open when an earlier run was cut off.
+    pub interrupted: u64,
+    /// Packets that belong to no conversation, and pieces of datagrams never completed.
+    pub without_flow: u64,
+    /// Packets of conversations that were given up to stay within limits.
+    pub shed: u64,
+    /// Packets that the kernel dropped before Pavise saw them.
+    pub dropped: u64,
+    /// Whether it was read to its end.
+    pub complete: bool,
+    /// What was lost and where, if it was damaged.
+    pub damage: Option<String>,
+    /// Time of the latest packet.
+    pub last: Timestamp,
+}
+
+impl SourceState {
+    /// Whether every packet read is accounted for.
+    pub const fn is_balanced(&self) -> bool {
+        self.packets == self.recorded + self.open + self.interrupted + self.without_flow + self.shed
+    }
+}
+
+/// What was seen of one protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtocolTotals {
+    /// Conversations.
+    pub flows: u64,
+    /// Packets in them.
+    pub packets: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Anomalies in what was said.
+    pub anomalies: u64,
+}
+
+/// What was seen of one kind of anomaly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnomalyTotals {
+    /// How often it was reported.
+    pub count: u64,
+    /// When it was first reported.
+    pub first: Timestamp,
+    /// When it was last reported.
+    pub last: Timestamp,
+    /// Who sent the first one.
+    pub host: Host,
+    /// The particulars of the first one.
+    pub detail: String,
+}
+
+/// What was given up because of one limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShedTotals {
+    /// How many things.
+    pub count: u64,
+    /// Packets that they stood for.
+    pub packets: u64,
+    /// Bytes that they stood for.
+    pub bytes: u64,
+}
+
+/// Everything that is kept at once.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// Records of conversations.
+    pub flows: Vec<FlowRecord>,
+    /// Devices that are new or changed.
+    pub devices: Vec<Device>,
+    /// Devices that are gone, because they turned out to be others.
+    pub gone: Vec<DeviceId>,
+    /// What is added to the totals of protocols.
+    pub protocols: BTreeMap<String, ProtocolTotals>,
+    /// What is added to the totals of anomalies.
+    pub anomalies: BTreeMap<String, AnomalyTotals>,
+    /// What is added to the totals of things given up.
+    pub shed: BTreeMap<String, ShedTotals>,
+    /// How far the source was read with this commit.
+    pub source: SourceState,
+}
+
+/// Which conversations are asked for. What is `None` does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct FlowQuery {
+    /// Either end has this address.
+    pub ip: Option<std::net::IpAddr>,
+    /// Either end has this link-layer address.
+    pub mac: Option<model::MacAddr>,
+    /// The protocol is this one, or the transport's name where none was recognised.
+    pub protocol: Option<String>,
+    /// The server's port.
+    pub port: Option<u16>,
+    /// It was active at or after this moment.
+    pub since: Option<Timestamp>,
+    /// It began at or before this moment.
+    pub until: Option<Timestamp>,
+}
+
+impl FlowQuery {
+    /// Whether a conversation is one of those asked for.
+    pub fn matches(&self, flow: &FlowRecord) -> bool {
+        let ends = [&flow.head.client, &flow.head.server];
+        self.ip.is_none_or(|ip| ends.iter().any(|end| end.host.ip == Some(ip)))
+            && self.mac.is_none_or(|mac| ends.iter().any(|end| end.host.mac == Some(mac)))
+            && self.port.is_none_or(|port| flow.head.server.port == port)
+            && self.since.is_none_or(|since| flow.last >= since)
+            && self.until.is_none_or(|until| flow.first <= until)
+            && self.protocol.as_ref().is_none_or(|wanted| match &flow.protocol {
+                Some(protocol) => protocol == wanted,
+                None => flow.head.transport.to_string() == *wanted,
+            })
+    }
+}
+
+/// Keeps what was learnt.
+pub trait Store: Send {
+    /// Keeps everything in `commit`, or nothing.
+    fn commit(&mut self, commit: &Commit) -> Result<(), StoreError>;
+
+    /// All devices, by id.
+    fn devices(&self) -> Result<Vec<Device>, StoreError>;
+
+    /// Gives every conversation that is asked for to `each`, in the order in which they ended, until it
+    /// returns false.
+    fn flows(&self, query: &FlowQuery, each: &mut dyn FnMut(FlowRecord) -> bool) -> Result<(), StoreError>;
+
+    /// What was seen of each protocol.
+    fn protocols(&self) -> Result<BTreeMap<String, ProtocolTotals>, StoreError>;
+
+    /// What was seen of each kind of anomaly.
+    fn anomalies(&self) -> Result<BTreeMap<String, AnomalyTotals>, StoreError>;
+
+    /// What was given up.
+    fn shed(&self) -> Result<BTreeMap<String, ShedTotals>, StoreError>;
+
+    /// How far each source was read, in the order in which they were first seen.
+    fn sources(&self) -> Result<Vec<SourceState>, StoreError>;
+
+    /// How far one source was read.
+    fn source(&self, key: &str) -> Result<Option<SourceState>, StoreError> {
+        Ok(self.sources()?.into_iter().find(|source| source.key == key))
+    }
+}
+
+impl ProtocolTotals {
+    /// Adds what was seen since.
+    pub const fn add(&mut self, more: &Self) {
+        self.flows += more.flows;
+        self.packets += more.packets;
+        self.bytes += more.bytes;
+        self.anomalies += more.anomalies;
+    }
+}
+
+impl AnomalyTotals {
+    /// Adds what was reported since.
+    pub fn add(&mut self, more: &Self) {
+        if self.count == 0 {
+            *self = more.clone();
+        } else {
+            self.count += more.count;
+            self.last = self.last.max(more.last);
+        }
+    }
+}
+
+impl ShedTotals {
+    /// Adds what was given up since.
+    pub const fn add(&mut self, more: &Self) {
+        self.count += more.count;
+        self.packets += more.packets;
+        self.bytes += more.bytes;
+    }
+}

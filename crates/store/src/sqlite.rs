@@ -1,0 +1,346 @@
+//! The embedded back end: one SQLite database in write-ahead mode.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use model::{Device, FlowRecord};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::segment::{self, SEGMENT_RECORDS};
+use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError};
+
+/// The database's name in its folder.
+const FILE: &str = "pavise.db";
+/// The file that the one process that writes holds locked.
+const LOCK: &str = "writer.lock";
+/// Statements that bring the format from each version to the next. Entries are never changed, only
+/// added.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE source (
+        number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
+    CREATE TABLE device (id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, body TEXT NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE flow_segment (
+        number INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, records INTEGER NOT NULL,
+        body BLOB NOT NULL);
+    CREATE TABLE total (
+        kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
+"];
+/// How long a reader waits for a writer's checkpoint, in milliseconds.
+const BUSY_MS: u32 = 5_000;
+
+/// A store in a folder.
+pub struct Sqlite {
+    connection: Connection,
+    path: PathBuf,
+    /// Held locked while this process may write.
+    _lock: Option<File>,
+}
+
+impl Sqlite {
+    /// Opens the state in `folder` for writing; makes it if there is none. Only one process may.
+    pub fn create(folder: &Path) -> Result<Self, StoreError> {
+        let refused = |source| StoreError::Folder { path: folder.into(), source };
+        std::fs::create_dir_all(folder).map_err(refused)?;
+        let lock = File::create(folder.join(LOCK)).map_err(refused)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Busy(folder.into())),
+            Err(TryLockError::Error(source)) => return Err(refused(source)),
+        }
+        let path = folder.join(FILE);
+        let connection = Connection::open(&path).map_err(|source| problem(&path, source))?;
+        let mut store = Self { connection, path, _lock: Some(lock) };
+        store.prepare()?;
+        Ok(store)
+    }
+
+    /// Opens the state in `folder` for reading, also while another process writes.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(FILE);
+        if !path.is_file() {
+            return Err(StoreError::Missing(folder.into()));
+        }
+        // Reading a database in write-ahead mode needs its shared-memory file, so it is opened for
+        // writing; `query_only` keeps it from being changed. A folder that cannot be written is opened
+        // as it is.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags)
+            .or_else(|_| Connection::open_with_flags(&path, read_only))
+            .map_err(|source| problem(&path, source))?;
+        let store = Self { connection, path, _lock: None };
+        store.pragma("busy_timeout", BUSY_MS)?;
+        store.pragma("query_only", 1)?;
+        store.version()?;
+        Ok(store)
+    }
+
+    fn problem(&self, source: rusqlite::Error) -> StoreError {
+        problem(&self.path, source)
+    }
+
+    fn pragma(&self, name: &str, value: u32) -> Result<(), StoreError> {
+        self.connection.pragma_update(None, name, value).map_err(|source| self.problem(source))
+    }
+
+    /// The format of the database, if this version knows it.
+    fn version(&self) -> Result<usize, StoreError> {
+        let found: u32 = self
+            .connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(|source| self.problem(source))?;
+        let known = MIGRATIONS.len() as u32;
+        if found > known {
+            return Err(StoreError::Newer { path: self.path.clone(), found, known });
+        }
+        Ok(found as usize)
+    }
+
+    /// Sets the journal up and brings the format up to date.
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        self.pragma("busy_timeout", BUSY_MS)?;
+        self.connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+            .map_err(|source| self.problem(source))?;
+        // In write-ahead mode NORMAL survives a killed process at any moment; a power cut may lose the
+        // last commits, never a part of one.
+        self.connection
+            .pragma_update(None, "synchronous", "NORMAL")
+            .map_err(|source| self.problem(source))?;
+        let path = self.path.clone();
+        for (number, statements) in MIGRATIONS.iter().enumerate().skip(self.version()?) {
+            let migrate = |connection: &mut Connection| {
+                let transaction = connection.transaction()?;
+                transaction.execute_batch(statements)?;
+                transaction.pragma_update(None, "user_version", number as u32 + 1)?;
+                transaction.commit()
+            };
+            migrate(&mut self.connection).map_err(|source| problem(&path, source))?;
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, what: impl std::fmt::Display) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), what: what.to_string() }
+    }
+
+    /// All bodies that `query` gives, in its order.
+    fn bodies<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>, StoreError> {
+        let read = || {
+            let mut statement = self.connection.prepare(query)?;
+            statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
+        };
+        read()
+            .map_err(|source| self.problem(source))?
+            .iter()
+            .map(|body| serde_json::from_str(body).map_err(|error| self.damaged(error)))
+            .collect()
+    }
+
+    fn totals<T: DeserializeOwned>(&self, kind: &str) -> Result<BTreeMap<String, T>, StoreError> {
+        let read = || {
+            let mut statement =
+                self.connection.prepare("SELECT name, body FROM total WHERE kind = ?1 ORDER BY name")?;
+            let rows = statement.query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<Vec<(String, String)>, _>>()
+        };
+        read()
+            .map_err(|source| self.problem(source))?
+            .into_iter()
+            .map(|(name, body)| {
+                serde_json::from_str(&body).map(|body| (name, body)).map_err(|error| self.damaged(error))
+            })
+            .collect()
+    }
+}
+
+/// What SQLite says, as what it means for the user.
+fn problem(path: &Path, source: rusqlite::Error) -> StoreError {
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full(path.into()),
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Damaged { path: path.into(), what: source.to_string() }
+        }
+        _ => StoreError::Database { path: path.into(), source },
+    }
+}
+
+/// The body under which something is kept.
+fn body(value: &impl Serialize) -> Result<String, rusqlite::Error> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// Times as SQLite's signed integers: nanoseconds, in order until the year 2262.
+fn nanos(time: model::Timestamp) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+impl Store for Sqlite {
+    fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        write(&mut self.connection, commit).map_err(|source| problem(&path, source))
+    }
+
+    fn devices(&self) -> Result<Vec<Device>, StoreError> {
+        self.bodies("SELECT body FROM device ORDER BY id")
+    }
+
+    fn flows(&self, query: &FlowQuery, each: &mut dyn FnMut(FlowRecord) -> bool) -> Result<(), StoreError> {
+        let problem = |source| self.problem(source);
+        let mut statement = self
+            .connection
+            .prepare("SELECT body FROM flow_segment WHERE last >= ?1 AND first <= ?2 ORDER BY number")
+            .map_err(problem)?;
+        let since = query.since.map_or(i64::MIN, nanos);
+        let until = query.until.map_or(i64::MAX, nanos);
+        let mut rows = statement.query(params![since, until]).map_err(problem)?;
+        while let Some(row) = rows.next().map_err(problem)? {
+            let segment = row.get_ref(0).and_then(|body| Ok(body.as_blob()?)).map_err(problem)?;
+            let goes_on = segment::unpack(segment, &mut |flow| !query.matches(&flow) || each(flow))
+                .map_err(|_| self.damaged("a segment of conversations"))?;
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn protocols(&self) -> Result<BTreeMap<String, ProtocolTotals>, StoreError> {
+        self.totals("protocol")
+    }
+
+    fn anomalies(&self) -> Result<BTreeMap<String, AnomalyTotals>, StoreError> {
+        self.totals("anomaly")
+    }
+
+    fn shed(&self) -> Result<BTreeMap<String, ShedTotals>, StoreError> {
+        self.totals("shed")
+    }
+
+    fn sources(&self) -> Result<Vec<SourceState>, StoreError> {
+        self.bodies("SELECT body FROM source ORDER BY number")
+    }
+}
+
+/// Writes everything in one transaction.
+fn write(connection: &mut Connection, commit: &Commit) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO flow_segment (first, last, records, body) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        for flows in commit.flows.chunks(SEGMENT_RECORDS) {
+            let first = flows.iter().map(|flow| flow.first).min().map_or(0, nanos);
+            let last = flows.iter().map(|flow| flow.last).max().map_or(0, nanos);
+            insert.execute(params![first, last, flows.len() as i64, segment::pack(flows)])?;
+        }
+        let mut replace = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO device (id, first, last, body) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        for device in &commit.devices {
+            replace.execute(params![
+                device.id.to_string(),
+                nanos(device.first),
+                nanos(device.last),
+                body(device)?
+            ])?;
+        }
+        let mut remove = transaction.prepare_cached("DELETE FROM device WHERE id = ?1")?;
+        for gone in &commit.gone {
+            remove.execute([gone.to_string()])?;
+        }
+        add(&transaction, "protocol", &commit.protocols, ProtocolTotals::add)?;
+        add(&transaction, "anomaly", &commit.anomalies, AnomalyTotals::add)?;
+        add(&transaction, "shed", &commit.shed, ShedTotals::add)?;
+        transaction
+            .prepare_cached(
+                "INSERT INTO source (key, body) VALUES (?1, ?2)
+                 ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+            )?
+            .execute(params![commit.source.key, body(&commit.source)?])?;
+    }
+    transaction.commit()
+}
+
+/// Adds to the totals of one kind.
+fn add<T: Serialize + DeserializeOwned + Default>(
+    connection: &Connection,
+    kind: &str,
+    more: &BTreeMap<String, T>,
+    sum: impl Fn(&mut T, &T),
+) -> Result<(), rusqlite::Error> {
+    let mut select = connection.prepare_cached("SELECT body FROM total WHERE kind = ?1 AND name = ?2")?;
+    let mut replace =
+        connection.prepare_cached("INSERT OR REPLACE INTO total (kind, name, body) VALUES (?1, ?2, ?3)")?;
+    for (name, more) in more {
+        let known: Option<String> = select.query_row([kind, name], |row| row.get(0)).optional()?;
+        let mut total: T = match known {
+            Some(known) => serde_json::from_str(&known).map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
+            })?,
+            None => T::default(),
+        };
+        sum(&mut total, more);
+        replace.execute(params![kind, name, body(&total)?])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_process_writes_and_others_may_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Sqlite::create(folder.path()).unwrap();
+        assert!(matches!(Sqlite::create(folder.path()), Err(StoreError::Busy(_))));
+        let reader = Sqlite::open(folder.path()).unwrap();
+        let source = SourceState { key: "a".into(), ..SourceState::default() };
+        writer.commit(&Commit { source, ..Commit::default() }).unwrap();
+        assert_eq!(reader.sources().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_reader_cannot_write_and_a_missing_state_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Sqlite::open(folder.path()), Err(StoreError::Missing(_))));
+        drop(Sqlite::create(folder.path()).unwrap());
+        let mut reader = Sqlite::open(folder.path()).unwrap();
+        assert!(reader.commit(&Commit::default()).is_err());
+    }
+
+    #[test]
+    fn a_later_format_and_a_damaged_file_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::create(folder.path()).unwrap();
+        store.pragma("user_version", 99).unwrap();
+        drop(store);
+        assert!(matches!(Sqlite::create(folder.path()), Err(StoreError::Newer { found: 99, .. })));
+        std::fs::write(folder.path().join(FILE), "this is no database, whatever its name says").unwrap();
+        assert!(matches!(Sqlite::open(folder.path()), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_earlier_commits_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::create(folder.path()).unwrap();
+        let commit = |packets| Commit {
+            flows: (0..5000).map(crate::conformance::flow).collect(),
+            source: SourceState { key: "a".into(), packets, ..SourceState::default() },
+            ..Commit::default()
+        };
+        store.commit(&commit(1)).unwrap();
+        // A database that may not grow reports the same as a disk that is full.
+        let pages: i64 = store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        store.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+        assert!(matches!(store.commit(&commit(2)), Err(StoreError::Full(_))));
+        drop(store);
+        let store = Sqlite::open(folder.path()).unwrap();
+        assert_eq!(store.source("a").unwrap().unwrap().packets, 1);
+    }
+}
