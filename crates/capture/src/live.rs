@@ -154,17 +154,18 @@ impl Source for Live {
         if batch.is_empty() {
             let action = "waiting for packets";
             let ready = sys::readable(self.ring.as_fd(), self.poll);
-            if let Some(error) = self.ring.take_error() {
-                // An interface that is down may come up again; one that is gone stays away.
-                let down = error.raw_os_error() == Some(libc::ENETDOWN);
-                match sys::interface_index(&self.name) {
-                    Some(index) if down && index == self.index => {}
-                    _ if down => return Err(CaptureError::InterfaceGone { interface: self.name.clone() }),
-                    _ => return Err(from_system(&self.name, action, error)),
+            // An interface that is down may come up again; one that is gone stays away.
+            match self.ring.take_error() {
+                Some(error) if error.raw_os_error() != Some(libc::ENETDOWN) => {
+                    return Err(from_system(&self.name, action, error));
                 }
+                _ => {}
             }
             if ready.map_err(|error| from_system(&self.name, action, error))? {
                 self.take(batch);
+            }
+            if batch.is_empty() && !sys::interface_exists(self.index) {
+                return Err(CaptureError::InterfaceGone { interface: self.name.clone() });
             }
         }
         self.count_drops();

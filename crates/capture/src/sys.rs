@@ -76,6 +76,14 @@ pub(crate) fn interface_index(name: &str) -> Option<i32> {
     i32::try_from(index).ok().filter(|index| *index > 0)
 }
 
+/// Whether there still is an interface of that number, whatever it is called.
+pub(crate) fn interface_exists(index: i32) -> bool {
+    let mut name: [libc::c_char; libc::IFNAMSIZ] = [0; libc::IFNAMSIZ];
+    // SAFETY: the pointer is to `IFNAMSIZ` bytes that outlive the call, as many as it writes at most.
+    libc::c_uint::try_from(index)
+        .is_ok_and(|index| unsafe { !libc::if_indextoname(index, name.as_mut_ptr()).is_null() })
+}
+
 /// How large a ring is and how it is filled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RingSize {
