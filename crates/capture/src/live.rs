@@ -89,7 +89,7 @@ impl Live {
         let ring = loop {
             match Ring::new(RingSize { block_bytes: BLOCK_BYTES, blocks, retire_ms: RETIRE_MS }) {
                 Err(error) if error.kind() == io::ErrorKind::OutOfMemory && blocks > MIN_BLOCKS => {
-                    blocks /= 2
+                    blocks /= 2;
                 }
                 result => break result.map_err(failed("setting up a packet ring"))?,
             }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use capture::{Batch, Options, Reason, Source, Step};
+use capture::{Batch, Options, Reason, Step};
 use dissect::wire::LinkType;
 
 use crate::help::{Taken, drain, failure, frame, gzip, numbers, pcap, pcapng, read, time};

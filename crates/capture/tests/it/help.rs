@@ -85,6 +85,10 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
 /// Which frames of [`frame`] these are.
 pub(crate) fn numbers(taken: &[Taken]) -> Vec<u64> {
     taken.iter().map(|taken| u64::from_be_bytes(*taken.bytes.first_chunk().unwrap())).collect()

@@ -65,6 +65,11 @@ fn make_cable() {
 
 /// Plays frames on one end of the cable.
 fn play(frames: &[Vec<u8>]) {
+    play_again_and_again(frames, 1);
+}
+
+/// Plays frames on one end of the cable so many times.
+fn play_again_and_again(frames: &[Vec<u8>], times: u32) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.pcap");
     let mut writer = PcapWriter::new(fs::File::create(&path).unwrap(), LinkType::ETHERNET).unwrap();
@@ -72,7 +77,8 @@ fn play(frames: &[Vec<u8>]) {
         writer.write(Timestamp::EPOCH, frame, 0).unwrap();
     }
     writer.finish().unwrap();
-    run("tcpreplay", &["--topspeed", "--intf1=cable0", path.to_str().unwrap()]);
+    let times = format!("--loop={times}");
+    run("tcpreplay", &["--topspeed", "--preload-pcap", &times, "--intf1=cable0", path.to_str().unwrap()]);
 }
 
 /// Takes frames from all sources until there are `count` together; returns those of each.
@@ -191,6 +197,29 @@ fn a_fanout_group_shares_the_frames_by_flow() {
             assert!(matches!((of(&taken[0]), of(&taken[1])), (30, 0) | (0, 30)), "flow {port} was split");
         }
         assert!(!taken[0].is_empty() && !taken[1].is_empty(), "all flows went one way");
+    });
+}
+
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    let test = "live::what_the_kernel_drops_is_counted";
+    in_a_namespace(test, &["tcpreplay"], || {
+        make_cable();
+        let mut source = open("cable1", None);
+        let mut long = packet(1, 1, &[]);
+        long.resize(1_500, 0);
+        // 90 MB, which the ring has no room for, and nobody takes them out.
+        play_again_and_again(&vec![long; 1_000], 60);
+        let mut batch = Batch::new();
+        while source.next_batch(&mut batch).unwrap() == Step::Batch {
+            assert!(batch.len() <= capture::MAX_BATCH_FRAMES);
+        }
+        let progress = source.progress();
+        assert!(progress.dropped > 0 && progress.packets > 10_000, "{progress:?}");
+        assert_eq!(progress.packets + progress.dropped, 60_000);
+        // It goes on.
+        play(&[packet(2, 2, &[])]);
+        assert_eq!(take(&mut [source], 1), [[packet(2, 2, &[])]]);
     });
 }
 

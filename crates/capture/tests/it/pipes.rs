@@ -108,7 +108,7 @@ fn small_pieces_give_the_same_frames_as_the_whole() {
     let path = folder.path().join("pipe");
     assert!(Command::new(mkfifo).arg(&path).status().unwrap().success());
     let writer = std::thread::spawn({
-        let (path, bytes) = (path.clone(), bytes.clone());
+        let path = path.clone();
         move || {
             let mut pipe = File::options().write(true).open(path).unwrap();
             for piece in bytes.chunks(41) {

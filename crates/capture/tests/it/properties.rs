@@ -3,7 +3,7 @@
 use capture::{Batch, Step};
 use proptest::prelude::*;
 
-use crate::help::{gzip, numbers, pcap, pcapng, read};
+use crate::help::{gzip, numbers, pcap, pcapng, read, zstd};
 
 /// Reads bytes to their end if they are a capture, and holds the bounds that everybody relies on.
 fn survive(bytes: Vec<u8>) {
@@ -41,7 +41,9 @@ fn start() -> impl Strategy<Value = Vec<u8>> {
 
 /// A valid file of twenty frames in one of the formats.
 fn valid() -> impl Strategy<Value = Vec<u8>> {
-    proptest::sample::select(vec![pcap(0..20), pcapng(0..20), gzip(&pcap(0..20)), gzip(&pcapng(0..20))])
+    let plain = [pcap(0..20), pcapng(0..20)];
+    let packed = plain.iter().flat_map(|bytes| [gzip(bytes), zstd(bytes)]);
+    proptest::sample::select(packed.chain(plain.clone()).collect::<Vec<_>>())
 }
 
 proptest! {
@@ -87,8 +89,10 @@ proptest! {
         let mut bytes = if format { pcap(0..count) } else { pcapng(0..count) };
         bytes.truncate(24 + cut.index(bytes.len() - 23));
         let (plain, plain_damage) = read(&bytes);
-        let (packed, packed_damage) = read(&gzip(&bytes));
-        prop_assert_eq!(plain, packed);
-        prop_assert_eq!(plain_damage, packed_damage);
+        for packed in [gzip(&bytes), zstd(&bytes)] {
+            let (frames, damage) = read(&packed);
+            prop_assert_eq!(&frames, &plain);
+            prop_assert_eq!(&damage, &plain_damage);
+        }
     }
 }
