@@ -3,6 +3,26 @@
 //! One file per format. `View::new_checked` proves the length once; accessors then cannot fail.
 //! [`decode`] composes them and says in one [`Packet`] what the flow engine needs to know.
 
+mod can;
+mod cooked;
+mod decode;
+pub mod defragment;
+mod ethernet;
+mod gre;
+mod icmp;
+mod ipv4;
+mod ipv6;
+mod llc;
+mod mpls;
+mod overlay;
+mod ppp;
+mod sctp;
+mod tcp;
+mod udp;
+mod wireless;
+
+pub use decode::{MAX_EXTENSIONS, MAX_TAGS, MAX_TUNNELS, decode, decode_ip_payload};
+
 use std::net::IpAddr;
 
 use model::{MacAddr, Reach};
@@ -18,32 +38,49 @@ impl LinkType {
     pub const ETHERNET: Self = Self(1);
     /// PPP.
     pub const PPP: Self = Self(9);
+    /// Raw IP as BSD systems number it in their files.
+    pub const RAW_BSD: Self = Self(12);
+    /// Raw IP as OpenBSD numbers it.
+    pub const RAW_OPENBSD: Self = Self(14);
     /// PPP in HDLC-like framing.
     pub const PPP_HDLC: Self = Self(50);
+    /// PPPoE without the Ethernet header.
+    pub const PPP_ETHERNET: Self = Self(51);
     /// Raw IP, version by the first nibble.
     pub const RAW: Self = Self(101);
+    /// Cisco HDLC.
+    pub const CISCO_HDLC: Self = Self(104);
+    /// IEEE 802.11.
+    pub const IEEE802_11: Self = Self(105);
     /// BSD loopback with the address family in network byte order.
     pub const LOOP: Self = Self(108);
     /// Linux cooked, version 1.
     pub const LINUX_SLL: Self = Self(113);
+    /// IEEE 802.11 with radiotap header.
+    pub const IEEE802_11_RADIOTAP: Self = Self(127);
+    /// Per-packet information.
+    pub const PPI: Self = Self(192);
     /// IEEE 802.15.4 with frame check sequence.
     pub const WPAN: Self = Self(195);
+    /// IEEE 802.15.4 with the header of the physical layer.
+    pub const WPAN_PHY: Self = Self(215);
+    /// SocketCAN.
+    pub const CAN_SOCKETCAN: Self = Self(227);
     /// Raw IPv4.
     pub const IPV4: Self = Self(228);
     /// Raw IPv6.
     pub const IPV6: Self = Self(229);
-    /// SocketCAN.
-    pub const CAN_SOCKETCAN: Self = Self(227);
     /// IEEE 802.15.4 without frame check sequence.
     pub const WPAN_NOFCS: Self = Self(230);
+    /// Linux netfilter log.
+    pub const NFLOG: Self = Self(239);
+    /// Ethernet behind the header of a netANALYZER, with frame check sequence.
+    pub const NETANALYZER: Self = Self(240);
     /// Linux cooked, version 2.
     pub const LINUX_SLL2: Self = Self(276);
     /// IEEE 802.15.4 with TAP pseudo-header.
     pub const WPAN_TAP: Self = Self(283);
 }
-
-/// How many encapsulations (VLAN tags not counted) are opened before the rest is left as payload.
-pub const MAX_TUNNELS: u8 = 4;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +92,8 @@ pub struct Packet<'a> {
     /// VLAN identifiers, outermost first; 0 where there is none. Tunnels keep the outermost.
     pub vlans: [u16; 2],
     /// Identifier of the innermost tunnel (VXLAN network, GRE key), 0 for none, mixed with its kind so
-    /// that equal inner addresses in different tunnels stay apart.
+    /// that equal inner addresses in different tunnels stay apart. The same in both directions. PPPoE
+    /// and MPLS are no tunnels in this sense: their addresses are those of the network itself.
     pub tunnel: u32,
     /// The network layer.
     pub network: Network,
@@ -74,7 +112,9 @@ pub struct Packet<'a> {
 pub enum Network {
     /// None: straight on the link. The payload follows the link header.
     Link {
-        /// EtherType, or for IEEE 802.3 frames with LLC the DSAP and SSAP (below 0x0600).
+        /// EtherType (0x0600 and up), or for IEEE 802.3 frames with LLC the DSAP (up to 0x00ff: 0x42 for
+        /// spanning tree, 0xaa with SNAP). PPP that carries neither IP nor MPLS is 0x880b. 0 where
+        /// there is neither.
         kind: u16,
         /// Organisation and protocol, where there is a SNAP header.
         snap: Option<([u8; 3], u16)>,
@@ -165,18 +205,24 @@ pub enum Oddity {
     LinkTruncated,
     LinkTypeUnknown,
     VlanTruncated,
+    VlanDepth,
     LlcTruncated,
     Ipv4Truncated,
     Ipv4HeaderLength,
     Ipv4Version,
     Ipv4TotalLength,
     Ipv4Option,
+    Ipv4SourceRoute,
     Ipv6Truncated,
     Ipv6Version,
     Ipv6PayloadLength,
     Ipv6ExtensionHeader,
     Ipv6ExtensionCount,
+    Ipv6SourceRoute,
     FragmentLength,
+    FragmentTiny,
+    FragmentOverlap,
+    FragmentCount,
     TcpTruncated,
     TcpDataOffset,
     TcpFlags,
@@ -186,7 +232,7 @@ pub enum Oddity {
     IcmpTruncated,
     GreTruncated,
     GreVersion,
-    VxlanHeader,
+    MplsStack,
     PppoeHeader,
     PppHeader,
     CanLength,
@@ -203,18 +249,24 @@ impl Oddity {
         Self::LinkTruncated,
         Self::LinkTypeUnknown,
         Self::VlanTruncated,
+        Self::VlanDepth,
         Self::LlcTruncated,
         Self::Ipv4Truncated,
         Self::Ipv4HeaderLength,
         Self::Ipv4Version,
         Self::Ipv4TotalLength,
         Self::Ipv4Option,
+        Self::Ipv4SourceRoute,
         Self::Ipv6Truncated,
         Self::Ipv6Version,
         Self::Ipv6PayloadLength,
         Self::Ipv6ExtensionHeader,
         Self::Ipv6ExtensionCount,
+        Self::Ipv6SourceRoute,
         Self::FragmentLength,
+        Self::FragmentTiny,
+        Self::FragmentOverlap,
+        Self::FragmentCount,
         Self::TcpTruncated,
         Self::TcpDataOffset,
         Self::TcpFlags,
@@ -224,7 +276,7 @@ impl Oddity {
         Self::IcmpTruncated,
         Self::GreTruncated,
         Self::GreVersion,
-        Self::VxlanHeader,
+        Self::MplsStack,
         Self::PppoeHeader,
         Self::PppHeader,
         Self::CanLength,
@@ -238,18 +290,24 @@ impl Oddity {
             Self::LinkTruncated => "link.truncated",
             Self::LinkTypeUnknown => "link.unknown-type",
             Self::VlanTruncated => "vlan.truncated",
+            Self::VlanDepth => "vlan.depth",
             Self::LlcTruncated => "llc.truncated",
             Self::Ipv4Truncated => "ipv4.truncated",
             Self::Ipv4HeaderLength => "ipv4.header-length",
             Self::Ipv4Version => "ipv4.version",
             Self::Ipv4TotalLength => "ipv4.total-length",
             Self::Ipv4Option => "ipv4.option",
+            Self::Ipv4SourceRoute => "ipv4.source-route",
             Self::Ipv6Truncated => "ipv6.truncated",
             Self::Ipv6Version => "ipv6.version",
             Self::Ipv6PayloadLength => "ipv6.payload-length",
             Self::Ipv6ExtensionHeader => "ipv6.extension-header",
             Self::Ipv6ExtensionCount => "ipv6.extension-count",
+            Self::Ipv6SourceRoute => "ipv6.source-route",
             Self::FragmentLength => "ip.fragment-length",
+            Self::FragmentTiny => "ip.fragment-tiny",
+            Self::FragmentOverlap => "ip.fragment-overlap",
+            Self::FragmentCount => "ip.fragment-count",
             Self::TcpTruncated => "tcp.truncated",
             Self::TcpDataOffset => "tcp.data-offset",
             Self::TcpFlags => "tcp.flags",
@@ -259,7 +317,7 @@ impl Oddity {
             Self::IcmpTruncated => "icmp.truncated",
             Self::GreTruncated => "gre.truncated",
             Self::GreVersion => "gre.version",
-            Self::VxlanHeader => "vxlan.header",
+            Self::MplsStack => "mpls.stack",
             Self::PppoeHeader => "pppoe.header",
             Self::PppHeader => "ppp.header",
             Self::CanLength => "can.length",
@@ -269,9 +327,30 @@ impl Oddity {
     }
 }
 
+impl Oddity {
+    /// Whether it only says that bytes are missing: no fault of the sender's where the snap length cut
+    /// them off.
+    pub const fn is_truncation(self) -> bool {
+        matches!(
+            self,
+            Self::LinkTruncated
+                | Self::VlanTruncated
+                | Self::LlcTruncated
+                | Self::Ipv4Truncated
+                | Self::Ipv6Truncated
+                | Self::TcpTruncated
+                | Self::UdpTruncated
+                | Self::SctpTruncated
+                | Self::IcmpTruncated
+                | Self::GreTruncated
+                | Self::WpanTruncated
+        )
+    }
+}
+
 /// A set of oddities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Oddities(u32);
+pub struct Oddities(u64);
 
 impl Oddities {
     /// None.
@@ -279,7 +358,12 @@ impl Oddities {
 
     /// Adds one.
     pub const fn add(&mut self, oddity: Oddity) {
-        self.0 |= 1 << oddity as u32;
+        self.0 |= 1 << oddity as u64;
+    }
+
+    /// Whether this one is in the set.
+    pub const fn has(self, oddity: Oddity) -> bool {
+        self.0 & (1 << oddity as u64) != 0
     }
 
     /// Whether there is none.
@@ -289,7 +373,7 @@ impl Oddities {
 
     /// Those that are in the set.
     pub fn iter(self) -> impl Iterator<Item = Oddity> {
-        Oddity::ALL.into_iter().filter(move |oddity| self.0 & (1 << *oddity as u32) != 0)
+        Oddity::ALL.into_iter().filter(move |oddity| self.has(*oddity))
     }
 }
 
@@ -303,27 +387,5 @@ impl Packet<'_> {
             },
             _ => Reach::Unknown,
         }
-    }
-}
-
-/// Takes a frame apart. `wire_length` is its length on the wire, which may be more than was captured.
-///
-/// Never fails: what is not understood is left as payload of the last layer that was, and what is wrong
-/// is in [`Packet::oddities`].
-pub fn decode(link: LinkType, frame: &[u8], wire_length: usize) -> Packet<'_> {
-    // Replaced by the formats of this folder.
-    let mut oddities = Oddities::NONE;
-    oddities.add(Oddity::LinkTypeUnknown);
-    let _ = link;
-    Packet {
-        source_mac: None,
-        destination_mac: None,
-        vlans: [0; 2],
-        tunnel: 0,
-        network: Network::Link { kind: 0, snap: None },
-        transport: TransportInfo::None,
-        payload: frame,
-        cut: wire_length.saturating_sub(frame.len()),
-        oddities,
     }
 }
