@@ -1,11 +1,13 @@
 //! The engine: frames in, observations out, over any number of shards.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use dissect::proto::Wants;
-use dissect::wire::{self, LinkType, Packet};
+use dissect::wire::defragment::{Defragmenter, Outcome, Reassembled};
+use dissect::wire::{self, LinkType, MAX_TUNNELS, Network, Oddity, Packet};
 use model::{Observation, Timestamp};
 
 use crate::counters::Counters;
@@ -40,10 +42,14 @@ pub trait Frames: Send + Sync + 'static {
 }
 
 /// What a shard is told to do, in the order in which it is to be done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Step {
     /// Work the frame of this number in its batch.
     Frame(u32),
+    /// Work the datagram that the frame of this number has made whole.
+    Whole(u32, Box<Reassembled>),
+    /// The frame of this number is a fragment that can be part of nothing.
+    Stray(u32, Oddity),
     /// Packet time has reached this second before the frame of this number.
     Tick(u32, Timestamp),
 }
@@ -88,23 +94,36 @@ impl Shard {
         self.said.extend(self.scratch.drain(..).map(|observation| Said { order, lane, observation }));
     }
 
-    fn frame(&mut self, number: u32, frame: Frame<'_>) {
-        let packet = wire::decode(frame.link, frame.bytes, frame.wire_length as usize);
-        let keyed = Keyed::of(&packet);
-        self.packet(number, keyed, &packet, frame.at, frame.wire_length);
+    fn step<B: Frames>(&mut self, step: Step, batch: &B) {
+        match step {
+            Step::Tick(number, now) => self.tick(number, now),
+            Step::Frame(number) => {
+                let frame = batch.frame(number as usize);
+                self.packet(number, &decode(frame), frame);
+            }
+            Step::Whole(number, whole) => {
+                self.packet(number, &whole.decode(), batch.frame(number as usize));
+            }
+            Step::Stray(number, oddity) => self.stray(number, oddity, batch.frame(number as usize)),
+        }
     }
 
-    fn packet(
-        &mut self,
-        number: u32,
-        keyed: Option<Keyed>,
-        packet: &Packet<'_>,
-        at: Timestamp,
-        wire_length: u32,
-    ) {
+    /// A fragment that can be part of nothing is told by the first lane.
+    fn stray(&mut self, number: u32, oddity: Oddity, frame: Frame<'_>) {
+        let mut packet = decode(frame);
+        packet.oddities.add(oddity);
+        let arrival = Arrival { packet: &packet, at: frame.at, wire_length: frame.wire_length };
+        let (lane_number, lane) = &mut self.lanes[0];
+        lane.without_flow(arrival, &mut self.scratch);
+        let lane = *lane_number;
+        self.collect(2 * number + 1, lane);
+    }
+
+    fn packet(&mut self, number: u32, packet: &Packet<'_>, frame: Frame<'_>) {
+        let keyed = Keyed::of(packet);
         let lane = keyed.map_or(0, |keyed| keyed.key.lane());
         let (lane_number, lane) = &mut self.lanes[lane / self.shards];
-        let arrival = Arrival { packet, at, wire_length };
+        let arrival = Arrival { packet, at: frame.at, wire_length: frame.wire_length };
         match keyed {
             Some(keyed) => lane.packet(keyed, arrival, &self.environment, &mut self.scratch),
             None => lane.without_flow(arrival, &mut self.scratch),
@@ -147,10 +166,7 @@ impl Shard {
             let result = match work {
                 Work::Batch(batch, steps) => {
                     for step in steps {
-                        match step {
-                            Step::Frame(number) => self.frame(number, batch.frame(number as usize)),
-                            Step::Tick(number, now) => self.tick(number, now),
-                        }
+                        self.step(step, &*batch);
                     }
                     Result::Said(std::mem::take(&mut self.said))
                 }
@@ -165,6 +181,22 @@ impl Shard {
             }
         }
     }
+}
+
+fn decode(frame: Frame<'_>) -> Packet<'_> {
+    wire::decode(frame.link, frame.bytes, frame.wire_length as usize)
+}
+
+/// What becomes of a frame before it reaches its lane.
+enum Sorted {
+    /// It goes as it is.
+    Whole,
+    /// It is a fragment that waits for others.
+    Waits,
+    /// It is a fragment that can be part of nothing.
+    Stray(Oddity),
+    /// It was the last fragment missing.
+    Completes(Box<Reassembled>),
 }
 
 /// A shard that works in a thread of its own.
@@ -183,12 +215,14 @@ pub struct Engine<B: Frames> {
     inline: Option<Shard>,
     workers: Vec<Worker<B>>,
     /// With one shard, what batches said that were not collected yet.
-    ready: std::collections::VecDeque<Vec<Said>>,
+    ready: VecDeque<Vec<Said>>,
     in_flight: usize,
     /// The latest packet time.
     now: Timestamp,
     packets: u64,
     bytes: u64,
+    fragments: u64,
+    defragmenter: Defragmenter,
 }
 
 impl<B: Frames> Engine<B> {
@@ -201,11 +235,13 @@ impl<B: Frames> Engine<B> {
         let mut engine = Self {
             inline: None,
             workers: Vec::new(),
-            ready: std::collections::VecDeque::new(),
+            ready: VecDeque::new(),
             in_flight: 0,
             now: Timestamp::EPOCH,
             packets: 0,
             bytes: 0,
+            fragments: 0,
+            defragmenter: Defragmenter::new(),
         };
         if shards == 1 {
             engine.inline = Some(Shard::new(0, 1, environment));
@@ -261,14 +297,44 @@ impl<B: Frames> Engine<B> {
         self.now.as_secs() > before.as_secs()
     }
 
+    /// Puts fragments together, also those of datagrams within datagrams.
+    fn sort(&mut self, packet: &Packet<'_>, at: Timestamp) -> Sorted {
+        if !matches!(packet.network, Network::Ip { fragment: Some(_), .. }) {
+            return Sorted::Whole;
+        }
+        let mut outcome = self.defragmenter.push(packet, at);
+        for _ in 0..MAX_TUNNELS {
+            let Outcome::Complete(whole) = outcome else { break };
+            let inner = self.defragmenter.push(&whole.decode(), at);
+            if matches!(inner, Outcome::Whole) {
+                return Sorted::Completes(whole);
+            }
+            outcome = inner;
+        }
+        match outcome {
+            Outcome::Dropped(Some(oddity)) => Sorted::Stray(oddity),
+            _ => {
+                self.fragments += 1;
+                Sorted::Waits
+            }
+        }
+    }
+
     fn work_inline(&mut self, batch: &B) {
         let Some(mut shard) = self.inline.take() else { return };
         for number in 0..batch.count() {
             let frame = batch.frame(number);
+            let number = number as u32;
             if self.arrives(frame.at, frame.wire_length) {
-                shard.tick(number as u32, self.now);
+                shard.tick(number, self.now);
             }
-            shard.frame(number as u32, frame);
+            let packet = decode(frame);
+            match self.sort(&packet, frame.at) {
+                Sorted::Whole => shard.packet(number, &packet, frame),
+                Sorted::Waits => {}
+                Sorted::Stray(oddity) => shard.stray(number, oddity, frame),
+                Sorted::Completes(whole) => shard.packet(number, &whole.decode(), frame),
+            }
         }
         self.ready.push_back(std::mem::take(&mut shard.said));
         self.inline = Some(shard);
@@ -279,13 +345,22 @@ impl<B: Frames> Engine<B> {
         let mut steps: Vec<Vec<Step>> = (0..shards).map(|_| Vec::new()).collect();
         for number in 0..batch.count() {
             let frame = batch.frame(number);
+            let number = number as u32;
             if self.arrives(frame.at, frame.wire_length) {
-                let tick = Step::Tick(number as u32, self.now);
-                steps.iter_mut().for_each(|steps| steps.push(tick));
+                let now = self.now;
+                steps.iter_mut().for_each(|steps| steps.push(Step::Tick(number, now)));
             }
-            let packet = wire::decode(frame.link, frame.bytes, frame.wire_length as usize);
-            let lane = Keyed::of(&packet).map_or(0, |keyed| keyed.key.lane());
-            steps[lane % shards].push(Step::Frame(number as u32));
+            let packet = decode(frame);
+            let shard = |packet: &Packet<'_>| Keyed::of(packet).map_or(0, |keyed| keyed.key.lane()) % shards;
+            match self.sort(&packet, frame.at) {
+                Sorted::Whole => steps[shard(&packet)].push(Step::Frame(number)),
+                Sorted::Waits => {}
+                Sorted::Stray(oddity) => steps[0].push(Step::Stray(number, oddity)),
+                Sorted::Completes(whole) => {
+                    let shard = shard(&whole.decode());
+                    steps[shard].push(Step::Whole(number, whole));
+                }
+            }
         }
         for (worker, steps) in self.workers.iter().zip(steps) {
             // A shard that has gone is noticed when its result is missing.
@@ -340,7 +415,12 @@ impl<B: Frames> Engine<B> {
 
     /// What was counted so far. All batches must have been collected.
     pub fn counters(&self) -> Counters {
-        let mut sum = Counters { packets: self.packets, bytes: self.bytes, ..Counters::default() };
+        let mut sum = Counters {
+            packets: self.packets,
+            bytes: self.bytes,
+            fragments: self.fragments,
+            ..Counters::default()
+        };
         if let Some(shard) = &self.inline {
             sum.add(&shard.counters());
         }

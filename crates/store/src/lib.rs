@@ -99,6 +99,9 @@ pub struct SourceState {
     pub shed: u64,
     /// Packets that the kernel dropped before Pavise saw them.
     pub dropped: u64,
+    /// How many bytes it has on disk, where that is known.
+    #[serde(default)]
+    pub size: Option<u64>,
     /// Whether it was read to its end.
     pub complete: bool,
     /// What was lost and where, if it was damaged.

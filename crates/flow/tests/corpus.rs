@@ -1,0 +1,128 @@
+//! Every real capture at hand through the engine: nothing panics, every packet is accounted for, and
+//! the result is the same for every number of shards.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use capture::{Batch, Step};
+use dissect::proto::Wants;
+use flow::{Counters, Engine, Frame, Frames, Limits};
+use model::{Observation, What};
+
+struct Captured(Batch);
+
+impl Frames for Captured {
+    fn count(&self) -> usize {
+        self.0.frames.len()
+    }
+
+    fn frame(&self, index: usize) -> Frame<'_> {
+        let frame = &self.0.frames[index];
+        Frame { at: frame.at, link: frame.link, wire_length: frame.wire_length, bytes: self.0.bytes(frame) }
+    }
+}
+
+/// What a capture gives, with so many shards.
+fn observe(path: &Path, limits: &Limits, shards: usize) -> (Vec<Observation>, Counters) {
+    let mut engine = Engine::<Captured>::new(limits.clone(), Wants { messages: true }, shards, 7);
+    let mut observations = Vec::new();
+    let name = path.to_str().expect("corpus paths are text");
+    let mut source = capture::open(name, &capture::Options::default()).expect("captures can be opened");
+    loop {
+        let mut batch = Batch::new();
+        match source.next_batch(&mut batch) {
+            Ok(Step::Batch) => {}
+            _ => break,
+        }
+        while engine.in_flight() >= engine.capacity() {
+            engine.collect(&mut observations);
+        }
+        engine.submit(&Arc::new(Captured(batch)));
+    }
+    while engine.in_flight() > 0 {
+        engine.collect(&mut observations);
+    }
+    engine.finish(&mut observations);
+    let counters = engine.counters();
+    (observations, counters)
+}
+
+fn recorded(observations: &[Observation]) -> u64 {
+    let packets = |observation: &Observation| match &observation.what {
+        What::FlowEnded(record) => record.sent.packets + record.received.packets,
+        _ => 0,
+    };
+    observations.iter().map(packets).sum()
+}
+
+fn shed(observations: &[Observation]) -> u64 {
+    let packets = |observation: &Observation| match &observation.what {
+        What::Shed(shed) => shed.packets,
+        _ => 0,
+    };
+    observations.iter().map(packets).sum()
+}
+
+fn text(observations: &[Observation]) -> String {
+    let line = |observation| serde_json::to_string(observation).expect("observations are JSON");
+    observations.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+const FOLDERS: &[&str] = &[
+    "ndpi",
+    "zeek_traces",
+    "suricata_verify",
+    "icsnpp",
+    "ics_pcaps_iti",
+    "ja4",
+    "wireshark_captures",
+    "zigator",
+    "slips",
+    "modbus_lemay",
+    "qut_s7comm",
+    "qut_dnp3",
+    "iot23",
+    "ddos_stopddos",
+    "lsif",
+];
+
+#[test]
+fn every_packet_is_in_one_conversation_or_under_one_reason() {
+    let mut files = 0;
+    for folder in FOLDERS {
+        let Some(folder) = testkit::corpus("every_packet_is_in_one_conversation", folder) else { continue };
+        for path in testkit::captures(&folder) {
+            let (observations, counters) = observe(&path, &Limits::default(), 1);
+            let sum =
+                recorded(&observations) + counters.without_flow + counters.fragments + counters.packets_shed;
+            assert_eq!(sum, counters.packets, "{}", path.display());
+            assert_eq!(shed(&observations), counters.packets_shed, "{}", path.display());
+            assert_eq!(counters.flows_open, 0);
+            files += 1;
+        }
+    }
+    eprintln!("{files} captures");
+}
+
+#[test]
+fn the_result_is_the_same_for_every_number_of_shards() {
+    for folder in ["ndpi", "suricata_verify", "icsnpp", "zeek_traces"] {
+        let Some(folder) = testkit::corpus("the_result_is_the_same_for_every_number_of_shards", folder)
+        else {
+            return;
+        };
+        // Small limits, so that making room is part of what must be the same.
+        for limits in [Limits::default(), Limits { flows: 64, buffered_bytes: 64 << 10, ..Limits::default() }]
+        {
+            for path in testkit::captures(&folder).into_iter().step_by(5) {
+                let (one, counters) = observe(&path, &limits, 1);
+                let one = text(&one);
+                for shards in [2, 3, 4] {
+                    let (many, many_counters) = observe(&path, &limits, shards);
+                    assert!(one == text(&many), "{} with {shards} shards", path.display());
+                    assert_eq!(counters, many_counters);
+                }
+            }
+        }
+    }
+}
