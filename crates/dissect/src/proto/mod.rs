@@ -4,8 +4,15 @@
 //! recognised ([`Protocol::probe`]), where it is usually found ([`Protocol::carriers`]) and how it is
 //! read ([`Protocol::start`]). What it finds it hands to [`Emit`].
 
+mod arp;
+mod cdp;
 mod emit;
+mod icmp;
+mod icmpv6;
+mod igmp;
+mod lldp;
 mod reader;
+mod stp;
 
 pub use emit::{Emit, MAX_TEXT, Told, Wants, Yield};
 pub use reader::{Reader, Short};
@@ -14,7 +21,15 @@ use model::{Side, Timestamp};
 
 /// Everything that Pavise understands. The order decides only between protocols that are equally sure
 /// of themselves.
-pub static PROTOCOLS: &[&Protocol] = &[];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &arp::PROTOCOL,
+    &lldp::PROTOCOL,
+    &cdp::PROTOCOL,
+    &stp::PROTOCOL,
+    &icmp::PROTOCOL,
+    &icmpv6::PROTOCOL,
+    &igmp::PROTOCOL,
+];
 
 /// Describes one protocol.
 pub struct Protocol {
@@ -44,6 +59,8 @@ pub enum Carrier {
     EtherType(u16),
     /// Frames with an LLC header and SNAP of this organisation and protocol (IEEE 802.2).
     Snap([u8; 3], u16),
+    /// Frames with an LLC header to this service access point (IEEE 802.2), without SNAP.
+    Llc(u8),
     /// IP packets of this protocol number.
     Ip(u8),
     /// SCTP data chunks with this payload protocol identifier (0: any).

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::cooked::{self, Cooked, Logged};
 use super::{
-    Fragment, LinkType, Network, Oddities, Oddity, Packet, TransportInfo, can, ethernet, gre, icmp, ipv4, ipv6,
-    llc, mpls, overlay, ppp, sctp, tcp, udp, wireless,
+    Fragment, LinkType, Network, Oddities, Oddity, Packet, TransportInfo, can, ethernet, gre, icmp, ipv4,
+    ipv6, llc, mpls, overlay, ppp, sctp, tcp, udp, wireless,
 };
 
 /// How many encapsulations (VLAN tags not counted) are opened before the rest is left as payload.
@@ -31,8 +31,12 @@ mod ether {
     pub(super) const PPP: u16 = 0x880b;
     pub(super) const BRIDGED: u16 = super::overlay::BRIDGED_ETHERNET;
     pub(super) const ERSPAN: [u16; 2] = [0x88be, 0x22eb];
+    /// Cisco's tag for virtual interfaces.
     pub(super) const VN_TAG: u16 = 0x8926;
+    /// High-availability seamless redundancy (IEC 62439-3 clause 5.7).
     pub(super) const HSR: u16 = 0x892f;
+    /// E-Tag (IEEE 802.1BR clause 7.5).
+    pub(super) const PORT_EXTENDER: u16 = 0x893f;
     pub(super) const CAN: [u16; 3] = [0x000c, 0x000d, 0x000e];
     pub(super) const WPAN: u16 = 0x00f6;
 }
@@ -71,6 +75,7 @@ enum Tunnel {
     Teredo = 6,
     Erspan = 7,
     Ethernet = 8,
+    Capwap = 9,
 }
 
 impl Tunnel {
@@ -161,17 +166,8 @@ pub fn decode_ip_payload<'a>(datagram: &Packet<'_>, payload: &'a [u8]) -> Packet
     }
     let Packet { source_mac, destination_mac, vlans, tunnel, oddities, .. } = *datagram;
     let transport = TransportInfo::None;
-    let packet = Packet {
-        source_mac,
-        destination_mac,
-        vlans,
-        tunnel,
-        network,
-        transport,
-        payload,
-        cut: 0,
-        oddities,
-    };
+    let packet =
+        Packet { source_mac, destination_mac, vlans, tunnel, network, transport, payload, cut: 0, oddities };
     let mut decoder = Decoder { packet, rest: payload, missing: 0, tunnel, tunnels: 0, tags: 0 };
     decoder.run(next);
     decoder.packet
@@ -189,7 +185,7 @@ impl<'a> Decoder<'a> {
                 Layer::Ip => Ok(self.ip()),
                 Layer::Extension(next) => self.extensions(next),
                 Layer::Protocol(protocol) => self.protocol(protocol),
-                Layer::Overlay { source, destination } => Ok(self.overlay(source, destination)),
+                Layer::Overlay { source, destination } => self.overlay(source, destination),
                 Layer::Ppp => self.ppp(),
                 Layer::Mpls => self.mpls(),
             };
@@ -314,7 +310,7 @@ impl<'a> Decoder<'a> {
                 }
                 Layer::Link(LinkType::IEEE802_11)
             }
-            LinkType::IEEE802_11 => self.wireless()?,
+            LinkType::IEEE802_11 => self.wireless(wireless::View::new_checked(self.rest)?),
             LinkType::WPAN => self.wpan(2),
             LinkType::WPAN_NOFCS => self.wpan(0),
             LinkType::WPAN_PHY => {
@@ -366,9 +362,12 @@ impl<'a> Decoder<'a> {
             ether::IPV6 => self.ipv6(),
             ether::VLAN | ether::PROVIDER_VLAN => self.tag()?,
             _ if ether::OLD_VLANS.contains(&kind) => self.tag()?,
-            ether::VN_TAG | ether::HSR => {
+            ether::VN_TAG | ether::HSR | ether::PORT_EXTENDER => {
                 self.count_tag()?;
-                let (kind, payload) = ethernet::long_tag(self.rest)?;
+                let (kind, payload) = match kind {
+                    ether::PORT_EXTENDER => ethernet::other_tag::<6>(self.rest)?,
+                    _ => ethernet::other_tag::<4>(self.rest)?,
+                };
                 self.rest = payload;
                 Layer::Kind(kind)
             }
@@ -463,16 +462,15 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn wireless(&mut self) -> Result<Layer, Oddity> {
-        let view = wireless::View::new_checked(self.rest)?;
+    fn wireless(&mut self, view: wireless::View<'a>) -> Layer {
         self.packet.source_mac = view.source;
         self.packet.destination_mac = view.destination;
         self.rest = view.data.unwrap_or(view.body);
         self.on_link(Network::Link { kind: 0, snap: None });
-        Ok(match view.data {
+        match view.data {
             Some([sap::SNAP, sap::SNAP, ..]) => Layer::Llc,
             _ => Layer::Payload,
-        })
+        }
     }
 
     fn wpan(&mut self, check_sequence: usize) -> Layer {
@@ -757,52 +755,66 @@ impl<'a> Decoder<'a> {
         let (source, destination) = (view.source(), view.destination());
         self.packet.transport = TransportInfo::Udp { source, destination };
         self.payload();
-        match destination {
-            4789 | 8472 | overlay::GENEVE_PORT | overlay::GTP_PORT | overlay::TEREDO_PORT => {
-                Layer::Overlay { source, destination }
-            }
-            _ if source == overlay::TEREDO_PORT => Layer::Overlay { source, destination },
+        match (source, destination) {
+            (
+                _,
+                overlay::VXLAN_PORT
+                | overlay::VXLAN_GPE_PORT
+                | overlay::VXLAN_OLD_PORT
+                | overlay::GENEVE_PORT
+                | overlay::GTP_PORT
+                | overlay::CAPWAP_PORT
+                | overlay::TEREDO_PORT,
+            )
+            | (overlay::CAPWAP_PORT | overlay::TEREDO_PORT, _) => Layer::Overlay { source, destination },
             _ => Layer::Payload,
         }
     }
 
     /// Opens a tunnel over UDP, if it really is one.
-    fn overlay(&mut self, source: u16, destination: u16) -> Layer {
-        let bytes = self.rest;
-        let mut open = |tunnel: u32, payload: &'a [u8], next: Layer| match self.open(tunnel) {
-            Ok(()) => {
-                self.rest = payload;
-                next
+    fn overlay(&mut self, source: u16, destination: u16) -> Result<Layer, Oddity> {
+        let (tunnel, kind, payload) = match (source, destination) {
+            (_, overlay::VXLAN_PORT | overlay::VXLAN_GPE_PORT | overlay::VXLAN_OLD_PORT) => {
+                let Some((network, kind, payload)) = overlay::vxlan(self.rest) else {
+                    return Ok(Layer::Payload);
+                };
+                (Tunnel::Vxlan.with(network), kind, payload)
             }
-            Err(oddity) => self.odd(oddity),
+            (_, overlay::GENEVE_PORT) => {
+                let Some((network, kind, payload)) = overlay::geneve(self.rest) else {
+                    return Ok(Layer::Payload);
+                };
+                (Tunnel::Geneve.with(network), kind, payload)
+            }
+            (_, overlay::GTP_PORT) => {
+                let Some(payload) = overlay::gtp_user(self.rest) else { return Ok(Layer::Payload) };
+                (Tunnel::Gtp.with(0), ether::IPV4, payload)
+            }
+            (overlay::CAPWAP_PORT, _) | (_, overlay::CAPWAP_PORT) => match overlay::capwap(self.rest) {
+                Some(overlay::Tunnelled::Ethernet(frame)) => (Tunnel::Capwap.with(0), ether::BRIDGED, frame),
+                Some(overlay::Tunnelled::Wireless(frame)) => {
+                    let view = wireless::View::tunnelled(frame)?;
+                    if view.data.is_none() {
+                        return Ok(Layer::Payload);
+                    }
+                    self.open(Tunnel::Capwap.with(0))?;
+                    return Ok(self.wireless(view));
+                }
+                None => return Ok(Layer::Payload),
+            },
+            _ => {
+                let Some(payload) = overlay::teredo(self.rest) else { return Ok(Layer::Payload) };
+                (Tunnel::Teredo.with(0), ether::IPV6, payload)
+            }
         };
-        let ethernet = Layer::Link(LinkType::ETHERNET);
-        if overlay::VXLAN_PORTS.contains(&destination)
-            && let Some((network, frame)) = overlay::vxlan(bytes)
-        {
-            return open(Tunnel::Vxlan.with(network), frame, ethernet);
-        }
-        if destination == overlay::GENEVE_PORT
-            && let Some((network, kind, payload)) = overlay::geneve(bytes)
-        {
-            let next = match kind {
-                ether::BRIDGED => ethernet,
-                ether::IPV4 | ether::IPV6 => Layer::Ip,
-                _ => return Layer::Payload,
-            };
-            return open(Tunnel::Geneve.with(network), payload, next);
-        }
-        if destination == overlay::GTP_PORT
-            && let Some(payload) = overlay::gtp_user(bytes)
-        {
-            return open(Tunnel::Gtp.with(0), payload, Layer::Ip);
-        }
-        if (destination == overlay::TEREDO_PORT || source == overlay::TEREDO_PORT)
-            && let Some(payload) = overlay::teredo(bytes)
-        {
-            return open(Tunnel::Teredo.with(0), payload, Layer::Ip);
-        }
-        Layer::Payload
+        let next = match kind {
+            ether::BRIDGED => Layer::Link(LinkType::ETHERNET),
+            ether::IPV4 | ether::IPV6 => Layer::Ip,
+            _ => return Ok(Layer::Payload),
+        };
+        self.open(tunnel)?;
+        self.rest = payload;
+        Ok(next)
     }
 
     fn gre(&mut self) -> Result<Layer, Oddity> {

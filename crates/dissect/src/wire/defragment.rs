@@ -221,7 +221,8 @@ impl Defragmenter {
 
     /// Takes a packet that came at `at`.
     pub fn push(&mut self, packet: &Packet<'_>, at: Timestamp) -> Outcome {
-        let Network::Ip { source, destination, protocol, fragment: Some(fragment), .. } = packet.network else {
+        let Network::Ip { source, destination, protocol, fragment: Some(fragment), .. } = packet.network
+        else {
             return Outcome::Whole;
         };
         self.counters.fragments += 1;

@@ -68,8 +68,9 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// A tag of six bytes whose last two are the next type: HSR (IEC 62439-3 clause 5.7) and Cisco VN-Tag.
-pub(super) fn long_tag(bytes: &[u8]) -> Result<(u16, &[u8]), Oddity> {
-    let ([_, _, _, _, high, low], payload) = bytes.split_first_chunk().ok_or(Oddity::VlanTruncated)?;
-    Ok((u16::from_be_bytes([*high, *low]), payload))
+/// Passes over a tag of `N` bytes and reads the type after it.
+pub(super) fn other_tag<const N: usize>(bytes: &[u8]) -> Result<(u16, &[u8]), Oddity> {
+    let (_, rest) = bytes.split_first_chunk::<N>().ok_or(Oddity::VlanTruncated)?;
+    let (kind, payload) = rest.split_first_chunk().ok_or(Oddity::VlanTruncated)?;
+    Ok((u16::from_be_bytes(*kind), payload))
 }

@@ -1,14 +1,21 @@
-//! Tunnels over UDP: VXLAN (RFC 7348), GENEVE (RFC 8926), GTP-U (3GPP TS 29.281) and Teredo (RFC 4380).
+//! Tunnels over UDP: VXLAN (RFC 7348, and draft-ietf-nvo3-vxlan-gpe), GENEVE (RFC 8926), GTP-U (3GPP TS
+//! 29.281), CAPWAP (RFC 5415) and Teredo (RFC 4380).
 //!
 //! A port is no proof. What does not look exactly like the tunnel is left alone as payload of UDP, so
 //! the headers are read more strictly than their standards ask of an end point.
 
-/// VXLAN's port, and the one Linux took before it was assigned.
-pub(super) const VXLAN_PORTS: [u16; 2] = [4789, 8472];
+/// VXLAN's port.
+pub(super) const VXLAN_PORT: u16 = 4789;
+/// The port of VXLAN's generic protocol extension.
+pub(super) const VXLAN_GPE_PORT: u16 = 4790;
+/// The port that Linux took for VXLAN before one was assigned.
+pub(super) const VXLAN_OLD_PORT: u16 = 8472;
 /// GENEVE's port.
 pub(super) const GENEVE_PORT: u16 = 6081;
 /// GTP-U's port.
 pub(super) const GTP_PORT: u16 = 2152;
+/// CAPWAP's port for data.
+pub(super) const CAPWAP_PORT: u16 = 5247;
 /// Teredo's port.
 pub(super) const TEREDO_PORT: u16 = 3544;
 
@@ -18,16 +25,22 @@ pub(super) const BRIDGED_ETHERNET: u16 = 0x6558;
 /// More options or extension headers than this in one header are taken for something else.
 const MAX_OPTIONS: usize = 16;
 
-/// A VXLAN header (RFC 7348 clause 5): the network and the Ethernet frame. The group policy extension
-/// uses the bits that are zero in the standard, so they are not looked at where its flag is set.
-pub(super) fn vxlan(bytes: &[u8]) -> Option<(u32, &[u8])> {
+/// A VXLAN header (RFC 7348 clause 5): the network, the EtherType of the payload, the payload. The group
+/// policy extension uses bits that are zero in the standard; so does the generic protocol extension, to
+/// say what is carried.
+pub(super) fn vxlan(bytes: &[u8]) -> Option<(u32, u16, &[u8])> {
     const NETWORK: u8 = 0x08;
-    const GROUP_POLICY: u8 = 0x80;
-    let (header, frame) = bytes.split_first_chunk::<8>()?;
-    let standard = header[0] == NETWORK && header[1..4] == [0, 0, 0];
-    let policy = header[0] == NETWORK | GROUP_POLICY;
-    let network = u32::from_be_bytes([0, header[4], header[5], header[6]]);
-    ((standard || policy) && header[7] == 0 && frame.len() >= 14).then_some((network, frame))
+    const WITH_PROTOCOL: u8 = NETWORK | 0x04;
+    const WITH_POLICY: u8 = NETWORK | 0x80;
+    let (header, payload) = bytes.split_first_chunk::<8>()?;
+    let kind = match header {
+        [NETWORK, 0, 0, 0, _, _, _, 0] | [WITH_POLICY, _, _, _, _, _, _, 0] => BRIDGED_ETHERNET,
+        [WITH_PROTOCOL, 0, 0, 1, _, _, _, 0] => 0x0800,
+        [WITH_PROTOCOL, 0, 0, 2, _, _, _, 0] => 0x86dd,
+        [WITH_PROTOCOL, 0, 0, 3, _, _, _, 0] => BRIDGED_ETHERNET,
+        _ => return None,
+    };
+    Some((u32::from_be_bytes([0, header[4], header[5], header[6]]), kind, payload))
 }
 
 /// A GENEVE header (RFC 8926 clause 3.4): the network, the EtherType of the payload, the payload.
@@ -67,6 +80,34 @@ pub(super) fn gtp_user(bytes: &[u8]) -> Option<&[u8]> {
         payload = after;
     }
     matches!(payload.first()? >> 4, 4 | 6).then_some(payload)
+}
+
+/// What CAPWAP carries from and to a wireless station.
+pub(super) enum Tunnelled<'a> {
+    /// A frame of IEEE 802.3.
+    Ethernet(&'a [u8]),
+    /// A frame of IEEE 802.11.
+    Wireless(&'a [u8]),
+}
+
+/// A CAPWAP header (RFC 5415 clause 4.3) with a whole frame.
+pub(super) fn capwap(bytes: &[u8]) -> Option<Tunnelled<'_>> {
+    const NATIVE: u8 = 0x01;
+    const IEEE802_11: u8 = 1 << 1;
+    const BINDING: u8 = 0x1f << 1;
+    const FRAGMENT_OR_KEEP_ALIVE: u8 = 0x80 | 0x08;
+    // Version 0, not encrypted.
+    let ([0, length, binding, flags, _, _, _, _], _) = bytes.split_first_chunk()? else { return None };
+    let length = usize::from(length >> 3) * 4;
+    if length < 8 || flags & FRAGMENT_OR_KEEP_ALIVE != 0 {
+        return None;
+    }
+    let frame = bytes.get(length..)?;
+    match (binding & NATIVE != 0, binding & BINDING) {
+        (true, IEEE802_11) => Some(Tunnelled::Wireless(frame)),
+        (true, _) => None,
+        (false, _) => Some(Tunnelled::Ethernet(frame)),
+    }
 }
 
 /// Teredo (RFC 4380 clause 5.1.1): authentication and origin may stand before the IPv6 packet. One of

@@ -48,9 +48,25 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new_checked(bytes: &'a [u8]) -> Result<Self, Oddity> {
+        let [kind, flags, ..] = *bytes else { return Err(Oddity::LinkTruncated) };
+        Self::with_control(bytes, kind, flags)
+    }
+
+    /// As CAPWAP carries frames: many access points send the two bytes of frame control the other way
+    /// round. Only data frames are carried, which shows the order.
+    pub(super) fn tunnelled(bytes: &'a [u8]) -> Result<Self, Oddity> {
+        let [first, second, ..] = *bytes else { return Err(Oddity::LinkTruncated) };
+        let is_data = |kind: u8| kind & 0x0f == 0x08;
+        if is_data(second) && !is_data(first) {
+            Self::with_control(bytes, second, first)
+        } else {
+            Self::with_control(bytes, first, second)
+        }
+    }
+
+    fn with_control(bytes: &'a [u8], kind: u8, flags: u8) -> Result<Self, Oddity> {
         const CONTROL: u8 = 1;
         const DATA: u8 = 2;
-        let [kind, flags, ..] = *bytes else { return Err(Oddity::LinkTruncated) };
         let address = |at: usize| -> Option<MacAddr> {
             bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().map(MacAddr)
         };
