@@ -608,7 +608,7 @@ impl<'a> Decoder<'a> {
     fn check_fragment(&mut self, fragment: &Fragment, protocol: u8) {
         let length = self.rest.len() + self.missing;
         let end = length.saturating_add(fragment.offset as usize);
-        if fragment.more && (length % 8 != 0 || length == 0) || end > usize::from(u16::MAX) {
+        if fragment.more && (!length.is_multiple_of(8) || length == 0) || end > usize::from(u16::MAX) {
             self.odd(Oddity::FragmentLength);
         }
         if fragment.offset == 8 && protocol == ip::TCP {

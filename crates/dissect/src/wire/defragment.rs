@@ -231,7 +231,8 @@ impl Defragmenter {
         let offset = fragment.offset as usize;
         let end = offset.saturating_add(packet.payload.len());
         // A middle piece that ends off the units of eight bytes leaves a gap that nothing can fill.
-        let bad_length = fragment.more && (packet.payload.is_empty() || packet.payload.len() % 8 != 0);
+        let bad_length =
+            fragment.more && (packet.payload.is_empty() || !packet.payload.len().is_multiple_of(8));
         if packet.cut > 0 {
             self.counters.refused += 1;
             return Outcome::Dropped(None);

@@ -21,6 +21,9 @@ mod tcp;
 mod udp;
 mod wireless;
 
+#[cfg(test)]
+mod tests;
+
 pub use decode::{MAX_EXTENSIONS, MAX_TAGS, MAX_TUNNELS, decode, decode_ip_payload};
 
 use std::net::IpAddr;
