@@ -51,6 +51,7 @@ const CAPABILITIES: [&str; 9] = [
     "remotely-managed",
 ];
 const ROUTER: u32 = 1;
+const TRANSPARENT_BRIDGE: u32 = 1 << 1;
 const SWITCH: u32 = 1 << 3;
 const TELEPHONE: u32 = 1 << 7;
 
@@ -200,7 +201,10 @@ impl Announcement {
         if has(TELEPHONE) {
             role(Role::Phone);
         }
-        if has(ROUTER) {
+        // What bridges but is no switch is an access point, which may call itself a router too.
+        if has(TRANSPARENT_BRIDGE) && !has(SWITCH | TELEPHONE) {
+            role(Role::AccessPoint);
+        } else if has(ROUTER) {
             role(Role::Router);
         }
         // Telephones have a small switch inside that is not what they are.
@@ -267,10 +271,16 @@ mod tests {
     }
 
     #[test]
-    fn a_telephone_is_no_switch() {
-        let frame = [vec![2, 180, 0, 0], value(1, b"SEP020000000001"), value(4, &[0, 0, 0, 0x98])].concat();
-        let text = converse(&PROTOCOL, &[(Client, &frame)]);
-        assert!(text.contains("role = \"phone\"") && !text.contains("role = \"switch\""), "{text}");
+    fn telephones_and_access_points_are_told_from_switches_and_routers() {
+        let roles = |capabilities: u8| -> Vec<String> {
+            let frame = [vec![2, 180, 0, 0], value(4, &[0, 0, 0, capabilities])].concat();
+            let text = converse(&PROTOCOL, &[(Client, &frame)]);
+            text.lines().filter_map(|line| Some(line.split_once("role = ")?.1[1..6].to_owned())).collect()
+        };
+        assert_eq!(roles(0x98), ["phone"]);
+        assert_eq!(roles(0x03), ["acces"]);
+        assert_eq!(roles(0x28), ["switc"]);
+        assert_eq!(roles(0x01), ["route"]);
     }
 
     #[test]

@@ -240,12 +240,12 @@ fn read(input: &Input<'_>, out: &mut Emit<'_>) -> Result<(), Short> {
         | kind::NEIGHBOUR_SOLICITATION
         | kind::NEIGHBOUR_ADVERTISEMENT
         | kind::REDIRECT => discovery(number, reader, input, out)?,
-        kind::LISTENER_QUERY | kind::LISTENER_REPORT | kind::LISTENER_DONE if out.wants_messages() => {
+        kind::LISTENER_QUERY | kind::LISTENER_REPORT | kind::LISTENER_DONE => {
             reader.skip(4)?;
             let group = Some(Ipv6Addr::from(reader.array::<16>()?)).filter(|group| !group.is_unspecified());
             out.message(from, name(number), &Listener { groups: group.into_iter().collect() });
         }
-        kind::LISTENER_REPORT_V2 if out.wants_messages() => {
+        kind::LISTENER_REPORT_V2 => {
             reader.skip(2)?;
             let count = usize::from(reader.be16()?).min(MAX_ADDRESSES);
             let mut groups = Vec::new();
@@ -258,7 +258,6 @@ fn read(input: &Input<'_>, out: &mut Emit<'_>) -> Result<(), Short> {
             }
             out.message(from, name(number), &Listener { groups });
         }
-        kind::LISTENER_QUERY | kind::LISTENER_REPORT | kind::LISTENER_DONE | kind::LISTENER_REPORT_V2 => {}
         _ => out.message(from, name(number), &Other { kind: number, code }),
     }
     Ok(())

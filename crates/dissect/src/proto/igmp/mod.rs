@@ -97,13 +97,13 @@ fn read(input: &Input<'_>, out: &mut Emit<'_>) -> Result<(), Short> {
                 out.role(from, Role::Router, "igmp.query", Confidence::LIKELY);
             }
         }
-        kind::REPORT_V1 | kind::REPORT_V2 | kind::LEAVE if out.wants_messages() => {
+        kind::REPORT_V1 | kind::REPORT_V2 | kind::LEAVE => {
             let version = if number == kind::REPORT_V1 { 1 } else { 2 };
             let change = if number == kind::LEAVE { "leave" } else { "join" };
             let groups = vec![Group { change, group: Ipv4Addr::from(reader.array()?) }];
             out.message(from, change, &Report { version, groups });
         }
-        kind::REPORT_V3 if out.wants_messages() => {
+        kind::REPORT_V3 => {
             reader.skip(2)?;
             let count = usize::from(reader.be16()?).min(MAX_RECORDS);
             let mut groups = Vec::new();
