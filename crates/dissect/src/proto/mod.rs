@@ -6,12 +6,23 @@
 
 mod arp;
 mod cdp;
+mod dhcp;
+mod dns;
 mod emit;
+mod enterprise;
+mod hostname;
 mod icmp;
 mod icmpv6;
 mod igmp;
 mod lldp;
+mod llmnr;
+mod mdns;
+mod nbdgm;
+mod nbns;
+mod ntp;
 mod reader;
+mod show;
+mod ssdp;
 mod stp;
 
 pub use emit::{Emit, MAX_TEXT, Told, Wants, Yield};
@@ -29,6 +40,14 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &icmp::PROTOCOL,
     &icmpv6::PROTOCOL,
     &igmp::PROTOCOL,
+    &dhcp::PROTOCOL,
+    &dns::PROTOCOL,
+    &mdns::PROTOCOL,
+    &llmnr::PROTOCOL,
+    &nbns::PROTOCOL,
+    &nbdgm::PROTOCOL,
+    &ssdp::PROTOCOL,
+    &ntp::PROTOCOL,
 ];
 
 /// Describes one protocol.

@@ -1,0 +1,433 @@
+//! Domain names (RFC 1035), over UDP and TCP.
+//!
+//! Queries are matched to their responses, so that a response tells how long it took. Zone transfers and
+//! dynamic updates (RFC 2136) are operations. Query names are told in lower case: resolvers mix the case
+//! at random as a protection against forgery. Fields agree in meaning with those of Zeek's `dns.log`.
+
+pub(crate) mod wire;
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use model::{Attribute, Confidence, Host, OperationKind, Outcome, Role, Side, Timestamp};
+use serde::Serialize;
+
+use super::show::text;
+use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict};
+use wire::{Edns, Fault, HEADER, Item, Lower, MAX_LISTED, Message, Question, Section, Shape, Shown, kind};
+
+/// The Domain Name System.
+pub(super) const PROTOCOL: Protocol = Protocol {
+    id: "dns",
+    name: "Domain Name System",
+    spec: "RFC 1035, RFC 6891, RFC 9460",
+    carriers: &[Carrier::Udp(&[53]), Carrier::Tcp(&[53])],
+    probe,
+    start: || Box::new(Dns::default()),
+};
+
+/// Ports of protocols that have the same form and their own dissectors: mDNS, LLMNR, NetBIOS.
+const RELATIVES: [u16; 3] = [5353, 5355, 137];
+
+/// Queries of one conversation that wait for their responses; the oldest gives way.
+const MAX_PENDING: usize = 64;
+
+fn probe(opening: &Opening<'_>) -> Verdict {
+    if RELATIVES.contains(&opening.client_port) || RELATIVES.contains(&opening.server_port) {
+        return Verdict::No;
+    }
+    let mut bytes = opening.bytes;
+    if opening.stream {
+        // RFC 1035 clause 4.2.2: two bytes of length before each message.
+        let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return Verdict::More };
+        let length = usize::from(u16::from_be_bytes(*length));
+        if length < HEADER {
+            return Verdict::No;
+        }
+        if rest.len() < HEADER {
+            return Verdict::More;
+        }
+        bytes = rest.get(..length).unwrap_or(rest);
+    }
+    let Ok(message) = Message::new(bytes) else { return Verdict::No };
+    if message.question().is_some_and(|question| question.kind == kind::NB) {
+        return Verdict::No;
+    }
+    match message.shape() {
+        Shape::Whole => Verdict::Yes,
+        Shape::Broken => Verdict::Maybe,
+        Shape::Not => Verdict::No,
+    }
+}
+
+/// A query, and for other operation codes any request.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Query<'a> {
+    id: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opcode: Option<&'static str>,
+    #[serde(flatten)]
+    question: Option<Asked<'a>>,
+    rd: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ad: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cd: bool,
+    #[serde(flatten)]
+    records: Records<'a>,
+}
+
+/// A response.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Response<'a> {
+    id: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opcode: Option<&'static str>,
+    #[serde(flatten)]
+    question: Option<Asked<'a>>,
+    rcode: Cow<'static, str>,
+    aa: bool,
+    tc: bool,
+    rd: bool,
+    ra: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ad: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cd: bool,
+    /// Microseconds from the query to here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtt_us: Option<u64>,
+    #[serde(flatten)]
+    records: Records<'a>,
+}
+
+/// The question of a message.
+#[derive(Serialize)]
+struct Asked<'a> {
+    query: Lower<'a>,
+    qtype: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qclass: Option<Cow<'static, str>>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(question: &Question<'a>) -> Self {
+        Self {
+            query: question.name.lower(),
+            qtype: wire::type_name(question.kind),
+            qclass: (question.class != 1).then(|| wire::class_name(question.class)),
+        }
+    }
+}
+
+/// The sections after the question.
+#[derive(Default, Serialize)]
+struct Records<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<Shown<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authority: Vec<Shown<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    additional: Vec<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edns: Option<Edns>,
+    /// How many records are not listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unlisted: Option<u32>,
+}
+
+impl<'a> Records<'a> {
+    fn new(message: Message<'a>) -> Self {
+        let mut records = Self::default();
+        for item in message.items() {
+            let Ok(Item::Record(section, record)) = item else { continue };
+            if record.kind == kind::OPT {
+                records.edns = Some(Edns::new(&record));
+                continue;
+            }
+            let list = match section {
+                Section::Answer => &mut records.answers,
+                Section::Authority => &mut records.authority,
+                Section::Additional => &mut records.additional,
+            };
+            if list.len() < MAX_LISTED {
+                list.push(Shown::new(&record, u16::MAX));
+            } else {
+                records.unlisted = Some(records.unlisted.map_or(1, |count| count.saturating_add(1)));
+            }
+        }
+        records
+    }
+}
+
+/// A query that waits for its response, or had it.
+#[derive(Clone, Copy)]
+struct Pending {
+    id: u16,
+    kind: u16,
+    name: u32,
+    from: Side,
+    at: Timestamp,
+    answered: bool,
+}
+
+/// Reads one conversation.
+#[derive(Default)]
+struct Dns {
+    /// The usual conversation has one query; more are kept in `more`.
+    first: Option<Pending>,
+    more: Vec<Pending>,
+    told_role: bool,
+}
+
+impl Parser for Dns {
+    fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
+        if out.flow().transport != model::Transport::Tcp {
+            self.message(input.bytes, input, out);
+            return Progress::Took(input.bytes.len());
+        }
+        let mut taken = 0;
+        while let Some((length, rest)) = input.bytes[taken..].split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes(*length));
+            if length < HEADER {
+                return Progress::Lost("length");
+            }
+            let Some(message) = rest.get(..length) else { break };
+            self.message(message, input, out);
+            taken += 2 + length;
+        }
+        Progress::Took(taken)
+    }
+
+    /// Without the length before it, the next message cannot be found.
+    fn gap(&mut self, _from: Side, _missing: u64, _out: &mut Emit<'_>) -> bool {
+        false
+    }
+}
+
+impl Dns {
+    fn message(&mut self, bytes: &[u8], input: &Input<'_>, out: &mut Emit<'_>) {
+        let message = match Message::new(bytes) {
+            Ok(message) => message,
+            Err(fault) => return complain(fault, input, out),
+        };
+        let mut extended = 0;
+        for item in message.items() {
+            match item {
+                Ok(Item::Record(_, record)) if record.kind == kind::OPT => {
+                    extended = Edns::extended_rcode(&record);
+                }
+                Ok(Item::Record(Section::Answer, record)) if message.is_response() => {
+                    answer_facts(&record, input.from, out);
+                }
+                Ok(_) => {}
+                Err(fault) => complain(fault, input, out),
+            }
+        }
+        if message.counts[0] > 1 {
+            // RFC 9619: a query has at most one question.
+            out.anomaly(input.from, "several-questions", format_args!("{}", message.counts[0]));
+        }
+        let question = message.question();
+        if message.is_response() {
+            let rtt_us = self.answered(message, question.as_ref(), input, out);
+            if message.ra() && !self.told_role {
+                self.told_role = true;
+                out.role(input.from, Role::DnsServer, "dns.recursion-available", Confidence::STRONG);
+            }
+            if out.wants_messages() {
+                let response = Response {
+                    id: message.id,
+                    opcode: wire::opcode_name(message.opcode()),
+                    question: question.as_ref().map(Asked::new),
+                    rcode: wire::rcode_name(u16::from(message.rcode()) | extended << 4),
+                    aa: message.aa(),
+                    tc: message.tc(),
+                    rd: message.rd(),
+                    ra: message.ra(),
+                    ad: message.ad(),
+                    cd: message.cd(),
+                    rtt_us,
+                    records: Records::new(message),
+                };
+                out.message(input.from, "response", &response);
+            }
+        } else {
+            self.asked(message, question.as_ref(), input, out);
+            if out.wants_messages() {
+                let query = Query {
+                    id: message.id,
+                    opcode: wire::opcode_name(message.opcode()),
+                    question: question.as_ref().map(Asked::new),
+                    rd: message.rd(),
+                    ad: message.ad(),
+                    cd: message.cd(),
+                    records: Records::new(message),
+                };
+                out.message(input.from, "query", &query);
+            }
+        }
+    }
+
+    fn asked(
+        &mut self,
+        message: Message<'_>,
+        question: Option<&Question<'_>>,
+        input: &Input<'_>,
+        out: &mut Emit<'_>,
+    ) {
+        let Some(question) = question else { return };
+        let operation = match (message.opcode(), question.kind) {
+            // RFC 2136: the question section names the zone that is changed.
+            (5, _) => Some((OperationKind::Write, "update")),
+            (0, kind::AXFR) => Some((OperationKind::Read, "axfr")),
+            (0, kind::IXFR) => Some((OperationKind::Read, "ixfr")),
+            _ => None,
+        };
+        if let Some((kind, name)) = operation {
+            let zone = question.name.lower().to_string().into();
+            out.operation(input.from, kind, name, Some(zone), None, Outcome::Asked);
+        }
+        let pending = Pending {
+            id: message.id,
+            kind: question.kind,
+            name: question.name.digest(),
+            from: input.from,
+            at: input.at,
+            answered: false,
+        };
+        match &mut self.first {
+            Some(first) if !first.answered => {
+                self.more.retain(|older| !older.answered);
+                if self.more.len() == MAX_PENDING {
+                    self.more.remove(0);
+                }
+                self.more.push(pending);
+            }
+            first => *first = Some(pending),
+        }
+    }
+
+    /// Finds the query that a response answers; how long it took, in microseconds.
+    fn answered(
+        &mut self,
+        message: Message<'_>,
+        question: Option<&Question<'_>>,
+        input: &Input<'_>,
+        out: &mut Emit<'_>,
+    ) -> Option<u64> {
+        let asker = input.from.other();
+        let asked = question.map(|question| (question.kind, question.name.digest()));
+        let fits = |query: &Pending| asked.is_none_or(|asked| asked == (query.kind, query.name));
+        let known = self.first.iter().chain(&self.more).any(|query| query.from == asker);
+        // Identifiers are used again: the query that fits best is the one that is answered.
+        let query = self
+            .first
+            .iter_mut()
+            .chain(&mut self.more)
+            .filter(|query| query.from == asker && query.id == message.id)
+            .max_by_key(|query| (fits(query), !query.answered));
+        match (query, question) {
+            (Some(query), Some(question)) if !fits(query) => {
+                out.anomaly(
+                    input.from,
+                    "question-mismatch",
+                    format_args!("response {:#06x} is about {}", message.id, question.name),
+                );
+                None
+            }
+            (Some(query), _) => {
+                // The messages of a zone transfer, or a response that was sent twice.
+                let first = !query.answered;
+                query.answered = true;
+                let span = input.at.since(query.at);
+                first.then(|| u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+            }
+            (None, _) => {
+                if known {
+                    // RFC 5452 clause 4: someone may be guessing identifiers.
+                    out.anomaly(input.from, "response-without-query", format_args!("{:#06x}", message.id));
+                }
+                None
+            }
+        }
+    }
+}
+
+fn complain(fault: Fault, input: &Input<'_>, out: &mut Emit<'_>) {
+    // What the sensor cut off is not the sender's fault.
+    if input.cut == 0 {
+        out.anomaly(input.from, fault.reason(), format_args!("{} bytes", input.bytes.len()));
+    }
+}
+
+/// What an answer says about hosts: the names of private addresses, and a server's software.
+fn answer_facts(record: &wire::Record<'_>, from: Side, out: &mut Emit<'_>) {
+    match record.kind {
+        kind::PTR => {
+            let Some(ip) = reverse(record.name).filter(|ip| is_private(*ip)) else { return };
+            if let Ok(name) = record.target() {
+                let name = name.lower().to_string();
+                out.fact_about(
+                    Host::from_ip(ip),
+                    Attribute::Hostname,
+                    name,
+                    "dns.ptr",
+                    Confidence::LIKELY,
+                );
+            }
+        }
+        // version.bind and version.server in class CHAOS, as most servers answer.
+        kind::TXT if record.class == 3 && record.name.first().eq_ignore_ascii_case(b"version") => {
+            if let Some(version) = record.strings().next() {
+                out.fact(from, Attribute::Software, text(version), "dns.version-bind", Confidence::STRONG);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether an address belongs to the organisation's own networks (RFC 1918, RFC 4193).
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
+}
+
+/// The address that a name below `in-addr.arpa` (RFC 1035 clause 3.5) or `ip6.arpa` (RFC 3596) stands for.
+pub(crate) fn reverse(name: wire::Name<'_>) -> Option<IpAddr> {
+    let mut labels = [[].as_slice(); 34];
+    let mut count = 0;
+    for label in name.labels() {
+        *labels.get_mut(count)? = label;
+        count += 1;
+    }
+    let (arpa, labels) = labels.get(..count)?.split_last()?;
+    let (tree, digits) = labels.split_last()?;
+    if !arpa.eq_ignore_ascii_case(b"arpa") {
+        return None;
+    }
+    let number = |label: &[u8], radix| {
+        std::str::from_utf8(label).ok().and_then(|text| u8::from_str_radix(text, radix).ok())
+    };
+    if tree.eq_ignore_ascii_case(b"in-addr") && digits.len() == 4 {
+        let mut octets = [0; 4];
+        for (octet, label) in octets.iter_mut().rev().zip(digits) {
+            *octet = number(label, 10)?;
+        }
+        return Some(Ipv4Addr::from(octets).into());
+    }
+    if tree.eq_ignore_ascii_case(b"ip6") && digits.len() == 32 {
+        let mut octets = [0; 16];
+        for (octet, pair) in octets.iter_mut().rev().zip(digits.chunks_exact(2)) {
+            let [low, high] = pair else { return None };
+            let (low, high) = (number(low, 16)?, number(high, 16)?);
+            *octet = (high & 15) << 4 | low & 15;
+        }
+        return Some(Ipv6Addr::from(octets).into());
+    }
+    None
+}
