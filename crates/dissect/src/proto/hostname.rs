@@ -3,7 +3,8 @@
 //! Factory names follow patterns: a model, a vendor's prefix before part of the MAC address, an operating
 //! system's default. People can choose any name, so this is never more than a likelihood.
 
-use model::{Attribute, Confidence, Host, Role};
+use model::Attribute::{self, Model, OperatingSystem as Os, Type, Vendor};
+use model::{Confidence, Host, Role};
 
 use super::Emit;
 use super::show::after;
@@ -23,8 +24,8 @@ enum Rest {
     Any,
     /// This many hexadecimal digits or more, and nothing else.
     Hex(usize),
-    /// This many letters or digits, and nothing else.
-    Alphanumeric(usize),
+    /// This many capital letters or digits, and nothing else.
+    Capitals(usize),
     /// A digit first.
     Digit,
     /// Nothing, or something that does not continue the word.
@@ -36,8 +37,9 @@ impl Rest {
         match self {
             Self::Any => true,
             Self::Hex(least) => rest.len() >= least && rest.bytes().all(|byte| byte.is_ascii_hexdigit()),
-            Self::Alphanumeric(count) => {
-                rest.len() == count && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            Self::Capitals(count) => {
+                rest.len() == count
+                    && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
             }
             Self::Digit => rest.starts_with(|c: char| c.is_ascii_digit()),
             Self::Word => !rest.starts_with(|c: char| c.is_ascii_lowercase()),
@@ -54,7 +56,8 @@ const fn pattern(
     Pattern { prefix, rest, facts, role }
 }
 
-use Attribute::{OperatingSystem as Os, Type, Vendor};
+/// The value of an attribute that is the name itself: some devices are called what they are.
+const ITSELF: &str = "";
 
 static PATTERNS: &[Pattern] = &[
     pattern("amazon-", Rest::Hex(8), &[(Vendor, "Amazon")], None),
@@ -63,10 +66,10 @@ static PATTERNS: &[Pattern] = &[
     pattern("BRN", Rest::Hex(12), &[(Vendor, "Brother"), (Type, "printer")], Some(Role::Printer)),
     pattern("BRW", Rest::Hex(12), &[(Vendor, "Brother"), (Type, "printer")], Some(Role::Printer)),
     pattern("Chromecast", Rest::Word, &[(Vendor, "Google"), (Type, "media player")], Some(Role::Media)),
-    pattern("DCH-", Rest::Any, &[(Vendor, "D-Link"), (Type, "smart-home sensor")], Some(Role::SmartDevice)),
-    pattern("DCS-", Rest::Digit, &[(Vendor, "D-Link"), (Type, "ip camera")], Some(Role::Camera)),
-    pattern("DSP-W", Rest::Digit, &[(Vendor, "D-Link"), (Type, "smart plug")], Some(Role::SmartDevice)),
-    pattern("DESKTOP-", Rest::Alphanumeric(7), &[(Os, "Windows")], Some(Role::Workstation)),
+    pattern("DCH-", Rest::Any, &[(Model, ITSELF), (Vendor, "D-Link"), (Type, "smart-home sensor")], Some(Role::SmartDevice)),
+    pattern("DCS-", Rest::Digit, &[(Model, ITSELF), (Vendor, "D-Link"), (Type, "ip camera")], Some(Role::Camera)),
+    pattern("DSP-W", Rest::Digit, &[(Model, ITSELF), (Vendor, "D-Link"), (Type, "smart plug")], Some(Role::SmartDevice)),
+    pattern("DESKTOP-", Rest::Capitals(7), &[(Os, "Windows")], Some(Role::Workstation)),
     pattern("EPSON", Rest::Hex(6), &[(Vendor, "Epson"), (Type, "printer")], Some(Role::Printer)),
     pattern("ESP_", Rest::Hex(6), &[(Vendor, "Espressif")], Some(Role::SmartDevice)),
     pattern("ESP-", Rest::Hex(6), &[(Vendor, "Espressif")], Some(Role::SmartDevice)),
@@ -76,13 +79,13 @@ static PATTERNS: &[Pattern] = &[
     pattern("Galaxy-", Rest::Any, &[(Vendor, "Samsung"), (Os, "Android")], Some(Role::Mobile)),
     pattern("Google-Home", Rest::Word, &[(Vendor, "Google"), (Type, "loudspeaker")], Some(Role::Media)),
     pattern("HomePod", Rest::Word, &[(Vendor, "Apple"), (Type, "loudspeaker")], Some(Role::Media)),
-    pattern("HS100", Rest::Word, &[(Vendor, "TP-Link"), (Type, "smart plug")], Some(Role::SmartDevice)),
-    pattern("HS110", Rest::Word, &[(Vendor, "TP-Link"), (Type, "smart plug")], Some(Role::SmartDevice)),
+    pattern("HS100", Rest::Word, &[(Model, ITSELF), (Vendor, "TP-Link"), (Type, "smart plug")], Some(Role::SmartDevice)),
+    pattern("HS110", Rest::Word, &[(Model, ITSELF), (Vendor, "TP-Link"), (Type, "smart plug")], Some(Role::SmartDevice)),
     pattern("iPad", Rest::Word, &[(Vendor, "Apple"), (Type, "tablet"), (Os, "iPadOS")], Some(Role::Mobile)),
     pattern("iPhone", Rest::Word, &[(Vendor, "Apple"), (Type, "telephone"), (Os, "iOS")], Some(Role::Mobile)),
-    pattern("KP115", Rest::Word, &[(Vendor, "TP-Link"), (Type, "smart plug")], Some(Role::SmartDevice)),
-    pattern("LAPTOP-", Rest::Alphanumeric(8), &[(Os, "Windows")], Some(Role::Workstation)),
-    pattern("LB1", Rest::Digit, &[(Vendor, "TP-Link"), (Type, "lamp")], Some(Role::SmartDevice)),
+    pattern("KP115", Rest::Word, &[(Model, ITSELF), (Vendor, "TP-Link"), (Type, "smart plug")], Some(Role::SmartDevice)),
+    pattern("LAPTOP-", Rest::Capitals(8), &[(Os, "Windows")], Some(Role::Workstation)),
+    pattern("LB1", Rest::Digit, &[(Model, ITSELF), (Vendor, "TP-Link"), (Type, "lamp")], Some(Role::SmartDevice)),
     pattern("lwip0", Rest::Word, &[(Os, "lwIP")], None),
     pattern("MacBook", Rest::Any, &[(Vendor, "Apple"), (Os, "macOS")], Some(Role::Workstation)),
     pattern("NPI", Rest::Hex(6), &[(Vendor, "HP"), (Type, "printer")], Some(Role::Printer)),
@@ -97,7 +100,7 @@ static PATTERNS: &[Pattern] = &[
     pattern("shelly", Rest::Any, &[(Vendor, "Shelly")], Some(Role::SmartDevice)),
     pattern("SonosZP", Rest::Word, &[(Vendor, "Sonos"), (Type, "loudspeaker")], Some(Role::Media)),
     pattern("tasmota", Rest::Word, &[(Attribute::Software, "Tasmota")], Some(Role::SmartDevice)),
-    pattern("TL-SG", Rest::Digit, &[(Vendor, "TP-Link"), (Type, "switch")], Some(Role::Switch)),
+    pattern("TL-SG", Rest::Digit, &[(Model, ITSELF), (Vendor, "TP-Link"), (Type, "switch")], Some(Role::Switch)),
     pattern("wled-", Rest::Any, &[(Vendor, "WLED"), (Type, "lamp")], Some(Role::SmartDevice)),
     pattern("wiz_", Rest::Hex(6), &[(Vendor, "WiZ"), (Type, "lamp")], Some(Role::SmartDevice)),
     pattern("XboxOne", Rest::Word, &[(Vendor, "Microsoft"), (Type, "game console")], Some(Role::Media)),
@@ -119,6 +122,7 @@ pub(crate) fn tell(
     for pattern in PATTERNS {
         if after(name, pattern.prefix).is_some_and(|rest| pattern.rest.fits(rest)) {
             for (attribute, value) in pattern.facts {
+                let value = if *value == ITSELF { name } else { value };
                 out.fact_about(about, *attribute, value, source, GUESS);
             }
             if let Some(role) = pattern.role {

@@ -7,6 +7,7 @@
 mod arp;
 mod cdp;
 mod dhcp;
+mod dhcpv6;
 mod dns;
 mod emit;
 mod enterprise;
@@ -22,8 +23,11 @@ mod nbns;
 mod ntp;
 mod reader;
 mod show;
+mod snmp;
 mod ssdp;
 mod stp;
+mod syslog;
+mod tftp;
 
 pub use emit::{Emit, MAX_TEXT, Told, Wants, Yield};
 pub use reader::{Reader, Short};
@@ -41,6 +45,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &icmpv6::PROTOCOL,
     &igmp::PROTOCOL,
     &dhcp::PROTOCOL,
+    &dhcpv6::PROTOCOL,
     &dns::PROTOCOL,
     &mdns::PROTOCOL,
     &llmnr::PROTOCOL,
@@ -48,6 +53,9 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &nbdgm::PROTOCOL,
     &ssdp::PROTOCOL,
     &ntp::PROTOCOL,
+    &snmp::PROTOCOL,
+    &syslog::PROTOCOL,
+    &tftp::PROTOCOL,
 ];
 
 /// Describes one protocol.

@@ -4,7 +4,7 @@
 //! relay the frame's address is the relay's.
 
 mod options;
-mod vendor_class;
+pub(super) mod vendor_class;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};

@@ -431,3 +431,155 @@ pub(crate) fn reverse(name: wire::Name<'_>) -> Option<IpAddr> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Transport;
+    use proptest::prelude::*;
+
+    use super::wire::tests::{Builder, encoded};
+    use super::*;
+    use crate::testing::{converse, converse_on, head, survives};
+
+    fn query() -> Vec<u8> {
+        Builder::new(0x1234, 0x0100).question("Www.Example.COM", kind::A, 1).build()
+    }
+
+    fn response() -> Vec<u8> {
+        Builder::new(0x1234, 0x8180)
+            .question("www.example.com", kind::A, 1)
+            .record(1, "www.example.com", (kind::CNAME, 1), 300, &encoded("web.example.com"))
+            .record(1, "web.example.com", (kind::A, 1), 60, &[192, 0, 2, 80])
+            .record(3, "", (kind::OPT, 1232), 0x8000, &[0, 10, 0, 2, 0xab, 0xcd])
+            .build()
+    }
+
+    #[test]
+    fn a_response_is_matched_to_its_query_and_tells_who_resolves() {
+        let text = converse(&PROTOCOL, &[(Side::Client, &query()), (Side::Server, &response())]);
+        insta::assert_snapshot!(text, @r#"
+        "#);
+    }
+
+    #[test]
+    fn records_of_all_kinds_are_read() {
+        let mut soa = [encoded("ns.example"), encoded("root.example")].concat();
+        soa.extend([0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1]);
+        let https = [
+            &[0, 1, 0][..],
+            &[0, 1, 0, 6, 2, b'h', b'3', 2, b'h', b'2'],
+            &[0, 3, 0, 2, 0x20, 0xfb],
+            &[0, 4, 0, 4, 192, 0, 2, 1],
+        ]
+        .concat();
+        let message = Builder::new(1, 0x8400)
+            .record(1, "a.example", (kind::MX, 1), 1, &[&[0, 10][..], &encoded("mail.example")].concat())
+            .record(1, "a.example", (kind::TXT, 1), 1, b"\x03k=v\x05other")
+            .record(1, "_x._tcp.example", (kind::SRV, 1), 1, &[&[0, 1, 0, 2, 0x1f, 0x90][..], &encoded("h.example")].concat())
+            .record(1, "a.example", (kind::AAAA, 1), 1, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+            .record(1, "a.example", (kind::HTTPS, 1), 1, &https)
+            .record(1, "a.example", (999, 1), 1, &[0xde, 0xad])
+            .record(1, "a.example", (kind::A, 1), 1, &[1, 2, 3])
+            .record(2, "example", (kind::SOA, 1), 1, &soa)
+            .build();
+        let text = converse(&PROTOCOL, &[(Side::Server, &message)]);
+        insta::assert_snapshot!(text.replace("},{", "},\n{"), @r#"
+        "#);
+    }
+
+    #[test]
+    fn forged_answers_are_told() {
+        let guess = Builder::new(0x4321, 0x8180).question("www.example.com", kind::A, 1).build();
+        let other = Builder::new(0x1234, 0x8180).question("evil.example.com", kind::A, 1).build();
+        let text = converse(
+            &PROTOCOL,
+            &[(Side::Client, &query()), (Side::Server, &guess), (Side::Server, &other), (Side::Server, &response())],
+        );
+        let anomalies: Vec<&str> = text.lines().filter(|line| line.starts_with("anomaly")).collect();
+        assert_eq!(
+            anomalies,
+            [
+                "anomaly server response-without-query: 0x4321",
+                "anomaly server question-mismatch: response 0x1234 is about evil.example.com"
+            ]
+        );
+    }
+
+    #[test]
+    fn messages_over_tcp_are_cut_out_of_the_stream() {
+        let framed = |message: Vec<u8>| [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat();
+        let transfer = framed(Builder::new(7, 0).question("plant.example", kind::AXFR, 1).build());
+        let (one, two) = transfer.split_at(9);
+        let first = framed(query());
+        let head = head(Transport::Tcp, 53);
+        let text = converse_on(
+            &PROTOCOL,
+            head,
+            true,
+            &[(Side::Client, &first), (Side::Client, one), (Side::Client, two), (Side::Client, &[0, 3, 1, 2, 3])],
+        );
+        insta::assert_snapshot!(text, @r#"
+        "#);
+    }
+
+    #[test]
+    fn reverse_names_name_private_hosts_only() {
+        let answer = |name: &str, target: &str| {
+            Builder::new(9, 0x8580).record(1, name, (kind::PTR, 1), 60, &encoded(target)).build()
+        };
+        let inside = answer("7.1.168.192.in-addr.arpa", "Printer.lan");
+        let outside = answer("8.8.8.8.in-addr.arpa", "dns.google");
+        let broken = answer("7.1.168.192.in-addr.arpa.example", "x.lan");
+        let text = converse(
+            &PROTOCOL,
+            &[(Side::Server, &inside), (Side::Server, &outside), (Side::Server, &broken)],
+        );
+        let hosts: Vec<&str> = text.lines().filter(|line| line.contains("hostname")).collect();
+        assert_eq!(hosts, [r#"fact 192.168.1.7 hostname = "printer.lan" (dns.ptr, 50%)"#]);
+        let v6 = encoded("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.d.f.ip6.arpa");
+        let (name, _) = wire::Name::read(&v6, 0).unwrap();
+        assert_eq!(reverse(name).map(|ip| ip.to_string()).as_deref(), Some("fd01::1"));
+    }
+
+    fn ask(bytes: &[u8], stream: bool, server_port: u16) -> Verdict {
+        probe(&Opening { bytes, from: Side::Client, client_port: 40_000, server_port, stream })
+    }
+
+    #[test]
+    fn messages_are_known_on_any_port_and_relatives_and_noise_are_not() {
+        assert_eq!(ask(&query(), false, 5300), Verdict::Yes);
+        assert_eq!(ask(&response()[..40], false, 53), Verdict::Maybe);
+        assert_eq!(ask(&query(), false, 5353), Verdict::No);
+        assert_eq!(ask(&[0; 64], false, 53), Verdict::No);
+        assert_eq!(ask(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n", true, 53), Verdict::No);
+        assert_eq!(ask(&[0, 30, 1], true, 53), Verdict::More);
+        let netbios = Builder::new(1, 0x0110).question(&"CK".repeat(16), kind::NB, 1).build();
+        assert_eq!(ask(&netbios, false, 1000), Verdict::No);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
+
+        #[test]
+        fn damaged_messages_are_survived(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            end in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = response();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(end.index(bytes.len()) + 1);
+            survives(&PROTOCOL, &[(Side::Client, query()), (Side::Server, bytes)]);
+        }
+
+        #[test]
+        fn noise_is_never_taken_for_a_message(bytes in prop::collection::vec(any::<u8>(), 12..200)) {
+            prop_assert_ne!(ask(&bytes, false, 40_001), Verdict::Yes);
+        }
+    }
+}

@@ -517,18 +517,6 @@ pub(crate) enum Data<'a> {
     Other(Hex<'a>),
 }
 
-impl fmt::Debug for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Clone for Hex<'_> {
-    fn clone(&self) -> Self {
-        Hex(self.0)
-    }
-}
-
 /// Record types that are read here (IANA's registry).
 pub(crate) mod kind {
     pub(crate) const A: u16 = 1;
@@ -900,6 +888,63 @@ pub(crate) const fn opcode_name(code: u8) -> Option<&'static str> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    /// Puts a message together, for the tests of all protocols of this form.
+    pub(crate) struct Builder(Vec<u8>);
+
+    impl Builder {
+        /// The header, with all counts zero.
+        pub(crate) fn new(id: u16, flags: u16) -> Self {
+            let mut bytes = vec![0; HEADER];
+            bytes[..2].copy_from_slice(&id.to_be_bytes());
+            bytes[2..4].copy_from_slice(&flags.to_be_bytes());
+            Self(bytes)
+        }
+
+        fn count(&mut self, section: usize) {
+            self.0[5 + 2 * section] += 1;
+        }
+
+        /// Adds a question.
+        pub(crate) fn question(mut self, name: &str, kind: u16, class: u16) -> Self {
+            self.count(0);
+            self.0.extend(encoded(name));
+            self.0.extend([kind.to_be_bytes(), class.to_be_bytes()].concat());
+            self
+        }
+
+        /// Adds a record to section 1 (answers), 2 or 3.
+        pub(crate) fn record(
+            mut self,
+            section: usize,
+            name: &str,
+            (kind, class): (u16, u16),
+            ttl: u32,
+            data: &[u8],
+        ) -> Self {
+            self.count(section);
+            self.0.extend(encoded(name));
+            self.0.extend([kind.to_be_bytes(), class.to_be_bytes()].concat());
+            self.0.extend(ttl.to_be_bytes());
+            self.0.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+            self.0.extend(data);
+            self
+        }
+
+        /// The message.
+        pub(crate) fn build(self) -> Vec<u8> {
+            self.0
+        }
+    }
+
+    /// A name in its form on the wire, without compression.
+    pub(crate) fn encoded(name: &str) -> Vec<u8> {
+        let labels = name.split('.').filter(|label| !label.is_empty());
+        let mut bytes: Vec<u8> =
+            labels.flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat()).collect();
+        bytes.push(0);
+        bytes
+    }
 
     /// The name example of RFC 1035 clause 4.1.4: F.ISI.ARPA at 20, FOO.F.ISI.ARPA at 40, ARPA at 64.
     fn rfc_1035_names() -> Vec<u8> {

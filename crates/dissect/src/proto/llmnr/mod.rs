@@ -122,3 +122,41 @@ impl Parser for Llmnr {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Side;
+    use proptest::prelude::*;
+
+    use super::super::dns::wire::{kind, tests::Builder};
+    use super::*;
+    use crate::testing::{converse, survives};
+
+    #[test]
+    fn a_question_and_the_answer_that_claims_the_name() {
+        let query = Builder::new(0xbeef, 0).question("fileserver", kind::A, 1).build();
+        let answer = Builder::new(0xbeef, 0x8000)
+            .question("fileserver", kind::A, 1)
+            .record(1, "fileserver", (kind::A, 1), 30, &[192, 0, 2, 20])
+            .build();
+        let text = converse(&PROTOCOL, &[(Side::Client, &query), (Side::Server, &answer)]);
+        insta::assert_snapshot!(text, @r#"
+        "#);
+    }
+
+    #[test]
+    fn only_its_own_port_makes_it_what_it_is() {
+        let query = Builder::new(1, 0).question("wpad", kind::A, 1).build();
+        let opening =
+            Opening { bytes: &query, from: Side::Client, client_port: 5000, server_port: 53, stream: false };
+        assert_eq!(probe(&opening), Verdict::No);
+        assert_eq!(probe(&Opening { server_port: PORT, ..opening }), Verdict::Yes);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
+    }
+}

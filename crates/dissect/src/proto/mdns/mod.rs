@@ -164,8 +164,10 @@ fn announce(message: Message<'_>, from: Side, out: &mut Emit<'_>) {
     for record in records(message) {
         match record.address() {
             Some(ip) if ip == sender => own = true,
-            // An address of the other family, or another link-local one, says nothing either way.
-            Some(ip) if ip.is_ipv4() == sender.is_ipv4() && !is_link_local(ip) => foreign |= ip != sender,
+            // A host may have one address of each family and scope, and say all of them from one.
+            Some(ip) if ip.is_ipv4() == sender.is_ipv4() && is_link_local(ip) == is_link_local(sender) => {
+                foreign = true;
+            }
             _ => {}
         }
     }
@@ -267,4 +269,104 @@ fn text_facts(record: &Record<'_>, from: Side, out: &mut Emit<'_>) {
 /// Whether a value is more than a placeholder.
 fn says_something(value: &str) -> bool {
     !matches!(value.to_ascii_lowercase().as_str(), "" | "unknown" | "none" | "null" | "n/a" | "default")
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Endpoint, FlowHead, MacAddr, Transport};
+    use proptest::prelude::*;
+
+    use super::super::dns::wire::tests::{Builder, encoded};
+    use super::*;
+    use crate::testing::{converse_on, head, survives};
+
+    /// 192.0.2.10 announces to the group.
+    fn to_group() -> FlowHead {
+        let group = Host { mac: Some(MacAddr([1, 0, 0x5e, 0, 0, 0xfb])), ip: "224.0.0.251".parse().ok() };
+        let base = head(Transport::Udp, PORT);
+        FlowHead { server: Endpoint { host: group, port: PORT }, ..base }
+    }
+
+    const FLUSH: u16 = 0x8001;
+
+    fn announcement(address: [u8; 4]) -> Vec<u8> {
+        let instance = "Lamp._hap._tcp.local";
+        let txt = b"\x04ci=5\x08md=LX-50\x14id=AA:BB:CC:00:11:22\x05sf=1";
+        Builder::new(0, 0x8400)
+            .record(1, "_hap._tcp.local", (kind::PTR, 1), 4500, &encoded(instance))
+            .record(3, instance, (kind::SRV, FLUSH), 120, &[&[0, 0, 0, 0, 0x1f, 0x90][..], &encoded("lamp.local")].concat())
+            .record(3, instance, (kind::TXT, FLUSH), 4500, txt)
+            .record(3, "lamp.local", (kind::A, FLUSH), 120, &address)
+            .build()
+    }
+
+    #[test]
+    fn an_announcement_tells_what_the_device_is() {
+        let text = converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &announcement([192, 0, 2, 10]))]);
+        insta::assert_snapshot!(text, @r#"
+        "#);
+    }
+
+    #[test]
+    fn who_answers_for_another_is_not_taken_for_it() {
+        let text = converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &announcement([192, 0, 2, 99]))]);
+        let facts: Vec<&str> = text.lines().filter(|line| line.starts_with("fact")).collect();
+        assert_eq!(facts, [r#"fact 192.0.2.99 hostname = "lamp" (mdns.address-record, 75%)"#]);
+    }
+
+    #[test]
+    fn apple_and_printer_records_name_make_and_model() {
+        let mac = Builder::new(0, 0x8400)
+            .record(1, "Desk._device-info._tcp.local", (kind::TXT, 1), 4500, b"\x0fmodel=Mac14,2\0\0")
+            .record(
+                1,
+                "Brother HL._ipp._tcp.local",
+                (kind::TXT, FLUSH),
+                4500,
+                b"\x0bty=HL-2350D\x0busb_MFG=BRO\x0cnote=2. Etage",
+            )
+            .build();
+        let text = converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &mac)]);
+        let facts: Vec<&str> = text.lines().filter(|line| line.starts_with("fact")).collect();
+        assert_eq!(
+            facts,
+            [
+                r#"fact 192.0.2.10 vendor = "Apple" (mdns.txt.model, 75%)"#,
+                r#"fact 192.0.2.10 type = "computer" (mdns.txt.model, 75%)"#,
+                r#"fact 192.0.2.10 role = "workstation" (mdns.txt.model, 75%)"#,
+                r#"fact 192.0.2.10 model = "Mac14,2" (mdns.txt, 95%)"#,
+                r#"fact 192.0.2.10 model = "HL-2350D" (mdns.txt, 95%)"#,
+                r#"fact 192.0.2.10 vendor = "BRO" (mdns.txt, 95%)"#,
+                r#"fact 192.0.2.10 location = "2. Etage" (mdns.txt, 95%)"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn goodbyes_and_questions_tell_nothing_about_hosts() {
+        let goodbye = Builder::new(0, 0x8400).record(1, "lamp.local", (kind::A, FLUSH), 0, &[192, 0, 2, 10]).build();
+        let question = Builder::new(0, 0).question("_googlecast._tcp.local", kind::PTR, FLUSH).build();
+        let text = converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &goodbye), (Side::Client, &question)]);
+        assert!(!text.contains("fact"), "{text}");
+        assert!(text.contains(r#"{"name":"_googlecast._tcp.local","type":"PTR","unicast-response":true}"#), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
+
+        #[test]
+        fn damaged_announcements_are_survived(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut bytes = announcement([192, 0, 2, 10]);
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
+    }
 }

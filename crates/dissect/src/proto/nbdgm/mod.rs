@@ -225,3 +225,67 @@ fn announced_facts(about: Host, announced: &Announcement<'_>, out: &mut Emit<'_>
         fact(Attribute::Role, Role::Workstation.name(), Confidence::LIKELY);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Side;
+    use proptest::prelude::*;
+
+    use super::super::dns::wire::tests::encoded as dns_name;
+    use super::super::nbns::tests::encoded;
+    use super::*;
+    use crate::testing::{converse, survives};
+
+    /// A host announcement from 192.0.2.10 as MS-BRWS clause 2.2.1 draws it.
+    fn host_announcement() -> Vec<u8> {
+        let mut body = vec![1, 0, 0x80, 0xfc, 0x0a, 0];
+        body.extend(b"HIST-01\0\0\0\0\0\0\0\0\0");
+        body.extend([10, 0, 3, 0x90, 0, 0, 0x0f, 1, 0x55, 0xaa]);
+        body.extend(b"Historian\0");
+        let mut smb = b"\xffSMB\x25".to_vec();
+        smb.resize(32, 0);
+        let mut words = [0_u8; 34];
+        let length = u16::try_from(body.len()).unwrap().to_le_bytes();
+        words[22..24].copy_from_slice(&length);
+        words[24..26].copy_from_slice(&86_u16.to_le_bytes());
+        smb.push(17);
+        smb.extend(words);
+        smb.extend([0, 0]);
+        smb.extend(b"\\MAILSLOT\\BROWSE\0");
+        assert_eq!(smb.len(), 86);
+        smb.extend(body);
+        let mut datagram = vec![0x11, 2, 0, 1, 192, 0, 2, 10, 0, 138, 0, 0, 0, 0];
+        datagram.extend(dns_name(&encoded("HIST-01", 0x20)));
+        datagram.extend(dns_name(&encoded("PLANT", 0x1d)));
+        datagram.extend(smb);
+        datagram
+    }
+
+    #[test]
+    fn a_host_announces_its_system_and_services() {
+        let text = converse(&PROTOCOL, &[(Side::Client, &host_announcement())]);
+        insta::assert_snapshot!(text, @r#"
+        "#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
+
+        #[test]
+        fn damaged_announcements_are_survived(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            end in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = host_announcement();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(end.index(bytes.len()) + 1);
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
+    }
+}

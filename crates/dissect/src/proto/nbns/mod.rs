@@ -285,3 +285,63 @@ impl Status {
         status
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::super::dns::wire::tests::Builder;
+    use super::*;
+    use crate::testing::{converse, survives};
+
+    /// A name in first-level encoding, padded with spaces.
+    pub(in super::super) fn encoded(name: &str, suffix: u8) -> String {
+        let mut raw = [b' '; 16];
+        raw[..name.len()].copy_from_slice(name.as_bytes());
+        raw[15] = suffix;
+        raw.iter().flat_map(|byte| [char::from(b'A' + (byte >> 4)), char::from(b'A' + (byte & 15))]).collect()
+    }
+
+    #[test]
+    fn the_example_of_rfc_1001_is_decoded() {
+        // RFC 1001 clause 14.1: "The NetBIOS name" in first-level encoding.
+        let name = Name::decode(b"FEGHGFCAEOGFHEECEJEPFDCAGOGBGNGF").unwrap();
+        assert_eq!((name.text().as_ref(), name.suffix), ("The NetBIOS nam", b'e'));
+        assert_eq!(Name::decode(b"FEGHGFCAEOGFHEECEJEPFDCAGOGBGNGQ"), None);
+    }
+
+    #[test]
+    fn a_registration_and_a_node_status_name_the_host() {
+        let registration = Builder::new(1, 0x2910)
+            .question(&encoded("HMI-7", 0), kind::NB, 1)
+            .record(3, &encoded("HMI-7", 0), (kind::NB, 1), 300_000, &[0, 0, 192, 0, 2, 10])
+            .build();
+        let mut names = vec![2];
+        names.extend(b"SCADA          \x20\x04\x00PLANT          \x00\x84\x00");
+        names.extend([0, 0x1b, 0x1b, 1, 2, 3]);
+        let request = Builder::new(2, 0).question(&format!("CK{}", "A".repeat(30)), NBSTAT, 1).build();
+        let status = Builder::new(2, 0x8400)
+            .record(1, &format!("CK{}", "A".repeat(30)), (NBSTAT, 1), 0, &names)
+            .build();
+        let text = converse(
+            &PROTOCOL,
+            &[(Side::Client, &registration), (Side::Client, &request), (Side::Server, &status)],
+        );
+        insta::assert_snapshot!(text, @r#"
+        "#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
+
+        #[test]
+        fn any_status_is_survived(data in prop::collection::vec(any::<u8>(), 0..100)) {
+            let name = encoded("X", 0);
+            let bytes = Builder::new(2, 0x8400).record(1, &name, (NBSTAT, 1), 0, &data).build();
+            survives(&PROTOCOL, &[(Side::Server, bytes)]);
+        }
+    }
+}
