@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use model::{Endpoint, FlowHead, FlowId, Host, MacAddr, Reach, Side, Timestamp, Transport};
 
-use crate::proto::{Carrier, Emit, Input, Opening, Progress, Protocol, Told, Verdict, Wants, Yield};
+use crate::proto::{
+    Carrier, Emit, Input, Opening, PROTOCOLS, Parser, Progress, Protocol, Told, Verdict, Wants, Yield,
+};
 
 /// The conversation that tests talk about: 192.0.2.10:49152 asks 192.0.2.20 on `port`.
 pub(crate) fn head(transport: Transport, port: u16) -> FlowHead {
@@ -44,7 +46,7 @@ pub(crate) fn converse_on(
     stream: bool,
     packets: &[(Side, &[u8])],
 ) -> String {
-    let mut parser = (protocol.start)();
+    let mut parser = Some((protocol.start)());
     let mut told = Told::default();
     let mut found = Vec::new();
     let mut text = String::new();
@@ -68,10 +70,14 @@ pub(crate) fn converse_on(
         if pending[side].is_empty() {
             continue;
         }
+        if parser.is_none() {
+            parser = recognise(&pending[side], *from, &head, &mut text);
+        }
+        let Some(reading) = &mut parser else { continue };
         let at = Timestamp::from_secs(number as u64 + 1);
         let input = Input { bytes: &pending[side], from: *from, at, cut: 0 };
         let mut emit = Emit::new(&head, Wants { messages: true }, &mut told, &mut found);
-        let progress = parser.parse(&input, &mut emit);
+        let progress = reading.parse(&input, &mut emit);
         for item in found.drain(..) {
             text.push_str(&line(&item));
             text.push('\n');
@@ -83,13 +89,15 @@ pub(crate) fn converse_on(
                 pending[side].drain(..taken);
             }
             Progress::Took(_) => pending[side].clear(),
-            Progress::Upgrade(taken) => {
-                text.push_str(&format!("upgrade after {taken}\n"));
-                break;
-            }
             Progress::Enough => {
                 text.push_str("enough\n");
                 break;
+            }
+            Progress::Upgrade(taken) => {
+                text.push_str("upgrade\n");
+                let taken = taken.min(pending[side].len());
+                pending[side].drain(..taken);
+                parser = None;
             }
             Progress::Lost(reason) => {
                 text.push_str(&format!("lost: {reason}\n"));
@@ -98,12 +106,26 @@ pub(crate) fn converse_on(
         }
     }
     let mut emit = Emit::new(&head, Wants { messages: true }, &mut told, &mut found);
-    parser.finish(&mut emit);
+    if let Some(parser) = &mut parser {
+        parser.finish(&mut emit);
+    }
     for item in found.drain(..) {
         text.push_str(&line(&item));
         text.push('\n');
     }
     text
+}
+
+/// Finds the protocol of a stream after an upgrade, says which, and starts to read it.
+fn recognise(bytes: &[u8], from: Side, head: &FlowHead, text: &mut String) -> Option<Box<dyn Parser>> {
+    let (client_port, server_port) = (head.client.port, head.server.port);
+    let opening = Opening { bytes, from, client_port, server_port, stream: true };
+    let protocol = PROTOCOLS.iter().find(|protocol| {
+        protocol.carriers.iter().any(|carrier| matches!(carrier, Carrier::Tcp(_)))
+            && (protocol.probe)(&opening) == Verdict::Yes
+    })?;
+    text.push_str(&format!("it is {}\n", protocol.id));
+    Some((protocol.start)())
 }
 
 /// One yield, on one line.

@@ -28,6 +28,7 @@ mod ssdp;
 mod stp;
 mod syslog;
 mod tftp;
+pub mod tls;
 
 pub use emit::{Emit, MAX_TEXT, Told, Wants, Yield};
 pub use reader::{Reader, Short};
@@ -56,6 +57,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &snmp::PROTOCOL,
     &syslog::PROTOCOL,
     &tftp::PROTOCOL,
+    &tls::PROTOCOL,
 ];
 
 /// Describes one protocol.
@@ -164,10 +166,13 @@ pub enum Progress {
     /// So many bytes were taken. Fewer than given: the rest is kept and given again with what follows.
     /// More than given: the surplus is skipped as it arrives, without being stored.
     Took(usize),
-    /// So many bytes were taken, and what follows is another protocol: it is probed afresh.
-    Upgrade(usize),
     /// Nothing more is wanted from this conversation; its protocol is known and stays known.
     Enough,
+    /// So many bytes were taken; from there on, in both directions, the stream carries another protocol:
+    /// a tunnel was opened or encryption was agreed. The parser is dropped, without [`Parser::finish`],
+    /// and the protocols are asked afresh about what follows, including what the other side sent and the
+    /// parser had not taken. Streams only.
+    Upgrade(usize),
     /// This is not, or no longer, the protocol; the reason is reported as an anomaly
     /// `<protocol>.<reason>`.
     Lost(&'static str),
