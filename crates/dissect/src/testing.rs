@@ -169,3 +169,10 @@ pub(crate) fn survives(protocol: &Protocol, packets: &[(Side, Vec<u8>)]) {
         parser.finish(&mut emit);
     }
 }
+
+/// Some packets of arbitrary bytes from either side, for property tests.
+pub(crate) fn packets() -> impl proptest::strategy::Strategy<Value = Vec<(Side, Vec<u8>)>> {
+    use proptest::prelude::*;
+    let side = prop_oneof![Just(Side::Client), Just(Side::Server)];
+    prop::collection::vec((side, prop::collection::vec(any::<u8>(), 0..200)), 0..8)
+}

@@ -12,6 +12,7 @@ mod dns;
 mod emit;
 mod enterprise;
 mod hostname;
+pub mod http_connect;
 mod icmp;
 mod icmpv6;
 mod igmp;
@@ -21,9 +22,11 @@ mod mdns;
 mod nbdgm;
 mod nbns;
 mod ntp;
+pub mod quic;
 mod reader;
 mod show;
 mod snmp;
+pub mod socks;
 mod ssdp;
 mod stp;
 mod syslog;
@@ -58,6 +61,9 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &syslog::PROTOCOL,
     &tftp::PROTOCOL,
     &tls::PROTOCOL,
+    &quic::PROTOCOL,
+    &http_connect::PROTOCOL,
+    &socks::PROTOCOL,
 ];
 
 /// Describes one protocol.
