@@ -176,3 +176,62 @@ pub(crate) fn packets() -> impl proptest::strategy::Strategy<Value = Vec<(Side, 
     let side = prop_oneof![Just(Side::Client), Just(Side::Server)];
     prop::collection::vec((side, prop::collection::vec(any::<u8>(), 0..200)), 0..8)
 }
+
+/// A recorded conversation: a line for each packet, `C` or `S` for who sent it and its bytes in
+/// hexadecimal digits; lines that begin with `#` are remarks.
+pub(crate) fn conversation(text: &str) -> Vec<(Side, Vec<u8>)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (side, digits) = line.split_once(' ').expect("a side and bytes");
+            (if side == "C" { Side::Client } else { Side::Server }, unhex(digits))
+        })
+        .collect()
+}
+
+/// Bytes from hexadecimal digits; white space between them is passed over.
+pub(crate) fn unhex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).expect("digits"));
+    pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal digits")).collect()
+}
+
+/// As [`converse`], for a recorded conversation.
+pub(crate) fn replay(protocol: &Protocol, packets: &[(Side, Vec<u8>)]) -> String {
+    let packets: Vec<(Side, &[u8])> = packets.iter().map(|(side, bytes)| (*side, &bytes[..])).collect();
+    converse(protocol, &packets)
+}
+
+/// Damage for [`damage`]: packet, byte, new value.
+pub(crate) type Hit = (proptest::sample::Index, proptest::sample::Index, u8);
+
+/// Up to eight places to damage.
+pub(crate) fn hits() -> impl proptest::strategy::Strategy<Value = Vec<Hit>> {
+    proptest::collection::vec(proptest::prelude::any::<Hit>(), 1..8)
+}
+
+/// A conversation with some bytes overwritten.
+pub(crate) fn damage(packets: &[(Side, Vec<u8>)], hits: &[Hit]) -> Vec<(Side, Vec<u8>)> {
+    let mut packets = packets.to_vec();
+    for (packet, byte, value) in hits {
+        let packet = packet.index(packets.len());
+        let (_, bytes) = &mut packets[packet];
+        let at = byte.index(bytes.len());
+        bytes[at] = *value;
+    }
+    packets
+}
+
+/// What a conversation yields, with the long lists of a record left out: `[..]`.
+pub(crate) fn without_long_lists(text: &str) -> String {
+    const LONG: usize = 80;
+    let mut short = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('[') {
+        let (list, behind) = after.split_once(']').expect("lists end");
+        let list = if list.len() > LONG { ".." } else { list };
+        short.push_str(&format!("{before}[{list}]"));
+        rest = behind;
+    }
+    short + rest
+}

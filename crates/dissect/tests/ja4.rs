@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use dissect::proto::{Carrier, Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Verdict, Wants, Yield};
+use dissect::proto::{
+    Carrier, Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Verdict, Wants, Yield,
+};
 use model::{Attribute, Endpoint, FlowHead, FlowId, Host, Reach, Side, Timestamp, Transport};
 
 /// A conversation: its transport, ports of client and server, and what was found.
@@ -78,7 +80,9 @@ impl Conversation {
                 server_port: self.server_port,
                 stream,
             };
-            let carried = |carrier: &Carrier| matches!((carrier, stream), (Carrier::Tcp(_), true) | (Carrier::Udp(_), false));
+            let carried = |carrier: &Carrier| {
+                matches!((carrier, stream), (Carrier::Tcp(_), true) | (Carrier::Udp(_), false))
+            };
             self.parser = PROTOCOLS
                 .iter()
                 .find(|protocol| {
@@ -122,7 +126,9 @@ impl Conversation {
 
     fn fingerprints(&self) -> impl Iterator<Item = &str> {
         self.found.iter().filter_map(|item| match item {
-            Yield::Fact { attribute: Attribute::Fingerprint, value, source, .. } if source.ends_with(".ja4") => {
+            Yield::Fact { attribute: Attribute::Fingerprint, value, source, .. }
+                if source.ends_with(".ja4") =>
+            {
                 Some(&**value)
             }
             _ => None,
@@ -133,8 +139,15 @@ impl Conversation {
 /// The fingerprints in a capture.
 fn fingerprints(tshark: &Path, capture: &Path) -> Expected {
     const FIELDS: [&str; 9] = [
-        "tcp.stream", "udp.stream", "tcp.srcport", "tcp.dstport", "tcp.seq", "udp.srcport", "udp.dstport",
-        "tcp.payload", "udp.payload",
+        "tcp.stream",
+        "udp.stream",
+        "tcp.srcport",
+        "tcp.dstport",
+        "tcp.seq",
+        "udp.srcport",
+        "udp.dstport",
+        "tcp.payload",
+        "udp.payload",
     ];
     let mut arguments = vec!["-r", capture.to_str().unwrap(), "-T", "fields", "-E", "occurrence=l"];
     arguments.extend(["-o", "tcp.desegment_tcp_streams:false", "-o", "ip.defragment:true"]);
@@ -155,7 +168,8 @@ fn fingerprints(tshark: &Path, capture: &Path) -> Expected {
         };
         let tcp = number(0).is_some();
         let (stream, ports) = if tcp { (number(0), 2) } else { (number(1), 5) };
-        let (Some(stream), Some(source), Some(destination)) = (stream, number(ports), number(ports + 1)) else {
+        let (Some(stream), Some(source), Some(destination)) = (stream, number(ports), number(ports + 1))
+        else {
             continue;
         };
         let (source, destination) = (source as u16, destination as u16);

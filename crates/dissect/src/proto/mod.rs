@@ -9,6 +9,7 @@ mod cdp;
 mod dhcp;
 mod dhcpv6;
 mod dns;
+pub mod dtls;
 mod emit;
 mod enterprise;
 mod hostname;
@@ -28,6 +29,7 @@ mod show;
 mod snmp;
 pub mod socks;
 mod ssdp;
+pub mod ssh;
 mod stp;
 mod syslog;
 mod tftp;
@@ -61,9 +63,11 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &syslog::PROTOCOL,
     &tftp::PROTOCOL,
     &tls::PROTOCOL,
+    &dtls::PROTOCOL,
     &quic::PROTOCOL,
     &http_connect::PROTOCOL,
     &socks::PROTOCOL,
+    &ssh::PROTOCOL,
 ];
 
 /// Describes one protocol.

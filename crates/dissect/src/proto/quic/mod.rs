@@ -129,7 +129,9 @@ fn version_name(version: u32) -> Cow<'static, str> {
         0xff00_0001..=0xff00_00ff => format!("draft-{}", version & 0xff).into(),
         0xface_b000..=0xface_b00f => format!("mvfst-{}", version & 0xf).into(),
         _ if is_reserved(version) => "grease".into(),
-        _ => google_name(&version.to_be_bytes()).map_or_else(|| format!("0x{version:08x}").into(), Cow::Owned),
+        _ => {
+            google_name(&version.to_be_bytes()).map_or_else(|| format!("0x{version:08x}").into(), Cow::Owned)
+        }
     }
 }
 
@@ -141,9 +143,10 @@ const fn is_reserved(version: u32) -> bool {
 /// The name of a version of Google's QUIC: Q and three digits, or T for those with TLS.
 fn google_name(bytes: &[u8; 4]) -> Option<String> {
     let [letter @ (b'Q' | b'T'), digits @ ..] = bytes else { return None };
-    digits.iter().all(u8::is_ascii_digit).then(|| {
-        std::iter::once(letter).chain(digits).map(|byte| char::from(*byte)).collect()
-    })
+    digits
+        .iter()
+        .all(u8::is_ascii_digit)
+        .then(|| std::iter::once(letter).chain(digits).map(|byte| char::from(*byte)).collect())
 }
 
 /// The version of Google's QUIC in a client's packet, under its own public header (flags, connection
@@ -151,7 +154,13 @@ fn google_name(bytes: &[u8; 4]) -> Option<String> {
 fn google_version(bytes: &[u8]) -> Option<String> {
     let flags = *bytes.first()?;
     // The version flag and the flag of a connection identifier of eight bytes.
-    let at = if flags & 0x80 != 0 { 1 } else if flags & 0xc9 == 0x09 { 9 } else { return None };
+    let at = if flags & 0x80 != 0 {
+        1
+    } else if flags & 0xc9 == 0x09 {
+        9
+    } else {
+        return None;
+    };
     google_name(bytes.get(at..)?.first_chunk()?)
 }
 
@@ -436,12 +445,11 @@ fn announce(from: Side, packet: &Long<'_>, out: &mut Emit<'_>) {
 /// RFC 9000 clause 17.2.1.
 fn version_negotiation(from: Side, bytes: &[u8], out: &mut Emit<'_>) {
     let mut reader = Reader::new(bytes);
-    let lists = reader
-        .skip(5)
-        .and_then(|()| connection_id(&mut reader))
-        .and_then(|_| connection_id(&mut reader));
+    let lists =
+        reader.skip(5).and_then(|()| connection_id(&mut reader)).and_then(|_| connection_id(&mut reader));
     if lists.is_ok() && out.wants_messages() {
-        let versions = std::iter::from_fn(|| reader.be32().ok()).take(MAX_VERSIONS).map(version_name).collect();
+        let versions =
+            std::iter::from_fn(|| reader.be32().ok()).take(MAX_VERSIONS).map(version_name).collect();
         out.message(from, "version-negotiation", &VersionNegotiation { versions });
     }
 }

@@ -330,10 +330,7 @@ mod tests {
     fn a_refusal_ends_it() {
         let text = converse(
             &PROTOCOL,
-            &[
-                (Side::Client, &[4, 1, 0, 22, 192, 0, 2, 5, 0]),
-                (Side::Server, &[0, 0x5b, 0, 0, 0, 0, 0, 0]),
-            ],
+            &[(Side::Client, &[4, 1, 0, 22, 192, 0, 2, 5, 0]), (Side::Server, &[0, 0x5b, 0, 0, 0, 0, 0, 0])],
         );
         assert_eq!(
             text,

@@ -72,7 +72,11 @@ pub(crate) fn chain(from: Side, body: &[u8], server_name: Option<&str>, out: &mu
             return;
         };
         let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-            out.anomaly(from, "certificate-der", format_args!("certificate {position} of {} bytes", der.len()));
+            out.anomaly(
+                from,
+                "certificate-der",
+                format_args!("certificate {position} of {} bytes", der.len()),
+            );
             continue;
         };
         if out.wants_messages() {

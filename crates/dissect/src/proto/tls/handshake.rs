@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use model::{Attribute, Confidence, Side};
 use serde::Serialize;
 
+use super::certificate;
 use super::fingerprint::{ja3, ja3s, ja4};
 use super::hello::{ClientHello, ServerHello, codes, strings};
 use super::names::{self, Coded, DTLS13, TLS13};
-use super::certificate;
 use crate::proto::{Emit, Reader};
 
 /// Handshake messages (IANA registry "TLS HandshakeType") that are looked into.

@@ -74,10 +74,6 @@ impl<'a> Extensions<'a> {
 pub(crate) struct ClientHello<'a> {
     /// `legacy_version`.
     pub(crate) legacy_version: u16,
-    /// Up to 32 bytes that name a session to resume, or are random.
-    pub(crate) session_id: &'a [u8],
-    /// DTLS only: what the server asked to be repeated.
-    pub(crate) cookie: &'a [u8],
     /// Cipher suites in order of preference, as bytes.
     pub(crate) ciphers: &'a [u8],
     /// All extensions in order.
@@ -110,13 +106,14 @@ impl<'a> ClientHello<'a> {
         let mut reader = Reader::new(body);
         let legacy_version = reader.be16()?;
         reader.skip(32)?;
-        let session_id = vector8(&mut reader)?;
-        let cookie = if datagrams { vector8(&mut reader)? } else { &[] };
+        vector8(&mut reader)?; // session id
+        if datagrams {
+            vector8(&mut reader)?; // cookie
+        }
         let ciphers = vector16(&mut reader)?;
         vector8(&mut reader)?; // compression methods
         let extensions = Extensions::read(&mut reader)?;
-        let mut hello =
-            Self { legacy_version, session_id, cookie, ciphers, extensions, ..Self::default() };
+        let mut hello = Self { legacy_version, ciphers, extensions, ..Self::default() };
         for (kind, content) in extensions.iter() {
             if hello.extension(kind, content).is_err() {
                 hello.odd_extension = Some(kind);
@@ -172,8 +169,6 @@ pub(crate) struct ServerHello<'a> {
     pub(crate) version: u16,
     /// Whether this asks the client for another hello.
     pub(crate) retry: bool,
-    /// The session's name, or the client's repeated.
-    pub(crate) session_id: &'a [u8],
     /// The cipher suite that the server chose.
     pub(crate) cipher: u16,
     /// All extensions in order.
@@ -192,19 +187,12 @@ impl<'a> ServerHello<'a> {
         let mut reader = Reader::new(body);
         let legacy_version = reader.be16()?;
         let retry = reader.array::<32>()? == RETRY_RANDOM;
-        let session_id = vector8(&mut reader)?;
+        vector8(&mut reader)?; // session id
         let cipher = reader.be16()?;
         reader.u8()?; // compression method
         let extensions = Extensions::read(&mut reader)?;
-        let mut hello = Self {
-            legacy_version,
-            version: legacy_version,
-            retry,
-            session_id,
-            cipher,
-            extensions,
-            ..Self::default()
-        };
+        let mut hello =
+            Self { legacy_version, version: legacy_version, retry, cipher, extensions, ..Self::default() };
         for (kind, content) in extensions.iter() {
             let mut reader = Reader::new(content);
             match kind {

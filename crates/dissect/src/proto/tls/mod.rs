@@ -20,11 +20,11 @@ use model::Side;
 use serde::Serialize;
 
 pub(crate) use fingerprint::{hex, md5_hex};
-pub(crate) use handshake::{Handshake, Layer, MAX_MESSAGE, kind as handshake_kind};
-pub(crate) use names::{Coded, version as version_name};
+pub(crate) use handshake::{Handshake, Layer, kind as handshake_kind};
 pub(crate) use pieces::Pieces;
 
-use self::names::alert as alert_name;
+use self::handshake::MAX_MESSAGE;
+use self::names::{Coded, alert as alert_name, version as version_name};
 use crate::proto::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// Transport Layer Security.
@@ -319,8 +319,7 @@ impl Tls {
         while let (Ok(kind), Ok(length)) = (reader.u8(), reader.be24()) {
             let length = length as usize;
             if kind > handshake_kind::LAST || length > MAX_MESSAGE {
-                let reason =
-                    if length > MAX_MESSAGE { "handshake-length" } else { "handshake-type" };
+                let reason = if length > MAX_MESSAGE { "handshake-length" } else { "handshake-type" };
                 out.anomaly(from, reason, format_args!("type {kind}, {length} bytes"));
                 self.halves[from.index()].encrypted = true;
                 return;
@@ -331,7 +330,8 @@ impl Tls {
         }
         // What is left waits for the next record; many small records must not copy it again and again.
         let rest = joined.get(taken..).unwrap_or_default();
-        self.halves[from.index()].pending = if pending.is_empty() || taken > 0 { rest.to_vec() } else { pending };
+        self.halves[from.index()].pending =
+            if pending.is_empty() || taken > 0 { rest.to_vec() } else { pending };
     }
 }
 
@@ -349,3 +349,6 @@ fn alert(from: Side, fragment: &[u8], out: &mut Emit<'_>) -> Next {
     out.message(from, "alert", &message);
     if level == "fatal" { Next::Enough } else { Next::More }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,13 +31,10 @@ impl Pieces {
         let mut at = offset;
         let touched = self.have.get(first..after).unwrap_or_default();
         for &(start, stop) in touched.iter().chain([&(end, end)]) {
-            let until = start.min(end);
-            if at < until {
-                if let (Some(place), Some(new)) =
-                    (self.bytes.get_mut(at..until), piece.get(at - offset..until - offset))
-                {
-                    place.copy_from_slice(new);
-                }
+            let until = start.min(end).max(at);
+            let (place, new) = (self.bytes.get_mut(at..until), piece.get(at - offset..until - offset));
+            if let (Some(place), Some(new)) = (place, new) {
+                place.copy_from_slice(new);
             }
             at = at.max(stop);
         }
