@@ -56,6 +56,14 @@ pub(super) struct Keys {
     header: [u8; 16],
 }
 
+#[cfg(test)]
+impl Keys {
+    /// Key, initialisation vector and header protection key, to protect packets for tests.
+    pub(super) const fn parts(&self) -> ([u8; 16], [u8; 12], [u8; 16]) {
+        (self.key, self.iv, self.header)
+    }
+}
+
 /// The keys of client and server, from the destination connection identifier of the client's first
 /// packet.
 pub(super) fn keys(suite: Suite, destination: &[u8]) -> [Keys; 2] {

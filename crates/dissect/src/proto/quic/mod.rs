@@ -453,3 +453,6 @@ fn version_negotiation(from: Side, bytes: &[u8], out: &mut Emit<'_>) {
         out.message(from, "version-negotiation", &VersionNegotiation { versions });
     }
 }
+
+#[cfg(test)]
+mod tests;
