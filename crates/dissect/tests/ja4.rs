@@ -136,8 +136,8 @@ impl Conversation {
     }
 }
 
-/// The fingerprints in a capture.
-fn fingerprints(tshark: &Path, capture: &Path) -> Expected {
+/// The conversations of a capture, read to their ends.
+fn conversations(tshark: &Path, capture: &Path) -> Vec<Conversation> {
     const FIELDS: [&str; 9] = [
         "tcp.stream",
         "udp.stream",
@@ -187,14 +187,50 @@ fn fingerprints(tshark: &Path, capture: &Path) -> Expected {
             conversation.feed(from, &bytes(8));
         }
     }
-    let mut found = Expected::new();
-    for conversation in conversations.values() {
-        let named = if conversation.transport == Transport::Tcp { "tcp" } else { "udp" };
-        for ja4 in conversation.fingerprints() {
-            found.insert((named.into(), conversation.client_port, conversation.server_port, ja4.into()));
+    conversations.into_values().collect()
+}
+
+/// The fingerprint of each conversation's client.
+fn first_hellos(conversations: &[Conversation]) -> Expected {
+    let line = |conversation: &Conversation, ja4: &str| {
+        let transport = if conversation.transport == Transport::Tcp { "tcp" } else { "udp" };
+        (transport.into(), conversation.client_port, conversation.server_port, ja4.into())
+    };
+    let lines =
+        |conversation| Conversation::fingerprints(conversation).map(move |ja4| line(conversation, ja4));
+    conversations.iter().flat_map(lines).collect()
+}
+
+/// The fingerprints of all hellos over TCP, those after a retry included.
+fn all_hellos(conversations: &[Conversation]) -> BTreeSet<(u16, String)> {
+    let mut hellos = BTreeSet::new();
+    for conversation in conversations.iter().filter(|conversation| conversation.transport == Transport::Tcp) {
+        for item in &conversation.found {
+            if let Yield::Message { kind, fields, .. } = item
+                && kind == "client-hello"
+                && let Some(ja4) = fields.get("ja4").and_then(model::Value::as_str)
+            {
+                hellos.insert((conversation.client_port, ja4.to_owned()));
+            }
         }
     }
-    found
+    hellos
+}
+
+/// What the second reference program printed, which knows hellos after a retry: client port and
+/// fingerprint.
+fn expected_of_all(text: &str) -> BTreeSet<(u16, String)> {
+    let streams: Vec<BTreeMap<String, serde_json::Value>> = serde_json::from_str(text).expect("JSON");
+    let mut expected = BTreeSet::new();
+    for stream in streams {
+        let port = stream.get("srcport").and_then(|port| port.as_str()).and_then(|port| port.parse().ok());
+        for (name, value) in &stream {
+            if let (true, Some(port), Some(ja4)) = (name.starts_with("JA4."), port, value.as_str()) {
+                expected.insert((port, ja4.to_owned()));
+            }
+        }
+    }
+    expected
 }
 
 /// What the reference program printed: an item for each conversation, a line for each of its values.
@@ -216,19 +252,25 @@ fn fingerprints_equal_those_of_the_reference_program() {
     let Some(tshark) = testkit::peer(TEST, "tshark") else { return };
     let Some(captures) = testkit::corpus(TEST, "ja4/pcap") else { return };
     let Some(snapshots) = testkit::corpus(TEST, "ja4/rust/ja4/src/snapshots") else { return };
+    let Some(listings) = testkit::corpus(TEST, "ja4/python/test/testdata") else { return };
     let (mut compared, mut wrong) = (0, String::new());
     for capture in testkit::captures(&captures) {
         let name = capture.file_name().unwrap().to_str().unwrap();
         let Ok(snapshot) = std::fs::read_to_string(snapshots.join(format!("ja4__insta@{name}.snap"))) else {
             continue;
         };
-        let (expected, found) = (expected(&snapshot), fingerprints(&tshark, &capture));
+        let conversations = conversations(&tshark, &capture);
+        let (expected, found) = (expected(&snapshot), first_hellos(&conversations));
         compared += expected.len();
         for missing in expected.difference(&found) {
             wrong += &format!("{name}: missing {missing:?}\n");
         }
         for surplus in found.difference(&expected) {
             wrong += &format!("{name}: surplus {surplus:?}\n");
+        }
+        let listing = std::fs::read_to_string(listings.join(format!("{name}.json"))).expect("a listing");
+        for missing in expected_of_all(&listing).difference(&all_hellos(&conversations)) {
+            wrong += &format!("{name}: missing among all hellos {missing:?}\n");
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

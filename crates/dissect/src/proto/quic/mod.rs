@@ -213,6 +213,8 @@ struct Attempt {
 
 struct Quic {
     attempt: Option<Attempt>,
+    /// The version of the last attempt that was told.
+    announced: Option<u32>,
     handshake: Handshake,
     halves: [Half; 2],
     datagrams: u32,
@@ -224,6 +226,7 @@ impl Default for Quic {
     fn default() -> Self {
         Self {
             attempt: None,
+            announced: None,
             handshake: Handshake::new(Layer::Quic),
             halves: Default::default(),
             datagrams: 0,
@@ -320,7 +323,7 @@ impl Quic {
     fn initial(&mut self, from: Side, packet: &Long<'_>, out: &mut Emit<'_>) -> bool {
         let Some(suite) = initial::suite(packet.version) else {
             // Of a version whose keys are not known, the name is all there is.
-            if self.attempt.is_none() {
+            if self.announced.replace(packet.version) != Some(packet.version) {
                 announce(from, packet, out);
             }
             return is_reserved(packet.version);
@@ -357,6 +360,7 @@ impl Quic {
         let keys = initial::keys(suite, packet.destination);
         let (number, frames) = initial::unprotect(packet.packet, packet.number_at, &keys[0], 0)?;
         announce(from, packet, out);
+        self.announced = Some(packet.version);
         self.attempt = Some(Attempt { initiator: from, version: packet.version, keys });
         self.handshake = Handshake::new(Layer::Quic);
         self.halves = Default::default();

@@ -81,10 +81,15 @@ fn split(software: &str) -> (&str, &str) {
         Some(at) => (software.get(..at).unwrap_or_default(), software.get(at + 1..).unwrap_or_default()),
         None => (software, ""),
     };
+    // The first SSH of all gives its version only.
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return ("SSH", software);
+    }
     let name = match name {
         "dropbear" => "Dropbear",
         "OpenSSH_for_Windows" => "OpenSSH",
         "PuTTY_Release" => "PuTTY",
+        "WinSCP_release" => "WinSCP",
         other => other,
     };
     (name, version)
@@ -125,6 +130,7 @@ mod tests {
         assert_eq!(split("Cisco-1.25"), ("Cisco", "1.25"));
         assert_eq!(split("PuTTY_Release_0.70"), ("PuTTY", "0.70"));
         assert_eq!(split("ROSSSH"), ("ROSSSH", ""));
+        assert_eq!(split("1.2.26"), ("SSH", "1.2.26"));
         assert_eq!(split("é_é"), ("é_é", ""));
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::certificate;
 use super::fingerprint::{ja3, ja3s, ja4};
 use super::hello::{ClientHello, ServerHello, codes, strings};
-use super::names::{self, Coded, DTLS13, TLS13};
+use super::names::{self, Coded};
 use crate::proto::{Emit, Reader};
 
 /// Handshake messages (IANA registry "TLS HandshakeType") that are looked into.
@@ -138,7 +138,7 @@ impl Handshake {
     /// Whether version 1.3 is spoken, as far as is known: the server chose it, or asked for another
     /// hello, which no other version does.
     pub(crate) fn is_13(&self) -> bool {
-        self.retried || self.chosen.as_ref().is_some_and(|chosen| matches!(chosen.version, TLS13 | DTLS13))
+        self.retried || self.chosen.as_ref().is_some_and(|chosen| names::is_13(chosen.version))
     }
 
     /// Whether the client said that it sends data before the server's answer.

@@ -187,9 +187,15 @@ impl<'a> ServerHello<'a> {
         let mut reader = Reader::new(body);
         let legacy_version = reader.be16()?;
         let retry = reader.array::<32>()? == RETRY_RANDOM;
-        vector8(&mut reader)?; // session id
+        // The drafts of TLS 1.3 up to 21 had a shorter message.
+        let is_draft = names::is_13(legacy_version);
+        if !is_draft {
+            vector8(&mut reader)?; // session id
+        }
         let cipher = reader.be16()?;
-        reader.u8()?; // compression method
+        if !is_draft {
+            reader.u8()?; // compression method
+        }
         let extensions = Extensions::read(&mut reader)?;
         let mut hello =
             Self { legacy_version, version: legacy_version, retry, cipher, extensions, ..Self::default() };

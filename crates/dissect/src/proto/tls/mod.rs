@@ -244,6 +244,7 @@ impl Tls {
     }
 
     fn record(&mut self, from: Side, kind: u8, fragment: &[u8], out: &mut Emit<'_>) -> Next {
+        let again = self.is_hello_again(fragment);
         let half = &mut self.halves[from.index()];
         match kind {
             content::CHANGE_CIPHER_SPEC => {
@@ -254,7 +255,7 @@ impl Tls {
                 half.encrypted |= means_it;
                 Next::More
             }
-            content::HANDSHAKE if half.encrypted => {
+            content::HANDSHAKE if half.encrypted && !again => {
                 half.finished = true;
                 half.pending = Vec::new();
                 self.after_finished(out)
@@ -268,6 +269,16 @@ impl Tls {
             content::APPLICATION_DATA => self.data(from, out),
             _ => Next::More,
         }
+    }
+
+    /// Whether a record is the hello with which a client answers a retry. Where the server is not seen,
+    /// the change of cipher that TLS 1.3 pretends before it looks like a true one (RFC 8446 appendix
+    /// D.4).
+    fn is_hello_again(&self, fragment: &[u8]) -> bool {
+        let mut reader = Reader::new(fragment);
+        !self.handshake.is_answered()
+            && reader.u8() == Ok(handshake_kind::CLIENT_HELLO)
+            && reader.be24().is_ok_and(|length| length as usize == reader.left())
     }
 
     /// Up to TLS 1.2 a handshake is complete when both sides have sent their encrypted Finished.

@@ -12,6 +12,11 @@ pub(crate) const TLS13: u16 = 0x0304;
 /// DTLS 1.3 (RFC 9147).
 pub(crate) const DTLS13: u16 = 0xfefc;
 
+/// Whether a version is TLS 1.3 or DTLS 1.3, or a draft of TLS 1.3 by its number.
+pub(crate) const fn is_13(version: u16) -> bool {
+    matches!(version, TLS13 | DTLS13) || version >> 8 == 0x7f
+}
+
 /// Whether a code point is one of those that clients add at random so that servers keep ignoring
 /// unknown ones (RFC 8701 clause 2).
 pub(crate) const fn is_grease(code: u16) -> bool {

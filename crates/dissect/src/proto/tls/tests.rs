@@ -63,6 +63,13 @@ fn a_second_hello_after_a_retry_is_read_but_is_no_second_fingerprint() {
 }
 
 #[test]
+fn a_second_hello_is_found_where_the_server_is_not_seen() {
+    let client: Vec<_> = conversation(RETRY).into_iter().filter(|(side, _)| *side == Side::Client).collect();
+    let text = replay(&PROTOCOL, &client);
+    assert_eq!(text.matches("client-hello {").count(), 2, "{text}");
+}
+
+#[test]
 fn segments_of_any_size_give_the_same() {
     for recorded in [TLS12, TLS13, RESUMED, RETRY] {
         let whole = conversation(recorded);
