@@ -6,6 +6,7 @@
 
 mod arp;
 mod cdp;
+mod cotp;
 mod dhcp;
 mod dhcpv6;
 mod dns;
@@ -17,14 +18,18 @@ pub mod http_connect;
 mod icmp;
 mod icmpv6;
 mod igmp;
+mod industrial;
 mod lldp;
 mod llmnr;
 mod mdns;
+mod modbus;
 mod nbdgm;
 mod nbns;
 mod ntp;
 pub mod quic;
 mod reader;
+mod s7comm;
+mod s7comm_plus;
 mod show;
 mod snmp;
 pub mod socks;
@@ -68,6 +73,9 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &http_connect::PROTOCOL,
     &socks::PROTOCOL,
     &ssh::PROTOCOL,
+    &modbus::PROTOCOL,
+    &s7comm::PROTOCOL,
+    &s7comm_plus::PROTOCOL,
 ];
 
 /// Describes one protocol.

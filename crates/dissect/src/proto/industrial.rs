@@ -1,0 +1,91 @@
+//! What the industrial protocols share: who asks, which polls are news, and text from device fields.
+
+use model::{FlowHead, Side};
+
+/// Who asks in a conversation. The one who opened it, unless only the client's port is one of the
+/// protocol's own: then the capture began in the middle with an answer.
+pub(crate) fn asker(flow: &FlowHead, ports: &[u16]) -> Side {
+    if ports.contains(&flow.client.port) && !ports.contains(&flow.server.port) {
+        Side::Server
+    } else {
+        Side::Client
+    }
+}
+
+/// How many different requests of a conversation are remembered.
+const REMEMBERED: usize = 64;
+
+/// Remembers what a conversation has asked before, so that polling, the same reads over and over, is
+/// told once. A request that was forgotten is told again: nothing is lost, only repeated.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    slots: [u32; REMEMBERED],
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self { slots: [0; REMEMBERED] }
+    }
+}
+
+impl Recent {
+    /// Whether these words were not asked lately; they are remembered. Each request has two places and
+    /// drives out what stands in the second when both are taken.
+    pub(crate) fn is_new(&mut self, words: &[u64]) -> bool {
+        let mut hash = 0x9e37_79b9_7f4a_7c15_u64;
+        for word in words {
+            hash = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
+            hash ^= hash >> 32;
+        }
+        let digest = (hash >> 16) as u32 | 1;
+        let first = hash as usize % REMEMBERED;
+        let second = (hash >> 8) as usize % REMEMBERED;
+        if self.slots[first] == digest || self.slots[second] == digest {
+            return false;
+        }
+        let place = if self.slots[first] == 0 { first } else { second };
+        self.slots[place] = digest;
+        true
+    }
+}
+
+/// Text from a field of fixed size: up to the first NUL, without surrounding blanks, or `None` if what
+/// is left is empty or is not printable.
+pub(crate) fn text(bytes: &[u8]) -> Option<String> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let text = String::from_utf8_lossy(&bytes[..end]);
+    let text = text.trim();
+    let printable = !text.is_empty() && !text.chars().any(|c| c.is_control() || c == '\u{fffd}');
+    printable.then(|| text.to_owned())
+}
+
+/// Bytes that serialize as lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
+
+impl serde::Serialize for Hex<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poll_is_news_once_and_a_changed_poll_is_news_again() {
+        let mut recent = Recent::default();
+        assert!(recent.is_new(&[3, 100]));
+        assert!(!recent.is_new(&[3, 100]));
+        assert!(recent.is_new(&[3, 101]));
+        assert!(!recent.is_new(&[3, 100]));
+    }
+
+    #[test]
+    fn device_text_ends_at_the_first_nul_and_must_be_printable() {
+        assert_eq!(text(b" CPU 315-2 PN/DP \0\0junk").as_deref(), Some("CPU 315-2 PN/DP"));
+        assert_eq!(text(b"\0abc"), None);
+        assert_eq!(text(b"a\x01b"), None);
+    }
+}

@@ -1,0 +1,5 @@
+use model::Side::{Client, Server};
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{converse, survives};
