@@ -12,6 +12,7 @@ mod dhcpv6;
 mod dns;
 pub mod dtls;
 mod emit;
+mod enip;
 mod enterprise;
 mod hostname;
 pub mod http_connect;
@@ -76,6 +77,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &modbus::PROTOCOL,
     &s7comm::PROTOCOL,
     &s7comm_plus::PROTOCOL,
+    &enip::PROTOCOL,
 ];
 
 /// Describes one protocol.
