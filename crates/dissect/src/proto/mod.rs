@@ -9,6 +9,7 @@ mod cdp;
 mod cotp;
 mod dhcp;
 mod dhcpv6;
+mod dnp3;
 mod dns;
 pub mod dtls;
 mod emit;
@@ -78,6 +79,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &s7comm::PROTOCOL,
     &s7comm_plus::PROTOCOL,
     &enip::PROTOCOL,
+    &dnp3::PROTOCOL,
 ];
 
 /// Describes one protocol.
