@@ -15,7 +15,9 @@ pub mod dtls;
 mod emit;
 mod enip;
 mod enterprise;
+mod ftp;
 mod hostname;
+mod http;
 pub mod http_connect;
 mod icmp;
 mod icmpv6;
@@ -28,8 +30,10 @@ mod modbus;
 mod nbdgm;
 mod nbns;
 mod ntp;
+mod product;
 pub mod quic;
 mod reader;
+mod rtsp;
 mod s7comm;
 mod s7comm_plus;
 mod show;
@@ -39,6 +43,8 @@ mod ssdp;
 pub mod ssh;
 mod stp;
 mod syslog;
+mod telnet;
+mod text;
 mod tftp;
 pub mod tls;
 
@@ -74,7 +80,11 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &quic::PROTOCOL,
     &http_connect::PROTOCOL,
     &socks::PROTOCOL,
+    &http::PROTOCOL,
     &ssh::PROTOCOL,
+    &telnet::PROTOCOL,
+    &ftp::PROTOCOL,
+    &rtsp::PROTOCOL,
     &modbus::PROTOCOL,
     &s7comm::PROTOCOL,
     &s7comm_plus::PROTOCOL,
