@@ -6,6 +6,7 @@
 
 mod arp;
 mod cdp;
+mod coap;
 mod cotp;
 mod dhcp;
 mod dhcpv6;
@@ -27,6 +28,7 @@ mod lldp;
 mod llmnr;
 mod mdns;
 mod modbus;
+mod mqtt;
 mod nbdgm;
 mod nbns;
 mod ntp;
@@ -85,6 +87,8 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &telnet::PROTOCOL,
     &ftp::PROTOCOL,
     &rtsp::PROTOCOL,
+    &mqtt::PROTOCOL,
+    &coap::PROTOCOL,
     &modbus::PROTOCOL,
     &s7comm::PROTOCOL,
     &s7comm_plus::PROTOCOL,

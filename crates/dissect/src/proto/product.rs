@@ -208,7 +208,7 @@ pub(crate) fn system(text: &[u8]) -> Option<String> {
     if let Some(rest) = after("routeros") {
         return Some(versioned("RouterOS", rest));
     }
-    for name in ["OpenWrt", "Ubuntu", "Debian", "CentOS", "FreeBSD"] {
+    for name in ["OpenWrt", "Ubuntu", "Debian", "CentOS", "FreeBSD", "OpenBSD", "NetBSD"] {
         if has(text, &name.to_ascii_lowercase()) {
             return Some(name.into());
         }

@@ -266,7 +266,11 @@ fn tell_operation(waiting: &Waiting, outcome: Outcome, out: &mut Emit<'_>) {
         _ => return,
     };
     let target = (!waiting.argument.is_empty()).then(|| waiting.argument.clone());
-    out.operation(Side::Client, kind, waiting.command.to_ascii_lowercase(), target, None, outcome);
+    let name = match kind {
+        OperationKind::Authenticate => "login".into(),
+        _ => waiting.command.to_ascii_lowercase(),
+    };
+    out.operation(Side::Client, kind, name, target, None, outcome);
 }
 
 /// The name and version of a server program in a greeting.

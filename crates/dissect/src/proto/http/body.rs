@@ -91,10 +91,10 @@ pub(super) fn description(body: &[u8], side: Side, out: &mut Emit<'_>) {
         let attribute = if revision { Attribute::Hardware } else { Attribute::PartNumber };
         out.fact(side, attribute, number, "upnp.modelNumber", Confidence::STRONG);
     }
-    if let Some(kind) = element(device, "devicetype") {
-        if let Some(role) = role(kind.as_bytes()) {
-            out.role(side, role, "upnp.deviceType", Confidence::STRONG);
-        }
+    if let Some(kind) = element(device, "devicetype")
+        && let Some(role) = role(kind.as_bytes())
+    {
+        out.role(side, role, "upnp.deviceType", Confidence::STRONG);
     }
     for name in ["manufacturer", "modelname"] {
         if let Some(text) = element(device, name) {

@@ -125,15 +125,15 @@ impl<'a> RequestLine<'a> {
         }
         // Targets with spaces in them are sent by scanners: the version is the last word.
         let last = rest.iter().rposition(|byte| *byte == b' ');
-        if let Some(last) = last {
-            if let Some(version) = rest[last + 1..].strip_prefix(b"HTTP/") {
-                let target = rest[..last].trim_ascii_end();
-                return (version.starts_with(b"1.") && version.len() == 3).then_some(Self {
-                    method,
-                    target,
-                    version: Some(version),
-                });
-            }
+        if let Some(last) = last
+            && let Some(version) = rest[last + 1..].strip_prefix(b"HTTP/")
+        {
+            let target = rest[..last].trim_ascii_end();
+            return (version.starts_with(b"1.") && version.len() == 3).then_some(Self {
+                method,
+                target,
+                version: Some(version),
+            });
         }
         last.is_none().then_some(Self { method, target: rest, version: None })
     }
@@ -218,6 +218,8 @@ enum Expect {
     Trailer,
     /// A body that ends with the connection.
     UntilClose,
+    /// Nothing that is known, up to the end of the segment.
+    Stray,
     /// Bytes were lost: a start line at the beginning of a segment.
     StartLine,
 }
@@ -264,6 +266,8 @@ struct Http {
     streams: [Stream; 2],
     waiting: VecDeque<Exchange>,
     requests: u64,
+    /// Whether a message was read.
+    spoken: bool,
     /// The last login that was done: its repetitions in later requests are not told.
     logged_in: Option<Login>,
     /// Digests of the product texts that were told, by side.
@@ -338,9 +342,13 @@ impl Http {
                 match stream.scan.find(bytes) {
                     Found::Whole(head) => self.head(&head, from, out),
                     Found::More if begins_message(bytes) => Step::More,
-                    Found::More => Step::Lost("start-line"),
+                    Found::More => self.stray(bytes, from, out),
                     Found::TooLong => Step::Lost("head-too-long"),
                 }
+            }
+            Expect::Stray => {
+                stream.expect = Expect::StartLine;
+                Step::Took(bytes.len())
             }
             Expect::StartLine => {
                 if begins_message(bytes) {
@@ -357,11 +365,14 @@ impl Http {
                 let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                 let enough = watch.feed(&bytes[..here]);
                 let left = left - here as u64;
-                stream.expect = if left == 0 { Expect::Head } else { Expect::Body(left) };
-                if enough || left == 0 {
+                // Of the rest nothing is wanted: it need not be stored.
+                let done = enough || left == 0;
+                stream.expect = if done { Expect::Head } else { Expect::Body(left) };
+                if done {
                     self.conclude_stream(from, left == 0, out);
                 }
-                Step::Took(here)
+                let rest = if enough { usize::try_from(left).unwrap_or(usize::MAX) } else { 0 };
+                Step::Took(here.saturating_add(rest))
             }
             Expect::ChunkSize => {
                 let Some((line, taken)) = text::line(bytes) else {
@@ -401,10 +412,10 @@ impl Http {
                 Step::Took(taken)
             }
             Expect::UntilClose => {
-                if let Some(watch) = &mut stream.watch {
-                    if watch.feed(bytes) {
-                        self.conclude_stream(from, false, out);
-                    }
+                if let Some(watch) = &mut stream.watch
+                    && watch.feed(bytes)
+                {
+                    self.conclude_stream(from, false, out);
                 }
                 Step::Took(bytes.len())
             }
@@ -417,11 +428,25 @@ impl Http {
         }
         match RequestLine::read(head.start) {
             Some(line) => self.request(head, &line, from, out),
-            None => Step::Lost("start-line"),
+            None => self.stray(head.start, from, out),
         }
     }
 
+    /// What begins here is no message. In a conversation that was HTTP so far, a length was wrong or the
+    /// peers do something of their own: the next message is looked for at the beginning of a segment.
+    fn stray(&mut self, bytes: &[u8], from: Side, out: &mut Emit<'_>) -> Step {
+        if !self.spoken {
+            return Step::Lost("start-line");
+        }
+        out.anomaly(from, "start-line", format_args!("{} bytes that begin no message", bytes.len()));
+        let stream = &mut self.streams[from.index()];
+        stream.scan.reset();
+        stream.expect = Expect::Stray;
+        Step::Took(0)
+    }
+
     fn request(&mut self, head: &Head<'_>, line: &RequestLine<'_>, from: Side, out: &mut Emit<'_>) -> Step {
+        self.spoken = true;
         let mut fields = Fields::default();
         fields.read(head);
         fields.complain(from, out);
@@ -456,10 +481,10 @@ impl Http {
                 },
             );
         }
-        if let Some(agent) = fields.user_agent {
-            if self.is_new(agent, from) {
-                product::agent(agent, from, "http.user-agent", out);
-            }
+        if let Some(agent) = fields.user_agent
+            && self.is_new(agent, from)
+        {
+            product::agent(agent, from, "http.user-agent", out);
         }
         let query =
             line.target.iter().position(|byte| *byte == b'?').map_or(&b""[..], |at| &line.target[at + 1..]);
@@ -515,6 +540,7 @@ impl Http {
         else {
             return Step::Lost("status-line");
         };
+        self.spoken = true;
         let mut fields = Fields::default();
         fields.read(head);
         fields.complain(from, out);
@@ -588,10 +614,10 @@ impl Http {
 
     /// What a response's header fields tell about the server.
     fn server_facts(&mut self, fields: &Fields<'_>, from: Side, out: &mut Emit<'_>) {
-        if let Some(server) = fields.server {
-            if self.is_new(server, from) {
-                product::server(server, from, "http.server", out);
-            }
+        if let Some(server) = fields.server
+            && self.is_new(server, from)
+        {
+            product::server(server, from, "http.server", out);
         }
         if let Some(realm) = fields.challenge.and_then(text::realm) {
             let generic =
@@ -661,11 +687,10 @@ impl Http {
     fn conclude(&mut self, watch: Watch, from: Side, ended: bool, out: &mut Emit<'_>) {
         let (mut response, kind, own) = match watch.purpose {
             Purpose::Form { number } => {
-                if body::has_password(&watch.kept) {
-                    if let Some(exchange) = self.waiting.iter_mut().find(|exchange| exchange.number == number)
-                    {
-                        exchange.login = Some(Login::Form);
-                    }
+                if body::has_password(&watch.kept)
+                    && let Some(exchange) = self.waiting.iter_mut().find(|exchange| exchange.number == number)
+                {
+                    exchange.login = Some(Login::Form);
                 }
                 return;
             }

@@ -118,6 +118,7 @@ struct Response<'a> {
     content_type: Option<&'a str>,
     content_length: Option<u64>,
     /// Media of the session description: kind and encoding.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     media: Vec<String>,
 }
 
@@ -233,10 +234,10 @@ impl Rtsp {
         let (method, url) = (clean(method, 24), locator(target));
         let cseq = cseq(head);
         let scheme = head.get("authorization").map(text::scheme);
-        if let Some(agent) = head.get("user-agent") {
-            if self.is_new(agent, from) {
-                product::agent(agent, from, "rtsp.user-agent", out);
-            }
+        if let Some(agent) = head.get("user-agent")
+            && self.is_new(agent, from)
+        {
+            product::agent(agent, from, "rtsp.user-agent", out);
         }
         if out.wants_messages() {
             let text = |name| head.get(name).map(|value| clean(value, MAX_VALUE));
@@ -255,10 +256,10 @@ impl Rtsp {
                 },
             );
         }
-        if self.waiting.len() >= MAX_WAITING {
-            if let Some(oldest) = self.waiting.pop_front() {
-                self.tell_operation(&oldest, from, Outcome::Asked, out);
-            }
+        if self.waiting.len() >= MAX_WAITING
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            self.tell_operation(&oldest, from, Outcome::Asked, out);
         }
         self.waiting.push_back(Exchange { cseq, method: method.into(), url: url.into(), scheme });
         Ok(())
@@ -283,10 +284,10 @@ impl Rtsp {
             let place = self.waiting.iter().position(|exchange| exchange.cseq == cseq);
             place.and_then(|place| self.waiting.remove(place))
         };
-        if let Some(server) = head.get("server") {
-            if self.is_new(server, from) {
-                product::server(server, from, "rtsp.server", out);
-            }
+        if let Some(server) = head.get("server")
+            && self.is_new(server, from)
+        {
+            product::server(server, from, "rtsp.server", out);
         }
         let challenge = head.get("www-authenticate");
         if let Some(realm) = challenge.and_then(text::realm) {
@@ -295,7 +296,9 @@ impl Rtsp {
         }
         let media = description(body);
         let described = exchange.as_ref().is_some_and(|exchange| &*exchange.method == "DESCRIBE");
-        if described && status == 200 && media.iter().any(|media| media.starts_with("video")) {
+        // Players can serve streams too.
+        let player = head.get("server").is_some_and(|server| has(server, "vlc") || has(server, "gstreamer"));
+        if described && status == 200 && !player && media.iter().any(|media| media.starts_with("video")) {
             out.role(from, Role::Camera, "rtsp.describe", Confidence::LIKELY);
         }
         if let Some(exchange) = &exchange {

@@ -430,7 +430,7 @@ fn busybox(line: &[u8], out: &mut Emit<'_>) {
     if end > 0 {
         let software = format!("BusyBox {}", clean(&version[..end], 16));
         out.fact(Side::Server, Attribute::Software, software, "telnet.banner", Confidence::STRONG);
-        out.fact(Side::Server, Attribute::OperatingSystem, "Linux", "telnet.banner", Confidence::LIKELY);
+        out.fact(Side::Server, Attribute::OperatingSystem, "Linux", "telnet.banner", Confidence::HINT);
     }
 }
 
