@@ -4,6 +4,7 @@
 //! recognised ([`Protocol::probe`]), where it is usually found ([`Protocol::carriers`]) and how it is
 //! read ([`Protocol::start`]). What it finds it hands to [`Emit`].
 
+mod amqp;
 mod arp;
 mod cdp;
 mod coap;
@@ -19,11 +20,13 @@ mod enterprise;
 mod ftp;
 mod hostname;
 mod http;
+mod http2;
 pub mod http_connect;
 mod icmp;
 mod icmpv6;
 mod igmp;
 mod industrial;
+mod irc;
 mod lldp;
 mod llmnr;
 mod mdns;
@@ -39,6 +42,8 @@ mod rtsp;
 mod s7comm;
 mod s7comm_plus;
 mod show;
+mod sip;
+mod smtp;
 mod snmp;
 pub mod socks;
 mod ssdp;
@@ -83,10 +88,15 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &http_connect::PROTOCOL,
     &socks::PROTOCOL,
     &http::PROTOCOL,
+    &http2::PROTOCOL,
     &ssh::PROTOCOL,
     &telnet::PROTOCOL,
     &ftp::PROTOCOL,
     &rtsp::PROTOCOL,
+    &sip::PROTOCOL,
+    &smtp::PROTOCOL,
+    &irc::PROTOCOL,
+    &amqp::PROTOCOL,
     &mqtt::PROTOCOL,
     &coap::PROTOCOL,
     &modbus::PROTOCOL,
