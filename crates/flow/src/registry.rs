@@ -81,6 +81,8 @@ impl Registry {
             for carrier in protocol.carriers {
                 match *carrier {
                     Carrier::EtherType(kind) => registry.ethertypes.push((kind, index)),
+                    // Below 0x0600 the kind of a frame is its LLC service access point.
+                    Carrier::Llc(point) => registry.ethertypes.push((point.into(), index)),
                     Carrier::Snap(organisation, kind) => registry.snaps.push((organisation, kind, index)),
                     Carrier::Ip(number) => registry.ip[usize::from(number)] = Some(index),
                     _ => {}

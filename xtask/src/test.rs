@@ -1,0 +1,28 @@
+//! `cargo xtask test`: the whole suite, as CI runs it.
+
+use crate::check;
+use crate::run::{Done, cargo, run};
+
+/// Programs that some tests speak with; without them those tests say that they are skipped.
+const PEERS: &[(&str, &str)] =
+    &[("tshark", "tshark"), ("capinfos", "wireshark-common"), ("tcpreplay", "tcpreplay"), ("ip", "iproute2")];
+
+pub(crate) fn test() -> Done {
+    for (program, package) in PEERS {
+        if !is_installed(program) {
+            eprintln!(
+                "SKIPPED every test that needs {program}: it is not installed (Debian package {package}; \
+                 `.ci/run` installs it)"
+            );
+        }
+    }
+    check::check()?;
+    run(&mut cargo(["test", "--workspace"]))
+}
+
+fn is_installed(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}

@@ -1,0 +1,23 @@
+//! `cargo xtask up`: build everything and show it at work on a capture that Pavise makes itself.
+
+use std::process::Command;
+
+use crate::run::{Done, cargo, release, run, target};
+
+pub(crate) fn up() -> Done {
+    run(&mut cargo(["build", "--release", "--package", "pavise"]))?;
+    let folder = target().join("up");
+    std::fs::create_dir_all(&folder)?;
+    let state = folder.join("state");
+    // The demonstration starts from nothing each time; this folder holds nothing else.
+    if state.exists() {
+        std::fs::remove_dir_all(&state)?;
+    }
+    let (capture, report) = (folder.join("plant.pcapng"), folder.join("plant.html"));
+    let pavise = || Command::new(release("pavise"));
+    run(pavise().args(["lab", "plant", "--out"]).arg(&capture))?;
+    run(pavise().arg("watch").arg(&capture).arg("--report").arg(&report).arg("--state").arg(&state))?;
+    println!("\nThe report is {}", report.display());
+    println!("Ask further, for example:\n  {} devices --state {}", release("pavise").display(), state.display());
+    Ok(())
+}
