@@ -1,0 +1,325 @@
+//! Devices as the rest of the house knows them: put together from their addresses, and taken apart again
+//! when they come from a store.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use model::{AddressUse, Attribute, Device, DeviceId, Locality, MacAddr, Peer, Service};
+
+use crate::Key;
+use crate::address;
+use crate::evidence::{self, Entry};
+use crate::links::{CLIENT, Code, NONE, SERVER};
+use crate::node::{ASSIGNED, Inventory, PUBLIC};
+use crate::rules;
+
+/// Everything that can be known, in the order in which it is told.
+pub(crate) const ATTRIBUTES: [Attribute; 17] = [
+    Attribute::Vendor,
+    Attribute::Type,
+    Attribute::Model,
+    Attribute::PartNumber,
+    Attribute::Serial,
+    Attribute::Firmware,
+    Attribute::Hardware,
+    Attribute::OperatingSystem,
+    Attribute::Software,
+    Attribute::Hostname,
+    Attribute::Label,
+    Attribute::Location,
+    Attribute::Contact,
+    Attribute::Role,
+    Attribute::Fingerprint,
+    Attribute::MudUrl,
+    Attribute::Identifier,
+];
+
+/// Evidence that is concluded again whenever it is asked for begins so.
+const CONCLUDED: &str = "rule.";
+
+impl Inventory {
+    /// All devices, in an order that depends on the observations alone.
+    pub fn devices(&self) -> impl Iterator<Item = Device> + '_ {
+        self.nodes().filter(|node| self.hot(*node).owner == NONE).map(|node| self.assemble(node))
+    }
+
+    /// The device of that id, or the one of which it turned out to be a part.
+    pub fn device(&self, id: DeviceId) -> Option<Device> {
+        self.by_id(id).map(|node| self.assemble(self.root(node)))
+    }
+
+    /// The devices that somebody may mean: by id, link-layer address, network address, or a host name or
+    /// label, whatever its letter case. Names are looked for at every device.
+    pub fn find(&self, text: &str) -> Vec<Device> {
+        let text = text.trim();
+        let by_key = |key| self.find_key(key);
+        let node = if let Ok(id) = text.parse::<DeviceId>() {
+            self.by_id(id)
+        } else if let Ok(mac) = text.parse::<MacAddr>() {
+            by_key(Key::Mac(mac))
+        } else if let Ok(ip) = text.parse::<IpAddr>() {
+            by_key(Key::Ip(address::canonical(ip)))
+        } else {
+            None
+        };
+        if let Some(node) = node {
+            return vec![self.assemble(self.root(node))];
+        }
+        let wanted = evidence::meaning(Attribute::Hostname, text);
+        let named = |node: &u32| {
+            self.cold(*node).entries.iter().any(|entry| {
+                matches!(entry.attribute, Attribute::Hostname | Attribute::Label)
+                    && evidence::meaning(Attribute::Hostname, &entry.value) == wanted
+            })
+        };
+        let mut roots: Vec<u32> = self.nodes().filter(named).map(|node| self.root(node)).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        roots.into_iter().map(|root| self.assemble(root)).collect()
+    }
+
+    /// Where a device stands.
+    pub(crate) fn locality(&self, root: u32) -> Locality {
+        let hot = self.hot(root);
+        match hot.key {
+            Key::Mac(_) => Locality::OnLink,
+            Key::Ip(ip) => {
+                let ours = hot.flags & PUBLIC == 0
+                    || self.cold(root).inner
+                    || self.networks.contains(&address::network(ip));
+                if ours { Locality::Routed } else { Locality::External }
+            }
+        }
+    }
+
+    /// A device as the rest of the house knows it.
+    pub(crate) fn assemble(&self, root: u32) -> Device {
+        let cold = self.cold(root);
+        let mut addresses: Vec<AddressUse> = self
+            .members(root)
+            .filter_map(|node| {
+                let ip = self.hot(node).key.ip()?;
+                let cold = self.cold(node);
+                Some(AddressUse { ip, binding: cold.bound, first: cold.first, last: self.hot(node).last })
+            })
+            .collect();
+        if let Some(station) = self.station(root) {
+            for before in &station.history {
+                match addresses.iter_mut().find(|now| now.ip == before.ip) {
+                    Some(now) => {
+                        now.first = now.first.min(before.first);
+                        now.last = now.last.max(before.last);
+                    }
+                    None => addresses.push(*before),
+                }
+            }
+        }
+        addresses.sort_unstable_by_key(|used| (used.first, used.ip));
+        let mut attributes = BTreeMap::new();
+        for attribute in ATTRIBUTES {
+            let said = self.said(root, attribute);
+            if !said.is_empty() {
+                attributes.insert(attribute, said.iter().map(|one| one.evidence()).collect());
+            }
+        }
+        let [uses, offers] = self.services(root);
+        let mut protocols: Vec<_> =
+            uses.keys().chain(offers.keys()).map(|service| service.protocol.clone()).collect();
+        protocols.sort_unstable();
+        protocols.dedup();
+        let total = |each: &dyn Fn(u32) -> u64| self.members(root).map(each).fold(0_u64, u64::saturating_add);
+        Device {
+            id: cold.id,
+            locality: self.locality(root),
+            macs: self.hot(root).key.mac().into_iter().collect(),
+            addresses,
+            via: cold.via,
+            first: self.members(root).map(|node| self.cold(node).first).min().unwrap_or_default(),
+            last: self.members(root).map(|node| self.hot(node).last).max().unwrap_or_default(),
+            attributes,
+            offers,
+            uses,
+            protocols,
+            peers: self.peers(root),
+            packets_out: total(&|node| self.packets(node, 0)),
+            bytes_out: total(&|node| self.hot(node).bytes[0]),
+            packets_in: total(&|node| self.packets(node, 1)),
+            bytes_in: total(&|node| self.hot(node).bytes[1]),
+        }
+    }
+
+    /// The services that a device uses and offers, with the number of conversations.
+    fn services(&self, root: u32) -> [BTreeMap<Service, u64>; 2] {
+        let mut services = [BTreeMap::new(), BTreeMap::new()];
+        for node in self.members(root) {
+            let mut parts: Vec<(Code, usize, u64)> = self
+                .cold(node)
+                .parts
+                .iter()
+                .map(|part| (part.code, usize::from(part.part), part.flows.into()))
+                .collect();
+            for side in [CLIENT, SERVER] {
+                for link in self.links.of(node, side) {
+                    let code = link.code.plain();
+                    if let Some(part) = parts.iter_mut().find(|known| known.0 == code && known.1 == side) {
+                        part.2 += u64::from(link.flows[side]);
+                    }
+                }
+            }
+            for (code, side, flows) in parts {
+                *services[side].entry(code.service(&self.names)).or_default() += flows;
+            }
+        }
+        services
+    }
+
+    /// Whom a device talks to. Nobody is a peer of itself.
+    fn peers(&self, root: u32) -> BTreeMap<DeviceId, Peer> {
+        let mut peers: BTreeMap<DeviceId, Peer> = BTreeMap::new();
+        let mut add = |id: DeviceId, peer: &Peer| {
+            // A peer that has become part of another device is that device now.
+            let other = self.by_id(id).map(|node| self.root(node));
+            if other != Some(root) {
+                let id = other.map_or(id, |other| self.cold(other).id);
+                let known = peers.entry(id).or_default();
+                known.flows = known.flows.saturating_add(peer.flows);
+                known.bytes_out = known.bytes_out.saturating_add(peer.bytes_out);
+                known.bytes_in = known.bytes_in.saturating_add(peer.bytes_in);
+                known.last = known.last.max(peer.last);
+            }
+        };
+        for node in self.members(root) {
+            for side in [CLIENT, SERVER] {
+                for link in self.links.of(node, side).filter(|link| link.ends[1 - side] != NONE) {
+                    let (bytes_out, bytes_in) = (link.bytes[side], link.bytes[1 - side]);
+                    let flows = link.flows[side].into();
+                    let other = self.cold(link.ends[1 - side]).id;
+                    add(other, &Peer { flows, bytes_out, bytes_in, last: link.last });
+                }
+            }
+            for (id, peer) in &self.cold(node).peers {
+                add(*id, peer);
+            }
+        }
+        while peers.len() > self.limits.peers {
+            let oldest = peers.iter().min_by_key(|(id, peer)| (peer.last, **id)).map(|(id, _)| *id);
+            if let Some(id) = oldest {
+                peers.remove(&id);
+            }
+        }
+        peers
+    }
+
+    /// Takes up a device that was kept in a store, to go on where it was left. Returns whether there was
+    /// room for it, and none of its addresses known already.
+    pub fn restore(&mut self, device: &Device) -> bool {
+        let at = device.last;
+        let key = match (device.macs.first(), device.addresses.first()) {
+            (Some(mac), _) => Key::Mac(*mac),
+            (None, Some(used)) => Key::Ip(used.ip),
+            (None, None) => return false,
+        };
+        if self.find_key(key).is_some() {
+            return false;
+        }
+        let changed = self.changed();
+        let Some(root) = self.create(key, Some(device.id), at) else { return false };
+        self.touch(root, at);
+        if let Key::Mac(mac) = key {
+            for used in &device.addresses {
+                self.restore_address(root, mac, used);
+            }
+        }
+        for (attribute, evidence) in &device.attributes {
+            for one in evidence {
+                let signs = rules::needed_by(&one.source);
+                if signs & rules::forwards() != 0
+                    && let Some(station) = self.station_mut(root)
+                {
+                    station.routes = true;
+                    station.forwards = true;
+                }
+                self.add_signs(root, signs & !rules::forwards());
+                if one.source.starts_with(CONCLUDED) || one.source == ASSIGNED {
+                    continue;
+                }
+                self.add_signs(root, rules::says(*attribute, &one.value));
+                let source = self.name(&one.source);
+                let entry = Entry {
+                    value: one.value.clone(),
+                    first: one.first,
+                    last: one.last,
+                    count: u32::try_from(one.count).unwrap_or(u32::MAX),
+                    source,
+                    attribute: *attribute,
+                    confidence: one.confidence.get(),
+                };
+                let limit = self.limits.values;
+                evidence::add(&mut self.cold_mut(root).entries, entry, limit);
+            }
+        }
+        for (part, services) in [(CLIENT, &device.uses), (SERVER, &device.offers)] {
+            for (service, conversations) in services {
+                let protocol = self.name(&service.protocol);
+                if let Some(code) = Code::restored(service, protocol) {
+                    self.take_part(root, part, code, u32::try_from(*conversations).unwrap_or(u32::MAX), at);
+                }
+            }
+        }
+        let sent = model::Volume { packets: device.packets_out, bytes: device.bytes_out, payload: 0 };
+        let got = model::Volume { packets: device.packets_in, bytes: device.bytes_in, payload: 0 };
+        self.add_volume(root, &sent, &got);
+        let cold = self.cold_mut(root);
+        cold.first = device.first;
+        cold.via = device.via;
+        cold.inner = device.locality == Locality::Routed;
+        cold.peers = device.peers.iter().map(|(id, peer)| (*id, *peer)).collect();
+        // The store knows all this already: nothing is told, and nothing is to be kept again.
+        self.doubt(root);
+        self.finish(at, &mut Vec::new());
+        self.unmark_changed(changed);
+        true
+    }
+
+    /// An address of a restored device: its own, or only in its history if another has had it since.
+    fn restore_address(&mut self, root: u32, mac: MacAddr, used: &AddressUse) {
+        let at = used.last;
+        let node = match self.find_key(Key::Ip(used.ip)) {
+            Some(node) if self.hot(node).last < used.last => {
+                let owner = self.hot(node).owner;
+                if owner != NONE {
+                    self.retire(node, at);
+                }
+                Some(node)
+            }
+            Some(_) => None,
+            None => self.create(Key::Ip(used.ip), None, self.hot(root).last),
+        };
+        let Some(node) = node else {
+            self.remember_address(root, *used);
+            return;
+        };
+        self.adopt(node, root, at);
+        let hot = self.hot_mut(node);
+        hot.last = used.last;
+        hot.mac = mac;
+        let cold = self.cold_mut(node);
+        cold.first = used.first;
+        cold.bound = used.binding;
+        if used.binding.is_some() {
+            self.know_network(used.ip);
+        } else if !address::is_link_local(used.ip) {
+            self.restore_near(root, node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_listed_once_each_and_in_order() {
+        assert!(ATTRIBUTES.is_sorted() && ATTRIBUTES.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}

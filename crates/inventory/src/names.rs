@@ -1,0 +1,81 @@
+//! Names that occur often, each kept once.
+
+use hashbrown::HashTable;
+use model::Name;
+
+use crate::address::digest;
+
+/// The number of a name.
+pub(crate) type NameId = u16;
+
+/// Names by number.
+pub(crate) struct Names {
+    names: Vec<Name>,
+    table: HashTable<NameId>,
+    limit: usize,
+}
+
+/// Stands for no name: number 0.
+pub(crate) const UNNAMED: NameId = 0;
+
+/// Stands for every name that came after the limit was reached: number 1.
+const OTHER: NameId = 1;
+
+impl Names {
+    pub(crate) fn new(limit: usize) -> Self {
+        let limit = limit.min(usize::from(NameId::MAX));
+        Self { names: vec![Name::Borrowed(""), Name::Borrowed("other")], table: HashTable::new(), limit }
+    }
+
+    /// The number of a name, given now if it has none; and whether it is new or did not fit.
+    pub(crate) fn number(&mut self, name: &Name) -> (NameId, Numbered) {
+        let hash = hash(name);
+        if let Some(number) = self.table.find(hash, |number| self.names[usize::from(*number)] == *name) {
+            return (*number, Numbered::Known);
+        }
+        let Some(number) = NameId::try_from(self.names.len()).ok().filter(|_| self.names.len() < self.limit)
+        else {
+            return (OTHER, Numbered::Full);
+        };
+        self.names.push(name.clone());
+        self.table.insert_unique(hash, number, |number| self::hash(&self.names[usize::from(*number)]));
+        (number, Numbered::New)
+    }
+
+    /// The name of a number that was given.
+    pub(crate) fn name(&self, number: NameId) -> &Name {
+        &self.names[usize::from(number).min(self.names.len() - 1)]
+    }
+}
+
+/// What became of a name that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbered {
+    Known,
+    New,
+    Full,
+}
+
+fn hash(name: &str) -> u64 {
+    name.as_bytes().chunks(8).fold(name.len() as u64, |sum, chunk| {
+        digest(sum, chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_number_and_those_beyond_the_limit_share_one() {
+        let mut names = Names::new(4);
+        let (modbus, state) = names.number(&Name::Borrowed("modbus"));
+        assert_eq!(state, Numbered::New);
+        assert_eq!(names.number(&Name::Owned("modbus".into())), (modbus, Numbered::Known));
+        assert_eq!(names.number(&Name::Borrowed("dnp3")).1, Numbered::New);
+        let (late, state) = names.number(&Name::Borrowed("late"));
+        assert_eq!((names.name(late).as_ref(), state), ("other", Numbered::Full));
+        assert_eq!(names.name(modbus), "modbus");
+        assert_eq!(names.name(UNNAMED), "");
+    }
+}

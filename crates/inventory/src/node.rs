@@ -1,0 +1,889 @@
+//! What the inventory remembers, and how it finds it.
+//!
+//! Every link-layer address and every network address whose owner is proven is a node. A node without an
+//! owner is a device; the others belong to the device of a link-layer address.
+
+use std::net::IpAddr;
+
+use hashbrown::{HashSet, HashTable};
+use model::{
+    AddressUse, Attribute, BindingSource, Change, Device, DeviceId, Event, MacAddr, Name, Peer, Reach, Shed,
+    Timestamp, Transport, Volume,
+};
+
+use crate::address::{self, Family, digest, words};
+use crate::assemble::ATTRIBUTES;
+use crate::evidence::{self, Entry, Said};
+use crate::limits::{Limit, Limits};
+use crate::links::{CLIENT, Code, Links, NONE, SERVER};
+use crate::names::{NameId, Names, Numbered};
+use crate::rules::{self, Signs};
+use crate::unproven::{Fixed, Pending, Unproven, UnprovenHosts};
+use crate::vendor;
+
+/// An address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Key {
+    Mac(MacAddr),
+    Ip(IpAddr),
+}
+
+impl Key {
+    fn digest(self) -> u64 {
+        match self {
+            Self::Mac(mac) => digest(1, mac.0.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))),
+            Self::Ip(ip) => {
+                let (high, low) = words(ip);
+                digest(high ^ 2 << 56, low)
+            }
+        }
+    }
+
+    pub(crate) const fn ip(self) -> Option<IpAddr> {
+        if let Self::Ip(ip) = self { Some(ip) } else { None }
+    }
+
+    pub(crate) const fn mac(self) -> Option<MacAddr> {
+        if let Self::Mac(mac) = self { Some(mac) } else { None }
+    }
+}
+
+/// What every observation of a node touches: one cache line.
+#[derive(Clone, Debug)]
+pub(crate) struct Hot {
+    pub(crate) key: Key,
+    /// Who last sent or handed over its packets.
+    pub(crate) mac: MacAddr,
+    pub(crate) flags: u8,
+    /// The node to which it belongs; [`NONE`] if it is a device.
+    pub(crate) owner: u32,
+    pub(crate) last: Timestamp,
+    /// Bytes that it sent and got.
+    pub(crate) bytes: [u64; 2],
+    /// Packets that it sent and got; what does not fit is in [`Cold::packets_high`].
+    pub(crate) packets: [u32; 2],
+}
+
+/// The slot is in use.
+pub(crate) const LIVE: u8 = 1;
+/// It is on the list of changed nodes.
+pub(crate) const CHANGED: u8 = 2;
+/// Its packets came from [`Hot::mac`] without having passed a router, and that was thought through.
+pub(crate) const CAME_NEAR: u8 = 4;
+/// The same for packets that had passed a router.
+pub(crate) const CAME_ROUTED: u8 = 8;
+/// A public network address.
+pub(crate) const PUBLIC: u8 = 16;
+
+/// A service in which a node has a part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) code: Code,
+    pub(crate) part: u8,
+    /// Conversations beside those that the links count.
+    pub(crate) flows: u32,
+}
+
+/// What is touched less often.
+#[derive(Clone, Debug)]
+pub(crate) struct Cold {
+    pub(crate) id: DeviceId,
+    pub(crate) first: Timestamp,
+    pub(crate) packets_high: [u32; 2],
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) signs: Signs,
+    /// Network addresses: the binding to the owner.
+    pub(crate) bound: Option<BindingSource>,
+    /// Network addresses: the link-layer address that sends its packets, while that is all we know.
+    pub(crate) behind: u32,
+    /// Several link-layer addresses send it.
+    pub(crate) contested: bool,
+    /// A public address that talked to a public address on a medium without link-layer addresses.
+    pub(crate) inner: bool,
+    /// The router through which it is reached.
+    pub(crate) via: Option<MacAddr>,
+    /// Kinds of operation that it asked for: bits by their order.
+    pub(crate) acts: u32,
+    /// Link-layer addresses: what only they have.
+    pub(crate) station: Option<Box<Station>>,
+    /// What only devices have; kept by a node that may become one again.
+    pub(crate) best: Vec<(Attribute, Box<str>)>,
+    /// Peers that were known to the store from which the device came.
+    pub(crate) peers: Vec<(DeviceId, Peer)>,
+}
+
+/// What belongs to a link-layer address.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Station {
+    /// Its network addresses.
+    pub(crate) leaves: Vec<u32>,
+    /// Addresses that it had before.
+    pub(crate) history: Vec<AddressUse>,
+    /// Unbound addresses whose packets it sends and that have passed no router; some are leaves.
+    pub(crate) near: Vec<u32>,
+    /// Some addresses that it forwards.
+    pub(crate) routed: Vec<IpAddr>,
+    /// It forwards so many that it need not be thought through again.
+    pub(crate) routes: bool,
+    /// The same, for each family of address: it has too many unbound ones.
+    pub(crate) crowded: [bool; 3],
+    /// It answers for others.
+    pub(crate) proxies: bool,
+    /// Routers share it.
+    pub(crate) shared: bool,
+    /// It forwards, all in all.
+    pub(crate) forwards: bool,
+    /// To whom it was assigned.
+    pub(crate) vendor: Option<NameId>,
+    /// How many unproven hosts it speaks for.
+    pub(crate) strangers: u16,
+}
+
+/// How much the inventory holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Devices on a link.
+    pub on_link: usize,
+    /// Devices in the organisation's networks, beyond a router.
+    pub routed: usize,
+    /// Devices elsewhere in the Internet.
+    pub external: usize,
+    /// Link-layer and network addresses.
+    pub addresses: usize,
+    /// Pairs of peers and the service between them.
+    pub links: usize,
+    /// Hosts that something was heard about but that are not proven.
+    pub unproven: usize,
+}
+
+impl Counts {
+    /// All devices.
+    pub const fn devices(&self) -> usize {
+        self.on_link + self.routed + self.external
+    }
+}
+
+/// All devices, and what is needed to recognise them.
+pub struct Inventory {
+    pub(crate) limits: Limits,
+    pub(crate) hot: Vec<Hot>,
+    pub(crate) cold: Vec<Cold>,
+    free: Vec<u32>,
+    by_key: HashTable<u32>,
+    by_id: HashTable<u32>,
+    pub(crate) links: Links,
+    pub(crate) names: Names,
+    pub(crate) unproven: UnprovenHosts,
+    /// Networks of which an address is bound to a link.
+    pub(crate) networks: HashSet<IpAddr, Fixed>,
+    /// Devices that are not at public addresses, and public addresses.
+    counted: [usize; 2],
+    hand: usize,
+    shed: [u64; Limit::NAMES.len()],
+    changed: Vec<u32>,
+    gone: Vec<DeviceId>,
+    /// Devices that appeared with this observation.
+    pub(crate) fresh: Vec<u32>,
+    /// What followed from this observation, besides.
+    pub(crate) pending: Vec<Event>,
+    /// Nodes whose attribute may be believed otherwise now; none stands for what rules conclude.
+    doubtful: Vec<(u32, Option<Attribute>)>,
+    vendor_signs: Vec<Option<Signs>>,
+    protocol_signs: Vec<Option<[Signs; 2]>>,
+}
+
+/// So many nodes are looked at to find one that can go.
+const SAMPLE: usize = 64;
+
+/// Networks seen on links that are remembered.
+const NETWORKS_MAX: usize = 4_096;
+
+/// The source of evidence from the table of assigned prefixes.
+pub(crate) static ASSIGNED: Name = Name::Borrowed("ieee.oui");
+
+impl Inventory {
+    /// An empty inventory.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            hot: Vec::new(),
+            cold: Vec::new(),
+            free: Vec::new(),
+            by_key: HashTable::new(),
+            by_id: HashTable::new(),
+            links: Links::new(limits.links, limits.peers),
+            names: Names::new(limits.names),
+            unproven: UnprovenHosts::new(limits.unproven, limits.pending_facts),
+            networks: HashSet::with_hasher(Fixed),
+            counted: [0; 2],
+            hand: 0,
+            shed: [0; Limit::NAMES.len()],
+            changed: Vec::new(),
+            gone: Vec::new(),
+            fresh: Vec::new(),
+            pending: Vec::new(),
+            doubtful: Vec::new(),
+            vendor_signs: vec![None; vendor::known()],
+            protocol_signs: Vec::new(),
+        }
+    }
+
+    /// How many devices and addresses there are. Looks at every node.
+    pub fn counts(&self) -> Counts {
+        let mut counts =
+            Counts { links: self.links.len(), unproven: self.unproven.len(), ..Counts::default() };
+        for node in self.nodes() {
+            counts.addresses += 1;
+            if self.hot(node).owner == NONE {
+                match self.locality(node) {
+                    model::Locality::OnLink => counts.on_link += 1,
+                    model::Locality::Routed => counts.routed += 1,
+                    model::Locality::External => counts.external += 1,
+                }
+            }
+        }
+        counts
+    }
+
+    /// How many devices have changed since [`Inventory::drain_changed`]; some of them may be one by now.
+    pub fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Hands over every device that has changed since the last time, as it is now.
+    pub fn drain_changed(&mut self, mut each: impl FnMut(Device)) {
+        let changed = std::mem::take(&mut self.changed);
+        let mut roots: Vec<u32> = Vec::with_capacity(changed.len());
+        for node in changed {
+            let hot = &mut self.hot[node as usize];
+            if hot.flags & CHANGED != 0 {
+                hot.flags &= !CHANGED;
+                roots.push(self.root(node));
+            }
+        }
+        roots.sort_unstable();
+        roots.dedup();
+        for root in roots {
+            each(self.assemble(root));
+        }
+    }
+
+    /// Hands over the ids of devices that turned out to be part of another since the last time. An id that
+    /// has become a device again is not among them.
+    pub fn drain_gone(&mut self, mut each: impl FnMut(DeviceId)) {
+        for id in std::mem::take(&mut self.gone) {
+            if self.by_id(id).is_none_or(|node| self.hot(node).owner != NONE) {
+                each(id);
+            }
+        }
+    }
+
+    /// Hands over what was given up because a limit was reached since the last time. The packets and bytes
+    /// for which it stood are not known.
+    pub fn drain_shed(&mut self, mut each: impl FnMut(Shed)) {
+        self.shed[Limit::Links as usize] += std::mem::take(&mut self.links.shed);
+        for (count, name) in self.shed.iter_mut().zip(Limit::NAMES) {
+            let count = std::mem::take(count);
+            if count > 0 {
+                each(Shed { limit: Name::Borrowed(name), count, packets: 0, bytes: 0 });
+            }
+        }
+    }
+
+    pub(crate) fn shed(&mut self, limit: Limit, count: u64) {
+        self.shed[limit as usize] += count;
+    }
+
+    /// All nodes, in the order of their slots.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.hot.len() as u32).filter(|node| self.hot(*node).flags & LIVE != 0)
+    }
+
+    pub(crate) fn hot(&self, node: u32) -> &Hot {
+        &self.hot[node as usize]
+    }
+
+    pub(crate) fn hot_mut(&mut self, node: u32) -> &mut Hot {
+        &mut self.hot[node as usize]
+    }
+
+    pub(crate) fn cold(&self, node: u32) -> &Cold {
+        &self.cold[node as usize]
+    }
+
+    pub(crate) fn cold_mut(&mut self, node: u32) -> &mut Cold {
+        &mut self.cold[node as usize]
+    }
+
+    pub(crate) fn station(&self, node: u32) -> Option<&Station> {
+        self.cold(node).station.as_deref()
+    }
+
+    pub(crate) fn station_mut(&mut self, node: u32) -> Option<&mut Station> {
+        self.cold_mut(node).station.as_deref_mut()
+    }
+
+    pub(crate) fn leaves(&self, node: u32) -> &[u32] {
+        self.station(node).map_or(&[], |station| &station.leaves)
+    }
+
+    /// The device to which a node belongs.
+    pub(crate) fn root(&self, node: u32) -> u32 {
+        let owner = self.hot(node).owner;
+        if owner == NONE { node } else { owner }
+    }
+
+    /// The nodes of a device: itself and its addresses.
+    pub(crate) fn members(&self, root: u32) -> impl Iterator<Item = u32> + '_ {
+        std::iter::once(root).chain(self.leaves(root).iter().copied())
+    }
+
+    pub(crate) fn find_key(&self, key: Key) -> Option<u32> {
+        self.by_key.find(key.digest(), |node| self.hot(*node).key == key).copied()
+    }
+
+    pub(crate) fn by_id(&self, id: DeviceId) -> Option<u32> {
+        self.by_id.find(id_hash(id), |node| self.cold(*node).id == id).copied()
+    }
+
+    /// The node of an address, made if there is none. `None` if a limit forbids it.
+    pub(crate) fn node(&mut self, key: Key, at: Timestamp) -> Option<u32> {
+        match self.find_key(key) {
+            Some(node) => Some(node),
+            None => self.create(key, None, at),
+        }
+    }
+
+    /// Makes a device of an address that has none.
+    pub(crate) fn create(&mut self, key: Key, id: Option<DeviceId>, at: Timestamp) -> Option<u32> {
+        let public = key.ip().is_some_and(|ip| !address::is_inner(ip));
+        if !self.make_room(public, at) {
+            return None;
+        }
+        let station = key.mac().map(|mac| {
+            let shared = address::is_shared_by_routers(mac);
+            let vendor = vendor::number_of(mac);
+            Box::new(Station { shared, forwards: shared, vendor, ..Station::default() })
+        });
+        let signs =
+            station.as_ref().and_then(|station| station.vendor).map_or(0, |vendor| self.vendor_signs(vendor));
+        let id = id.filter(|id| self.by_id(*id).is_none()).unwrap_or_else(|| self.new_id(key));
+        let hot = Hot {
+            key,
+            mac: MacAddr::default(),
+            flags: LIVE | if public { PUBLIC } else { 0 },
+            owner: NONE,
+            last: at,
+            bytes: [0; 2],
+            packets: [0; 2],
+        };
+        let cold = Cold {
+            id,
+            first: at,
+            packets_high: [0; 2],
+            entries: Vec::new(),
+            parts: Vec::new(),
+            signs,
+            bound: None,
+            behind: NONE,
+            contested: false,
+            inner: false,
+            via: None,
+            acts: 0,
+            station,
+            best: Vec::new(),
+            peers: Vec::new(),
+        };
+        let node = match self.free.pop() {
+            Some(node) => {
+                self.hot[node as usize] = hot;
+                self.cold[node as usize] = cold;
+                node
+            }
+            None => {
+                self.hot.push(hot);
+                self.cold.push(cold);
+                (self.hot.len() - 1) as u32
+            }
+        };
+        self.links.know_node(node);
+        let (hot, cold) = (&self.hot, &self.cold);
+        self.by_key.insert_unique(key.digest(), node, |node| hot[*node as usize].key.digest());
+        self.by_id.insert_unique(id_hash(id), node, |node| id_hash(cold[*node as usize].id));
+        self.counted[usize::from(public)] += 1;
+        self.fresh.push(node);
+        self.mark_changed(node);
+        if let Some(heard) = self.unproven.take(&key) {
+            self.accept(node, heard);
+        }
+        Some(node)
+    }
+
+    /// The id of a new device at an address. If by chance another device has it, the next one is taken.
+    fn new_id(&self, key: Key) -> DeviceId {
+        let mask = (1 << DeviceId::BITS) - 1;
+        let mut id = DeviceId(key.digest() & mask);
+        while self.by_id(id).is_some() {
+            id = DeviceId((id.0 + 1) & mask);
+        }
+        id
+    }
+
+    /// What was kept about a host until it was proven counts from now on.
+    fn accept(&mut self, node: u32, heard: Unproven) {
+        if let Some(mac) = heard.mac
+            && let Some(station) = self.find_key(Key::Mac(mac)).and_then(|node| self.station_mut(node))
+        {
+            station.strangers = station.strangers.saturating_sub(1);
+        }
+        let sent = heard.sent();
+        self.add_volume(node, &sent, &Volume::default());
+        for fact in heard.facts {
+            self.believe(node, fact);
+        }
+        if let Some((code, server, at)) = heard.used {
+            let server = server.and_then(|key| self.find_key(key)).unwrap_or(NONE);
+            self.meet(node, server, code, true, [sent.bytes, 0], at);
+        }
+    }
+
+    /// Makes sure that one more device of that kind is within the limits.
+    fn make_room(&mut self, public: bool, at: Timestamp) -> bool {
+        let (limit, name) = if public {
+            (self.limits.external, Limit::External)
+        } else {
+            // Addresses beside devices: each device has at least one of either kind.
+            (self.limits.devices.saturating_mul(2), Limit::Devices)
+        };
+        if self.counted[usize::from(public)] < limit {
+            return true;
+        }
+        self.shed(name, 1);
+        let mut victim = None;
+        for _ in 0..SAMPLE.min(self.hot.len()) {
+            self.hand = (self.hand + 1) % self.hot.len();
+            let node = self.hand as u32;
+            let hot = self.hot(node);
+            let fits = hot.flags & LIVE != 0 && hot.owner == NONE && (hot.flags & PUBLIC != 0) == public;
+            if !fits {
+                continue;
+            }
+            let last = self.members(node).map(|node| self.hot(node).last).max().unwrap_or_default();
+            let known = self
+                .members(node)
+                .any(|node| self.links.has_any(node) || !self.cold(node).entries.is_empty());
+            if last < at {
+                victim =
+                    victim.into_iter().chain([(known || !self.leaves(node).is_empty(), last, node)]).min();
+            }
+        }
+        let Some((_, _, node)) = victim else { return false };
+        self.evict(node);
+        true
+    }
+
+    /// Forgets a device.
+    fn evict(&mut self, root: u32) {
+        for leaf in self.leaves(root).to_vec() {
+            self.erase(leaf);
+        }
+        if let Some(station) = self.station(root) {
+            for near in station.near.clone() {
+                self.cold_mut(near).behind = NONE;
+                self.hot_mut(near).flags &= !CAME_NEAR;
+            }
+        }
+        self.erase(root);
+        self.settle_let_go();
+    }
+
+    fn erase(&mut self, node: u32) {
+        let behind = self.cold(node).behind;
+        if behind != NONE {
+            self.leave_near(node, behind);
+        }
+        self.links.forget(node);
+        let (key, id) = (self.hot(node).key, self.cold(node).id);
+        if let Ok(entry) = self.by_key.find_entry(key.digest(), |other| *other == node) {
+            entry.remove();
+        }
+        if let Ok(entry) = self.by_id.find_entry(id_hash(id), |other| *other == node) {
+            entry.remove();
+        }
+        self.counted[usize::from(self.hot(node).flags & PUBLIC != 0)] -= 1;
+        let cold = self.cold_mut(node);
+        cold.entries = Vec::new();
+        cold.parts = Vec::new();
+        cold.best = Vec::new();
+        cold.peers = Vec::new();
+        cold.station = None;
+        self.hot_mut(node).flags = 0;
+        self.hot_mut(node).owner = NONE;
+        self.fresh.retain(|fresh| *fresh != node);
+        self.doubtful.retain(|(doubtful, _)| *doubtful != node);
+        self.free.push(node);
+    }
+
+    /// The node is not among the unbound addresses of a link-layer address any more.
+    pub(crate) fn leave_near(&mut self, node: u32, station: u32) {
+        self.cold_mut(node).behind = NONE;
+        if let Some(station) = self.station_mut(station) {
+            station.near.retain(|near| *near != node);
+        }
+    }
+
+    pub(crate) fn mark_changed(&mut self, node: u32) {
+        let hot = self.hot_mut(node);
+        if hot.flags & CHANGED == 0 {
+            hot.flags |= CHANGED;
+            self.changed.push(node);
+        }
+    }
+
+    /// Forgets that nodes changed, from a place in the list of changes on.
+    pub(crate) fn unmark_changed(&mut self, from: usize) {
+        for node in self.changed.split_off(from.min(self.changed.len())) {
+            self.hot_mut(node).flags &= !CHANGED;
+        }
+    }
+
+    pub(crate) fn mark_gone(&mut self, id: DeviceId) {
+        self.gone.push(id);
+    }
+
+    /// The node was seen.
+    pub(crate) fn touch(&mut self, node: u32, at: Timestamp) {
+        let hot = self.hot_mut(node);
+        hot.last = hot.last.max(at);
+        if hot.flags & CHANGED == 0 {
+            self.mark_changed(node);
+        }
+    }
+
+    pub(crate) fn is_fresh(&self, node: u32) -> bool {
+        !self.fresh.is_empty() && self.fresh.contains(&node)
+    }
+
+    /// Tells what followed for a device, unless it only appears with this observation and all is told then.
+    pub(crate) fn tell(&mut self, root: u32, at: Timestamp, change: Change) {
+        if !self.is_fresh(root) {
+            let device = self.cold(root).id;
+            self.pending.push(Event { at, device, change });
+        }
+    }
+
+    pub(crate) fn add_volume(&mut self, node: u32, sent: &Volume, got: &Volume) {
+        let hot = &mut self.hot[node as usize];
+        for (at, volume) in [sent, got].into_iter().enumerate() {
+            hot.bytes[at] = hot.bytes[at].saturating_add(volume.bytes);
+            let packets = u64::from(hot.packets[at]).saturating_add(volume.packets);
+            hot.packets[at] = packets as u32;
+            if packets >> 32 != 0 {
+                let high = &mut self.cold[node as usize].packets_high[at];
+                *high = high.saturating_add((packets >> 32) as u32);
+            }
+        }
+    }
+
+    pub(crate) fn packets(&self, node: u32, at: usize) -> u64 {
+        u64::from(self.cold(node).packets_high[at]) << 32 | u64::from(self.hot(node).packets[at])
+    }
+
+    /// The number of a name.
+    pub(crate) fn name(&mut self, name: &Name) -> NameId {
+        let (number, state) = self.names.number(name);
+        if state == Numbered::Full {
+            self.shed(Limit::Names, 1);
+        }
+        number
+    }
+
+    fn vendor_signs(&mut self, vendor: NameId) -> Signs {
+        let Some(slot) = self.vendor_signs.get_mut(usize::from(vendor)) else { return 0 };
+        *slot.get_or_insert_with(|| {
+            vendor::name(vendor).map_or(0, |name| rules::says(Attribute::Vendor, name))
+        })
+    }
+
+    /// The signs in offering and in using a protocol.
+    fn protocol_signs(&mut self, protocol: NameId) -> [Signs; 2] {
+        let at = usize::from(protocol);
+        if self.protocol_signs.len() <= at {
+            self.protocol_signs.resize(at + 1, None);
+        }
+        let names = &self.names;
+        *self.protocol_signs[at].get_or_insert_with(|| {
+            let name = names.name(protocol);
+            [rules::uses(name), rules::offers(name, Transport::Udp, 0)]
+        })
+    }
+
+    /// Takes up a statement about a node.
+    pub(crate) fn believe(&mut self, node: u32, fact: Pending) {
+        let Pending { at, attribute, value, source, confidence } = fact;
+        let source = self.name(&source);
+        let entry =
+            Entry { value, source, attribute, confidence: confidence.get(), count: 1, first: at, last: at };
+        let signs = {
+            let known = &self.cold(node).entries;
+            let heard = known.iter().any(|known| known.attribute == attribute && known.value == entry.value);
+            if heard { 0 } else { rules::says(attribute, &entry.value) }
+        };
+        let limit = self.limits.values;
+        let added = evidence::add(&mut self.cold_mut(node).entries, entry, limit);
+        if added.shed {
+            self.shed(Limit::Values, 1);
+        }
+        self.add_signs(node, signs);
+        if added.changed {
+            self.doubtful.push((node, Some(attribute)));
+        }
+        self.mark_changed(node);
+    }
+
+    pub(crate) fn add_signs(&mut self, node: u32, signs: Signs) {
+        let cold = self.cold_mut(node);
+        if cold.signs | signs != cold.signs {
+            cold.signs |= signs;
+            self.doubtful.push((node, None));
+        }
+    }
+
+    /// What is believed about a device as a whole is to be thought through again.
+    pub(crate) fn doubt(&mut self, node: u32) {
+        self.doubtful.extend(ATTRIBUTES.map(|attribute| (node, Some(attribute))));
+    }
+
+    /// What is believed about one attribute of a device is to be thought through again.
+    pub(crate) fn doubt_one(&mut self, node: u32, attribute: Attribute) {
+        self.doubtful.push((node, Some(attribute)));
+    }
+
+    /// What follows from a device's signs is to be thought through again.
+    pub(crate) fn doubt_conclusions(&mut self, node: u32) {
+        self.doubtful.push((node, None));
+    }
+
+    /// A network address of which its device was told to keep only the history is forgotten.
+    pub(crate) fn forget_leaf(&mut self, node: u32) {
+        self.erase(node);
+        self.settle_let_go();
+    }
+
+    /// Two nodes met by a service. The server may be nobody in particular ([`NONE`]).
+    pub(crate) fn meet(
+        &mut self,
+        client: u32,
+        server: u32,
+        code: Code,
+        ended: bool,
+        bytes: [u64; 2],
+        at: Timestamp,
+    ) {
+        let (link, new) = self.links.between([client, server], code);
+        self.links.add(link, ended, bytes, at);
+        if new {
+            self.take_part(client, CLIENT, code, 0, at);
+            if server != NONE && code.is_answered() {
+                self.take_part(server, SERVER, code, 0, at);
+            }
+        }
+        if !self.links.let_go.is_empty() {
+            self.settle_let_go();
+        }
+    }
+
+    /// A node has a part in a service, with so many conversations beside those that its links count.
+    pub(crate) fn take_part(&mut self, node: u32, part: usize, code: Code, flows: u32, at: Timestamp) {
+        if !code.is_service() {
+            return;
+        }
+        let code = code.plain();
+        let limit = self.limits.services;
+        let parts = &mut self.cold_mut(node).parts;
+        if let Some(known) =
+            parts.iter_mut().find(|known| known.code == code && usize::from(known.part) == part)
+        {
+            known.flows = known.flows.saturating_add(flows);
+            return;
+        }
+        let added = Part { code, part: part as u8, flows };
+        if parts.len() < limit {
+            parts.push(added);
+        } else {
+            let unrecognised = parts.iter_mut().filter(|known| !known.code.is_identified());
+            let room = unrecognised.min_by_key(|known| known.flows).filter(|_| code.is_identified());
+            let found_room = room.map(|room| *room = added).is_some();
+            self.shed(Limit::Services, 1);
+            if !found_room {
+                return;
+            }
+        }
+        let mut signs = self.protocol_signs(code.protocol())[part];
+        if part == SERVER {
+            signs |= rules::offers("", code.transport(), code.port());
+        }
+        self.add_signs(node, signs);
+        self.mark_changed(node);
+        let root = self.root(node);
+        let sibling_offers = |node: &u32| {
+            let parts = &self.cold(*node).parts;
+            parts.iter().any(|known| known.code == code && usize::from(known.part) == SERVER)
+        };
+        if part == SERVER
+            && !self.members(root).filter(|member| *member != node).any(|node| sibling_offers(&node))
+        {
+            let service = code.service(&self.names);
+            self.tell(root, at, Change::ServiceOffered { service });
+        }
+    }
+
+    /// Adds the conversations of links that were let go to the services' counts.
+    pub(crate) fn settle_let_go(&mut self) {
+        for gone in std::mem::take(&mut self.links.let_go) {
+            let code = gone.code.plain();
+            if self.hot(gone.node).flags & LIVE == 0 {
+                continue;
+            }
+            let parts = &mut self.cold_mut(gone.node).parts;
+            let part =
+                parts.iter_mut().find(|known| known.code == code && usize::from(known.part) == gone.part);
+            if let Some(part) = part {
+                part.flows = part.flows.saturating_add(gone.flows);
+            }
+        }
+    }
+
+    /// Remembers that a network lies on a link.
+    pub(crate) fn know_network(&mut self, ip: IpAddr) {
+        if self.networks.len() < NETWORKS_MAX && !address::is_link_local(ip) {
+            self.networks.insert(address::network(ip));
+        }
+    }
+
+    /// Whether the router's sign holds for a device: it is not monotone, so it is no part of [`Cold::signs`].
+    pub(crate) fn signs(&self, root: u32) -> Signs {
+        let signs = self.members(root).fold(0, |signs, node| signs | self.cold(node).signs);
+        let forwards = self.station(root).is_some_and(|station| station.forwards);
+        if forwards { signs | rules::forwards() } else { signs }
+    }
+
+    /// Ends an observation: thinks through what has become doubtful and tells what followed.
+    pub(crate) fn finish(&mut self, at: Timestamp, out: &mut Vec<Event>) {
+        if self.fresh.is_empty() && self.doubtful.is_empty() && self.pending.is_empty() {
+            return;
+        }
+        let mut doubtful: Vec<(u32, Attribute)> = Vec::new();
+        for (node, attribute) in std::mem::take(&mut self.doubtful) {
+            if self.hot(node).flags & LIVE == 0 {
+                continue;
+            }
+            let root = self.root(node);
+            match attribute {
+                Some(attribute) => doubtful.push((root, attribute)),
+                None => doubtful.extend([(root, Attribute::Type), (root, Attribute::Role)]),
+            }
+        }
+        let fresh = std::mem::take(&mut self.fresh);
+        for node in &fresh {
+            let everything = [Attribute::Vendor, Attribute::Type, Attribute::Role];
+            doubtful.extend(everything.map(|attribute| (*node, attribute)));
+        }
+        doubtful.sort_unstable();
+        doubtful.dedup();
+        let mut changed = Vec::new();
+        for (root, attribute) in doubtful {
+            if self.hot(root).owner == NONE
+                && let Some(change) = self.think(root, attribute)
+                && !fresh.contains(&root)
+            {
+                changed.push(Event { at, device: self.cold(root).id, change });
+            }
+        }
+        for node in fresh {
+            if self.hot(node).owner == NONE {
+                let known = Box::new(self.assemble(node));
+                out.push(Event { at, device: known.id, change: Change::DeviceAppeared { known } });
+            }
+        }
+        out.append(&mut self.pending);
+        out.append(&mut changed);
+    }
+
+    /// Everything said about one attribute of a device, the most believed first.
+    pub(crate) fn said(&self, root: u32, attribute: Attribute) -> Vec<Said<'_>> {
+        let mut said = Vec::new();
+        for node in self.members(root) {
+            let entries = self.cold(node).entries.iter().filter(|entry| entry.attribute == attribute);
+            said.extend(entries.map(|entry| Said::entry(entry, &self.names)));
+        }
+        self.conclude(root, attribute, &mut said);
+        evidence::rank(attribute, &mut said);
+        said.truncate(self.limits.values);
+        said
+    }
+
+    /// Adds what follows from signs and from the address.
+    fn conclude<'a>(&'a self, root: u32, attribute: Attribute, said: &mut Vec<Said<'a>>) {
+        let (first, last) = (self.cold(root).first, self.hot(root).last);
+        let mut add = |value: &'a str, source: &'a Name, confidence: model::Confidence| {
+            said.push(Said { value, source, confidence: confidence.get(), first, last, count: 1 });
+        };
+        match attribute {
+            Attribute::Vendor => {
+                if let Some(name) = self.station(root).and_then(|station| vendor::name(station.vendor?)) {
+                    add(name, &ASSIGNED, model::Confidence::LIKELY);
+                }
+            }
+            Attribute::Role | Attribute::Type => {
+                for (rule, source) in rules::conclusions(self.signs(root)) {
+                    let value = if attribute == Attribute::Role { Some(rule.role.name()) } else { rule.kind };
+                    if let Some(value) = value {
+                        add(value, source, rule.confidence);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Finds what is believed about an attribute now; what changed, if it did.
+    fn think(&mut self, root: u32, attribute: Attribute) -> Option<Change> {
+        let said = self.said(root, attribute);
+        let (after, source) = said.first().map(|best| (best.value, best.source))?;
+        let best = &self.cold(root).best;
+        let known = best.iter().position(|(known, _)| *known == attribute);
+        if known.is_some_and(|at| *best[at].1 == *after) {
+            return None;
+        }
+        let (after, source) = (Box::<str>::from(after), source.clone());
+        let best = &mut self.cold_mut(root).best;
+        let before = match known {
+            Some(at) => Some(std::mem::replace(&mut best[at].1, after.clone())),
+            None => {
+                best.push((attribute, after.clone()));
+                None
+            }
+        };
+        self.mark_changed(root);
+        Some(Change::AttributeChanged { attribute, before, after, source })
+    }
+
+    /// A word for how far a packet came, in [`Hot::flags`].
+    pub(crate) const fn came(reach: Reach) -> u8 {
+        match reach {
+            Reach::Routed => CAME_ROUTED,
+            Reach::Near | Reach::Unknown => CAME_NEAR,
+        }
+    }
+
+    /// The family's place in [`Station::crowded`].
+    pub(crate) const fn family_index(family: Family) -> usize {
+        family as usize
+    }
+}
+
+fn id_hash(id: DeviceId) -> u64 {
+    digest(3, id.0)
+}
