@@ -122,6 +122,7 @@ impl Inventory {
                 attributes.insert(attribute, said.iter().map(|one| one.evidence()).collect());
             }
         }
+        let (first, last) = self.span(root);
         let [uses, offers] = self.services(root);
         let mut protocols: Vec<_> =
             uses.keys().chain(offers.keys()).map(|service| service.protocol.clone()).collect();
@@ -134,8 +135,8 @@ impl Inventory {
             macs: self.hot(root).key.mac().into_iter().collect(),
             addresses,
             via: cold.via,
-            first: self.members(root).map(|node| self.cold(node).first).min().unwrap_or_default(),
-            last: self.members(root).map(|node| self.hot(node).last).max().unwrap_or_default(),
+            first,
+            last,
             attributes,
             offers,
             uses,

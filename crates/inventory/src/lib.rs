@@ -57,6 +57,8 @@ mod node;
 mod observe;
 mod place;
 pub mod rules;
+#[cfg(test)]
+mod scenarios;
 mod unproven;
 pub mod vendor;
 

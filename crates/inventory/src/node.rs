@@ -826,7 +826,7 @@ impl Inventory {
 
     /// Adds what follows from signs and from the address.
     fn conclude<'a>(&'a self, root: u32, attribute: Attribute, said: &mut Vec<Said<'a>>) {
-        let (first, last) = (self.cold(root).first, self.hot(root).last);
+        let (first, last) = self.span(root);
         let mut add = |value: &'a str, source: &'a Name, confidence: model::Confidence| {
             said.push(Said { value, source, confidence: confidence.get(), first, last, count: 1 });
         };
@@ -846,6 +846,13 @@ impl Inventory {
             }
             _ => {}
         }
+    }
+
+    /// When a device was first and last seen.
+    pub(crate) fn span(&self, root: u32) -> (Timestamp, Timestamp) {
+        self.members(root).fold((self.cold(root).first, self.hot(root).last), |(first, last), node| {
+            (first.min(self.cold(node).first), last.max(self.hot(node).last))
+        })
     }
 
     /// Finds what is believed about an attribute now; what changed, if it did.

@@ -88,7 +88,12 @@ impl Inventory {
     /// The node of a host that is proven.
     fn sight(&mut self, host: &Host, reach: Reach, at: Timestamp) -> Option<u32> {
         let end = End::of(host);
-        let node = self.node(end.key()?, at)?;
+        let Some(key) = end.key() else {
+            // The frame came from somebody, though the packet names nobody.
+            self.sender(host, at);
+            return None;
+        };
+        let node = self.node(key, at)?;
         let before = self.hot(node).last;
         self.touch(node, at);
         if let (End::Ip(Key::Ip(ip)), Some(mac)) = (end, host.mac)
@@ -129,6 +134,9 @@ impl Inventory {
             End::Ip(key) => match self.find_key(key) {
                 Some(node) => {
                     self.touch(node, at);
+                    if head.client.host.mac.is_some_and(|mac| mac != self.hot(node).mac) {
+                        self.sender(&head.client.host, at);
+                    }
                     Some(node)
                 }
                 None => {

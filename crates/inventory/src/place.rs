@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use model::{AddressUse, BindingSource, Change, MacAddr, Reach, Timestamp, Volume};
+use model::{AddressUse, BindingSource, Change, Event, MacAddr, Reach, Timestamp, Volume};
 
 use crate::address::{self, Family};
 use crate::evidence;
@@ -113,6 +113,7 @@ impl Inventory {
         if before != NONE {
             let silent = at.since(last) >= TENANCY;
             if silent && self.hot(node).owner == before {
+                self.hot_mut(node).last = last;
                 self.retire(node, at);
             } else if self.hot(node).owner == before {
                 self.detach(node);
@@ -228,10 +229,15 @@ impl Inventory {
             return;
         }
         let Some(node) = self.node(Key::Ip(ip), at) else { return };
-        self.touch(node, at);
+        let hot = self.hot_mut(node);
+        if hot.mac != mac {
+            hot.mac = mac;
+            hot.flags &= !(CAME_NEAR | CAME_ROUTED);
+        }
         if self.hot(node).owner == station
             && let Some(known) = self.cold(node).bound
         {
+            self.touch(node, at);
             self.cold_mut(node).bound = Some(known.min(source));
             return;
         }
@@ -244,6 +250,7 @@ impl Inventory {
         if self.cold(node).bound.is_some() {
             self.retire(node, at);
         }
+        self.touch(node, at);
         let cold = self.cold_mut(node);
         cold.bound = Some(source);
         cold.contested = false;
@@ -297,7 +304,9 @@ impl Inventory {
         } else {
             let gone = self.cold(node).id;
             self.mark_gone(gone);
-            self.tell(station, at, Change::DeviceMerged { gone });
+            // Told even if the device appears only now: somebody knows the other.
+            let device = self.cold(station).id;
+            self.pending.push(Event { at, device, change: Change::DeviceMerged { gone } });
         }
         self.hot_mut(node).owner = station;
         let ip = self.hot(node).key.ip();
