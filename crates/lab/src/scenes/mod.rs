@@ -1,0 +1,4 @@
+//! The scenes: who is there and what they do when.
+
+pub(crate) mod home;
+pub(crate) mod plant;

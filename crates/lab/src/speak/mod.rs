@@ -1,0 +1,22 @@
+//! What hosts say: one module per protocol, with functions that build its messages and, where a
+//! conversation has an order, hold it.
+
+pub(crate) mod bacnet;
+pub(crate) mod coap;
+pub(crate) mod dhcp;
+pub(crate) mod dnp3;
+pub(crate) mod dns;
+pub(crate) mod enip;
+pub(crate) mod http;
+pub(crate) mod icmp;
+pub(crate) mod link;
+pub(crate) mod modbus;
+pub(crate) mod mqtt;
+pub(crate) mod ndp;
+pub(crate) mod ntp;
+pub(crate) mod s7;
+pub(crate) mod snmp;
+pub(crate) mod ssdp;
+pub(crate) mod ssh;
+pub(crate) mod telnet;
+pub(crate) mod tls;

@@ -1,0 +1,97 @@
+//! What a scene holds, for those who must find it.
+
+use std::net::IpAddr;
+
+use model::{Locality, MacAddr, Role, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// All that is true of a scene. Only what the capture shows is listed: devices that sent something,
+/// attributes that some packet tells, conversations that were answered or addressed to a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Truth {
+    /// The scene's name.
+    pub scene: String,
+    /// The seed it was made from.
+    pub seed: u64,
+    /// When it begins.
+    pub start: Timestamp,
+    /// How long it was asked to last, in seconds. Conversations under way then are brought to an end,
+    /// so that the last packet may be some seconds later.
+    pub duration_s: f64,
+    /// Frames in the capture.
+    pub packets: u64,
+    /// Everything that exists, by name.
+    pub devices: Vec<TrueDevice>,
+    /// Who spoke with whom, each pair of client and service once.
+    pub conversations: Vec<TrueConversation>,
+    /// Addresses that were sent to and do not exist: nobody ever answered from them.
+    pub silent: Vec<IpAddr>,
+    /// Link-layer addresses that frames were sent to and that do not exist.
+    pub silent_macs: Vec<MacAddr>,
+    /// Source addresses that were made up by a scanner; no device has them.
+    pub spoofed: Vec<IpAddr>,
+    /// What else happens, and when.
+    pub notes: Vec<Note>,
+}
+
+/// A device of a scene.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrueDevice {
+    /// Its name in the scene.
+    pub name: String,
+    /// Where it stands, seen from the sensor.
+    pub locality: Locality,
+    /// Its own link-layer addresses that sent frames; none beyond a router.
+    pub macs: Vec<MacAddr>,
+    /// All addresses that it sent from.
+    pub ips: Vec<IpAddr>,
+    /// Who made it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vendor: Option<String>,
+    /// Its model.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub model: Option<String>,
+    /// The version of its firmware.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub firmware: Option<String>,
+    /// Its serial number.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub serial: Option<String>,
+    /// Its name on the network.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hostname: Option<String>,
+    /// Its operating system's family.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub os: Option<String>,
+    /// The parts it plays.
+    pub roles: Vec<Role>,
+    /// Ids of the protocols that it speaks, at either end, in conversations that were answered or
+    /// addressed to a group.
+    pub protocols: Vec<String>,
+}
+
+/// A client and the service it used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrueConversation {
+    /// The client's name.
+    pub client: String,
+    /// The server's name, or the group's address.
+    pub server: String,
+    /// `tcp`, `udp`, or the name of what lies straight on IP or the link.
+    pub transport: String,
+    /// The server's port; 0 where there is none.
+    pub port: u16,
+    /// The protocol's id.
+    pub protocol: String,
+    /// How often: connections, or exchanges where there are none.
+    pub count: u64,
+}
+
+/// Something that happens in a scene.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub text: String,
+}
