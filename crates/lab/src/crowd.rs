@@ -193,7 +193,10 @@ fn script(rng: &mut Rng, kind: usize) -> Vec<Next> {
             (1, http::answer("200 OK", "crowd", "text/plain", "", b"ok\n")),
         ]),
         4 => {
-            let mut said = vec![(0, tls::hello(rng, tls::Style::Small, "crowd.example"))];
+            let mut said = vec![(
+                0,
+                tls::first_record(&tls::client_hello(rng, tls::Style::Small, "crowd.example", &[])),
+            )];
             said.push((1, tls::alert()));
             connection(said)
         }

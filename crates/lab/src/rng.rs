@@ -19,6 +19,13 @@ impl Rng {
         Self([(); 4].map(|()| split_mix(&mut state)))
     }
 
+    /// The chance that belongs to a name and is the same in all scenes: a server's key, say. Seeded with
+    /// FNV-1a.
+    pub(crate) fn named(name: &str) -> Self {
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Self::new(name.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         let [a, b, c, d] = &mut self.0;
         let result = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);

@@ -9,7 +9,7 @@ use crate::speak::dhcp::Client;
 use crate::speak::dns::Service;
 use crate::speak::mqtt::{self, Version};
 use crate::speak::tls::{Dial, Name, Style};
-use crate::speak::{coap, dhcp, dns, http, icmp, link, ndp, ntp, snmp, ssdp, ssh, telnet, tls};
+use crate::speak::{coap, dhcp, dns, http, icmp, link, ndp, ntp, quic, snmp, ssdp, ssh, telnet, tls};
 
 const MINUTE: u64 = 60 * SECOND;
 /// Until the scene's end.
@@ -147,6 +147,7 @@ fn dial(style: Style, sni: &'static str, organisation: &'static str, port: u16) 
         Style::Browser => &["h2", "http/1.1"],
         Style::Program => &["http/1.1"],
         Style::Small => &[],
+        Style::Quic => &["h3"],
     };
     Dial { style, sni, protocols, server: Name { host: sni, organisation }, port }
 }
@@ -422,7 +423,7 @@ impl Home {
             let about =
                 "HP ETHERNET MULTI-ENVIRONMENT,ROM none,JETDIRECT,JD153,EEPROM JSI24090012,CIDATE 09/10/2019";
             let object = [1, 3, 6, 1, 4, 1, 11, 2, 3, 9, 1];
-            let up = ((net.clock - net.start) / (10 * MILLI)) as u32 + 86_400;
+            let up = ((net.clock - net.start) / (10 * MILLI)) as u32;
             let mut values = snmp::system(about, &object, up, ["", "NPI8A1F42", ""]);
             // hrDeviceDescr (RFC 2790) and the printer's serial number (RFC 3805).
             values.push((
@@ -612,6 +613,10 @@ impl Home {
             tls::talk(net, conn, 600, 6_000);
             tls::close(net, conn, Style::Browser);
         });
+        net.every(43 * SECOND, 25 * SECOND, move |net| {
+            dns::lookup(net, self.phone, self.router, "m.video.example", IpAddr::from([198, 51, 100, 40]));
+            quic::fetch(net, self.phone, self.video, "m.video.example", 12);
+        });
         net.every(40 * SECOND, 60 * SECOND, move |net| {
             dns::mdns_ask(net, self.phone, &["_googlecast._tcp.local", "_ipp._tcp.local"]);
             net.pause_us(20_000, 120_000);
@@ -693,7 +698,8 @@ fn broker_session(
             (conn, 1_u16)
         },
         move |net, (conn, id): &mut (ConnId, u16)| {
-            *id += 1;
+            // No message has the identifier 0.
+            *id = id.checked_add(1).unwrap_or(1);
             match *id % 6 {
                 0 => net.exchange(*conn, mqtt::PING, mqtt::PONG),
                 3 => {

@@ -11,7 +11,7 @@ use crate::speak::enip::Identity;
 use crate::speak::link::Card as Neighbour;
 use crate::speak::s7::{Card, Place};
 use crate::speak::tls::{Dial, Name, Style};
-use crate::speak::{bacnet, dnp3, dns, enip, http, icmp, link, modbus, ntp, s7, snmp, ssh, telnet, tls};
+use crate::speak::{bacnet, dnp3, dns, enip, ftp, http, icmp, link, modbus, ntp, s7, snmp, ssh, telnet, tls};
 
 const MINUTE: u64 = 60 * SECOND;
 /// Until the scene's end.
@@ -637,6 +637,17 @@ impl Plant {
             |net, conn| tls::talk(net, *conn, 150, 700),
             |net, conn| tls::close(net, conn, Style::Program),
         );
+        // It looks for the data that the pump's controller has logged.
+        net.every(47 * SECOND, 2 * MINUTE, move |net| {
+            let greeting = "VxWorks (6.4) FTP server ready";
+            ftp::session(
+                net,
+                self.historian,
+                self.pump,
+                greeting,
+                &["/SDCA/DataLogging/F1.csv", "/SDCA/DataLogging/F2.csv"],
+            );
+        });
         // Operators look at SCADA's pages.
         net.every(14 * SECOND, 20 * SECOND, move |net| {
             let request = http::get(
@@ -661,11 +672,11 @@ impl Plant {
         net.every(3 * SECOND, 60 * SECOND, move |net| link::cdp(net, self.core, core_port, CORE_SWITCH));
         net.every(4 * SECOND, 30 * SECOND, move |net| link::lldp(net, self.cell, cell_port, CELL_SWITCH));
         net.every(20 * SECOND, 30 * SECOND, move |net| {
-            let up = ((net.clock - net.start) / (10 * MILLI)) as u32 + 8_640_000;
+            let up = ((net.clock - net.start) / (10 * MILLI)) as u32;
             let own = ["netops@corp.example", CORE_SWITCH.name, "Hall 3, cabinet 1"];
             let values = snmp::system(CORE_SWITCH.description, &[1, 3, 6, 1, 4, 1, 9, 1, 2052], up, own);
             snmp::read(net, self.manager, self.core, "plant-ro", &values);
-            snmp::read(net, self.manager, self.core, "plant-ro", &snmp::counters(up * 7));
+            snmp::read(net, self.manager, self.core, "plant-ro", &snmp::counters(up.wrapping_mul(7)));
             let own = ["netops@corp.example", CELL_SWITCH.name, "Hall 3, cabinet 4"];
             let values =
                 snmp::system(CELL_SWITCH.description, &[1, 3, 6, 1, 4, 1, 4329, 6, 1, 2, 34], up, own);

@@ -88,6 +88,7 @@ pub(crate) fn stp(net: &mut Net, host: HostId, port: MacAddr, number: u8) {
         m.be16(0).be16(20 << 8).be16(2 << 8).be16(15 << 8);
     });
     let group = MacAddr([0x01, 0x80, 0xc2, 0, 0, 0]);
+    net.speaks(host, "stp");
     net.emit_from(host, port, frame::llc(group, port, &packet));
 }
 

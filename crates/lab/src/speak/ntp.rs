@@ -33,7 +33,7 @@ pub(crate) fn ask(net: &mut Net, client: HostId, server: HostId) {
         0x24,
         2,
         [192, 0, 2, 123],
-        [stamp(now - 17_000_000_000), stamp(now), stamp(received), stamp(received + 40_000)],
+        [stamp(now.saturating_sub(17_000_000_000)), stamp(now), stamp(received), stamp(received + 40_000)],
     );
     net.ask(client, server, (123, "ntp"), &question, &answer);
 }

@@ -2,6 +2,7 @@
 
 use crate::bytes::{Put, build};
 use crate::net::{ConnId, HostId, Net};
+use crate::rng::Rng;
 
 /// The software at one end.
 #[derive(Clone, Copy)]
@@ -90,7 +91,9 @@ pub(crate) fn open(
     let point = net.rng.array::<32>();
     let init = packet(net, &build(|m| _ = m.u8(30).be32(32).put(&point)));
     net.client_says(conn, &init);
-    let (key, point, signature) = (net.rng.array::<32>(), net.rng.array::<32>(), net.rng.array::<64>());
+    // A server has one host key.
+    let key = Rng::named(&net.hosts[server].truth.name).array::<32>();
+    let (point, signature) = (net.rng.array::<32>(), net.rng.array::<64>());
     let text = |m: &mut Vec<u8>, bytes: &[u8]| _ = m.be32(bytes.len() as u32).put(bytes);
     let reply = build(|m| {
         m.u8(31);

@@ -18,6 +18,8 @@ pub(crate) enum Style {
     Program,
     /// A small device: TLS 1.2, few suites.
     Small,
+    /// Within QUIC: TLS 1.3 alone (RFC 9001 section 4.2).
+    Quic,
 }
 
 /// What a server shows as its certificate.
@@ -44,8 +46,8 @@ fn list16(values: &[u16]) -> Vec<u8> {
     build(|v| values.iter().for_each(|value| _ = v.be16(*value)))
 }
 
-/// A client's first record (RFC 8446 section 4.1.2).
-fn client_hello(rng: &mut Rng, style: Style, host: &str, protocols: &[&str]) -> Vec<u8> {
+/// A client's first message (RFC 8446 section 4.1.2).
+pub(crate) fn client_hello(rng: &mut Rng, style: Style, host: &str, protocols: &[&str]) -> Vec<u8> {
     const GREASE: [u16; 4] = [0x0a0a, 0x3a3a, 0x7a7a, 0xcaca];
     let grease = GREASE[usize::from(rng.u8() & 3)];
     let modern = style != Style::Small;
@@ -58,10 +60,11 @@ fn client_hello(rng: &mut Rng, style: Style, host: &str, protocols: &[&str]) -> 
             vec![0x1302, 0x1303, 0x1301, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc02b, 0xc02f, 0x009f, 0x009e]
         }
         Style::Small => vec![0xc02b, 0xc02c, 0xc02f, 0xc023, 0xc009],
+        Style::Quic => vec![0x1301, 0x1302, 0x1303],
     };
-    suites.push(0x00ff);
-    if style == Style::Browser {
-        suites.pop();
+    if matches!(style, Style::Program | Style::Small) {
+        // No renegotiation without protection (RFC 5746 section 3.3).
+        suites.push(0x00ff);
     }
     let mut groups = vec![29, 23, 24];
     if style == Style::Browser {
@@ -75,9 +78,11 @@ fn client_hello(rng: &mut Rng, style: Style, host: &str, protocols: &[&str]) -> 
             let entry = build(|v| _ = v.u8(0).long(host.as_bytes()));
             extension(m, 0, &build(|v| _ = v.long(&entry)));
         }
-        extension(m, 23, &[]);
         extension(m, 10, &build(|v| _ = v.long(&list16(&groups))));
-        extension(m, 11, &[1, 0]);
+        if style != Style::Quic {
+            extension(m, 23, &[]);
+            extension(m, 11, &[1, 0]);
+        }
         if modern {
             extension(m, 35, &[]);
         }
@@ -99,14 +104,27 @@ fn client_hello(rng: &mut Rng, style: Style, host: &str, protocols: &[&str]) -> 
             });
             extension(m, 51, &build(|v| _ = v.long(&shares)));
             extension(m, 45, &[1, 1]);
-            let mut versions = vec![0x0304, 0x0303];
-            if style == Style::Browser {
-                versions.insert(0, grease);
-            }
+            let versions = match style {
+                Style::Browser => vec![grease, 0x0304, 0x0303],
+                Style::Quic => vec![0x0304],
+                _ => vec![0x0304, 0x0303],
+            };
             extension(m, 43, &build(|v| _ = v.short(&list16(&versions))));
         }
+        if style == Style::Quic {
+            // Transport parameters (RFC 9000 section 18.2): idle timeout 30 s, datagrams of 1,472
+            // bytes, a megabyte of data, 100 streams, source connection identifier of no length.
+            extension(
+                m,
+                57,
+                &[
+                    1, 4, 0x80, 0, 0x75, 0x30, 3, 2, 0x45, 0xc0, 4, 4, 0x80, 0x10, 0, 0, 8, 2, 0x40, 100, 15,
+                    0,
+                ],
+            );
+        }
     });
-    let session = if modern { rng.bytes(32) } else { Vec::new() };
+    let session = if matches!(style, Style::Browser | Style::Program) { rng.bytes(32) } else { Vec::new() };
     let body = build(|m| {
         m.be16(0x0303)
             .put(&rng.array::<32>())
@@ -115,15 +133,27 @@ fn client_hello(rng: &mut Rng, style: Style, host: &str, protocols: &[&str]) -> 
             .short(&[0])
             .long(&extensions);
     });
-    let mut first = record(22, &handshake(1, &body));
-    // The first record says 1.0 for the sake of old servers (RFC 8446 section 5.1).
-    first[2] = 1;
-    first
+    handshake(1, &body)
 }
 
-/// A client's first record, without any protocols beneath.
-pub(crate) fn hello(rng: &mut Rng, style: Style, host: &str) -> Vec<u8> {
-    client_hello(rng, style, host, &[])
+/// A server's answer in TLS 1.3 (RFC 8446 section 4.1.3).
+pub(crate) fn server_hello(rng: &mut Rng, session: &[u8]) -> Vec<u8> {
+    let extensions = build(|m| {
+        extension(m, 43, &[3, 4]);
+        extension(m, 51, &build(|v| _ = v.be16(29).long(&rng.array::<32>())));
+    });
+    let hello = build(|m| {
+        m.be16(0x0303).put(&rng.array::<32>()).short(session).be16(0x1301).u8(0).long(&extensions);
+    });
+    handshake(2, &hello)
+}
+
+/// A client's first message as a record, which says 1.0 for the sake of old servers (RFC 8446
+/// section 5.1).
+pub(crate) fn first_record(hello: &[u8]) -> Vec<u8> {
+    let mut first = record(22, hello);
+    first[2] = 1;
+    first
 }
 
 /// A server's refusal: a fatal alert, "handshake failure" (RFC 5246 section 7.2).
@@ -133,7 +163,7 @@ pub(crate) fn alert() -> Vec<u8> {
 
 /// The session identifier in a client's hello, which a 1.3 server repeats.
 fn session_of(hello: &[u8]) -> &[u8] {
-    let at = 5 + 4 + 2 + 32;
+    let at = 4 + 2 + 32;
     hello.get(at).and_then(|&length| hello.get(at + 1..at + 1 + usize::from(length))).unwrap_or_default()
 }
 
@@ -213,7 +243,7 @@ fn certificate(rng: &mut Rng, name: Name) -> Vec<u8> {
 /// Holds the handshake on an open connection.
 fn greet(net: &mut Net, conn: ConnId, style: Style, sni: &str, protocols: &[&str], server: Name) {
     let hello = client_hello(&mut net.rng, style, sni, protocols);
-    net.client_says(conn, &hello);
+    net.client_says(conn, &first_record(&hello));
     if style == Style::Small {
         greet_12(net, conn, server);
     } else {
@@ -232,7 +262,8 @@ fn greet_12(net: &mut Net, conn: ConnId, server: Name) {
         m.be16(0x0303).put(&rng.array::<32>()).short(&rng.array::<32>()).be16(0xc02b).u8(0).long(&extensions);
     });
     let chain = build(|m| {
-        let certificate = certificate(rng, server);
+        // A server shows the same certificate to all.
+        let certificate = certificate(&mut Rng::named(server.host), server);
         m.be24(certificate.len() as u32 + 3).be24(certificate.len() as u32).put(&certificate);
     });
     let exchange = build(|m| {
@@ -255,16 +286,10 @@ fn greet_12(net: &mut Net, conn: ConnId, server: Name) {
 
 fn greet_13(net: &mut Net, conn: ConnId, session: &[u8]) {
     let rng = &mut net.rng;
-    let extensions = build(|m| {
-        extension(m, 43, &[3, 4]);
-        extension(m, 51, &build(|v| _ = v.be16(29).long(&rng.array::<32>())));
-    });
-    let hello = build(|m| {
-        m.be16(0x0303).put(&rng.array::<32>()).short(session).be16(0x1301).u8(0).long(&extensions);
-    });
+    let hello = server_hello(rng, session);
     let change = record(20, &[1]);
     let rest = rng.range(900, 2_600) as usize;
-    let flight = [record(22, &handshake(2, &hello)), change.clone(), record(23, &rng.bytes(rest))];
+    let flight = [record(22, &hello), change.clone(), record(23, &rng.bytes(rest))];
     let finished = record(23, &rng.bytes(53));
     net.server_says(conn, &flight.concat());
     net.client_says(conn, &[change, finished].concat());
