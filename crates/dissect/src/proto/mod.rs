@@ -37,6 +37,7 @@ mod nbns;
 mod ntp;
 mod product;
 pub mod quic;
+pub mod rdp;
 mod reader;
 mod rtsp;
 mod s7comm;
@@ -99,6 +100,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &amqp::PROTOCOL,
     &mqtt::PROTOCOL,
     &coap::PROTOCOL,
+    &rdp::PROTOCOL,
     &modbus::PROTOCOL,
     &s7comm::PROTOCOL,
     &s7comm_plus::PROTOCOL,
