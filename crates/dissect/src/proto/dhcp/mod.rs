@@ -213,13 +213,7 @@ fn check_sender(fixed: &Fixed<'_>, client: MacAddr, from: Side, out: &mut Emit<'
     }
 }
 
-fn client_facts(
-    client: MacAddr,
-    kind: &str,
-    fixed: &Fixed<'_>,
-    options: &Options<'_>,
-    out: &mut Emit<'_>,
-) {
+fn client_facts(client: MacAddr, kind: &str, fixed: &Fixed<'_>, options: &Options<'_>, out: &mut Emit<'_>) {
     let about = Host::from_mac(client);
     // Renewing and informing clients tell the address that they have (RFC 2131 clause 4.3.2).
     if !fixed.ciaddr.is_unspecified() && matches!(kind, "request" | "inform") {
@@ -308,5 +302,193 @@ fn server_facts(kind: &str, fixed: &Fixed<'_>, options: &Options<'_>, from: Side
             "dhcp.routers",
             Confidence::STRONG,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{converse, survives};
+
+    /// A message from 02:00:00:00:00:0a (or to it) with the given addresses and options.
+    fn message(op: u8, ciaddr: [u8; 4], yiaddr: [u8; 4], giaddr: [u8; 4], options: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = vec![op, 1, 6, 0, 0x39, 3, 0xf3, 0x26, 0, 0, 0x80, 0];
+        for address in [ciaddr, yiaddr, [0; 4], giaddr] {
+            bytes.extend(address);
+        }
+        bytes.extend([2, 0, 0, 0, 0, 0x0a]);
+        bytes.resize(FIXED, 0);
+        bytes.extend(MAGIC_COOKIE);
+        bytes.extend(options.concat());
+        bytes.push(255);
+        bytes
+    }
+
+    /// A discover of a camera with an embedded Linux.
+    fn discover() -> Vec<u8> {
+        message(
+            1,
+            [0; 4],
+            [0; 4],
+            [0; 4],
+            &[
+                b"\x35\x01\x01",
+                b"\x3d\x07\x01\x02\0\0\0\0\x0a",
+                b"\x0c\x08DCS-935L",
+                b"\x3c\x0cudhcp 1.22.1",
+                b"\x37\x07\x01\x03\x06\x0c\x0f\x1c\x2a",
+                b"\x51\x0c\x04\0\0\x03cam\x04home",
+                b"\xa1\x16https://mud.example/c1",
+            ],
+        )
+    }
+
+    fn ack(giaddr: [u8; 4]) -> Vec<u8> {
+        message(
+            2,
+            [0; 4],
+            [192, 0, 2, 77],
+            giaddr,
+            &[
+                b"\x35\x01\x05",
+                b"\x36\x04\xc0\x00\x02\x14",
+                b"\x33\x04\0\0\x0e\x10",
+                b"\x01\x04\xff\xff\xff\0",
+                b"\x03\x04\xc0\x00\x02\x01",
+                b"\x06\x08\xc0\x00\x02\x02\xc0\x00\x02\x03",
+                b"\x52\x0e\x01\x04Gi/3\x02\x06\x02\0\0\0\0\x63",
+            ],
+        )
+    }
+
+    #[test]
+    fn a_client_describes_itself_and_gets_an_address() {
+        let text = converse(&PROTOCOL, &[(Side::Client, &discover()), (Side::Server, &ack([0; 4]))]);
+        insta::assert_snapshot!(text, @r#"
+        fact 02:00:00:00:00:0a hostname = "DCS-935L" (dhcp.host-name, 75%)
+        fact 02:00:00:00:00:0a model = "DCS-935L" (dhcp.host-name, 45%)
+        fact 02:00:00:00:00:0a vendor = "D-Link" (dhcp.host-name, 45%)
+        fact 02:00:00:00:00:0a type = "ip camera" (dhcp.host-name, 45%)
+        fact 02:00:00:00:00:0a role = "camera" (dhcp.host-name, 45%)
+        fact 02:00:00:00:00:0a hostname = "cam.home" (dhcp.client-fqdn, 75%)
+        fact 02:00:00:00:00:0a fingerprint = "1,3,6,12,15,28,42" (dhcp.parameter-request-list, 50%)
+        fact 02:00:00:00:00:0a operating-system = "Linux (embedded)" (dhcp.parameter-request-list, 40%)
+        fact 02:00:00:00:00:0a software = "BusyBox udhcpc 1.22.1" (dhcp.vendor-class, 75%)
+        fact 02:00:00:00:00:0a operating-system = "Linux (embedded)" (dhcp.vendor-class, 65%)
+        fact 02:00:00:00:00:0a mud-url = "https://mud.example/c1" (dhcp.mud-url, 75%)
+        client discover {"op":"boot-request","htype":1,"hops":0,"xid":956560166,"secs":0,"broadcast":true,"chaddr":"02:00:00:00:00:0a","host-name":"DCS-935L","client-fqdn":"cam.home","parameter-request-list":"1,3,6,12,15,28,42","vendor-class":"udhcp 1.22.1","client-identifier":"02:00:00:00:00:0a","mud-url":"https://mud.example/c1","options":"53,61,12,60,55,81,161"}
+        fact 192.0.2.20 role = "dhcp-server" (dhcp.server-identifier, 95%)
+        binding 192.0.2.77 is at 02:00:00:00:00:0a
+        fact 192.0.2.1 role = "router" (dhcp.routers, 75%)
+        server ack {"op":"boot-reply","htype":1,"hops":0,"xid":956560166,"secs":0,"broadcast":true,"yiaddr":"192.0.2.77","chaddr":"02:00:00:00:00:0a","subnet-mask":"255.255.255.0","routers":["192.0.2.1"],"dns-servers":["192.0.2.2","192.0.2.3"],"lease-time":3600,"server-identifier":"192.0.2.20","relay":{"circuit-id":"Gi/3","remote-id":"020000000063"},"options":"53,54,51,1,3,6,82"}
+        "#);
+    }
+
+    #[test]
+    fn facts_are_about_the_client_and_not_about_its_relay() {
+        // A relay passes the server's answer on to the client: the server is named within.
+        let mut relayed = ack([192, 0, 2, 20]);
+        let server = relayed.windows(6).position(|window| window == b"\x36\x04\xc0\x00\x02\x14").unwrap();
+        relayed[server + 5] = 99;
+        let text = converse(&PROTOCOL, &[(Side::Server, &relayed)]);
+        assert!(text.contains("fact 192.0.2.99 role = \"dhcp-server\""), "{text}");
+        assert!(text.contains("binding 192.0.2.77 is at 02:00:00:00:00:0a"), "{text}");
+        assert!(text.contains(r#""relay":{"circuit-id":"Gi/3","remote-id":"020000000063"}"#), "{text}");
+    }
+
+    #[test]
+    fn a_renewing_client_tells_its_address_and_a_leaving_one_does_not() {
+        let renew = message(1, [192, 0, 2, 10], [0; 4], [0; 4], &[b"\x35\x01\x03"]);
+        let release = message(1, [192, 0, 2, 11], [0; 4], [0; 4], &[b"\x35\x01\x07"]);
+        let text = converse(&PROTOCOL, &[(Side::Client, &renew), (Side::Client, &release)]);
+        let bound: Vec<&str> = text.lines().filter(|line| line.starts_with("binding")).collect();
+        assert_eq!(bound, ["binding 192.0.2.10 is at 02:00:00:00:00:0a"]);
+    }
+
+    #[test]
+    fn a_frame_that_speaks_for_another_station_is_told() {
+        let mut head = crate::testing::head(model::Transport::Udp, 67);
+        head.client.host.ip = Some(Ipv4Addr::UNSPECIFIED.into());
+        let mut bytes = discover();
+        bytes[33] = 0x77;
+        let text = crate::testing::converse_on(&PROTOCOL, head, false, &[(Side::Client, &bytes)]);
+        assert!(
+            text.contains("anomaly client client-address-mismatch: frame of 02:00:00:00:00:0a"),
+            "{text}"
+        );
+        let text = crate::testing::converse_on(&PROTOCOL, head, false, &[(Side::Client, &discover())]);
+        assert!(!text.contains("anomaly"), "{text}");
+    }
+
+    #[test]
+    fn options_continue_in_other_fields_and_in_parts() {
+        // Option 52 with 1: the file field holds options; the host name comes in two parts (RFC 3396).
+        let mut bytes =
+            message(1, [0; 4], [0; 4], [0; 4], &[b"\x35\x01\x01", b"\x34\x01\x01", b"\x0c\x03abc"]);
+        bytes[108..113].copy_from_slice(b"\x0c\x02de\xff");
+        let text = converse(&PROTOCOL, &[(Side::Client, &bytes)]);
+        assert!(text.contains(r#""host-name":"abcde""#), "{text}");
+        assert!(!text.contains(r#""file""#), "{text}");
+    }
+
+    #[test]
+    fn damage_is_told_and_what_is_whole_is_kept() {
+        let mut bytes =
+            message(1, [0; 4], [0; 4], [0; 4], &[b"\x35\x01\x01", b"\x0c\x04host", b"\x3c\xc8short"]);
+        bytes.pop();
+        let text = converse(&PROTOCOL, &[(Side::Client, &bytes)]);
+        assert!(text.contains("anomaly client option-length: transaction 0x3903f326"), "{text}");
+        assert!(text.contains(r#"hostname = "host""#), "{text}");
+    }
+
+    #[test]
+    fn vendor_classes_tell_system_software_make_and_model() {
+        let facts = |class: &str| {
+            let option = [&[60, u8::try_from(class.len()).unwrap()][..], class.as_bytes()].concat();
+            let bytes = message(1, [0; 4], [0; 4], [0; 4], &[b"\x35\x01\x01", &option]);
+            let text = converse(&PROTOCOL, &[(Side::Client, &bytes)]);
+            let facts = text.lines().filter_map(|line| line.strip_prefix("fact 02:00:00:00:00:0a "));
+            facts.map(|fact| fact.split(" (dhcp").next().unwrap().to_owned()).collect::<Vec<_>>().join("; ")
+        };
+        for (class, expected) in [
+            ("MSFT 5.0", r#"operating-system = "Windows""#),
+            ("android-dhcp-13", r#"operating-system = "Android 13"; role = "mobile""#),
+            (
+                "dhcpcd-6.8.2:Linux-4.9.31:armv7l:BCM2835",
+                r#"software = "dhcpcd 6.8.2"; operating-system = "Linux 4.9.31"; hardware = "BCM2835""#,
+            ),
+            ("udhcpc1.21.1", r#"software = "BusyBox udhcpc 1.21.1"; operating-system = "Linux (embedded)""#),
+            (
+                "AXIS,Network Camera,M3044-V,8.20.1",
+                r#"vendor = "Axis"; type = "Network Camera"; role = "camera"; model = "M3044-V"; firmware = "8.20.1""#,
+            ),
+            (
+                "Mfg=Xerox;Typ=Printer;Mod=C405;Ser=X1;",
+                r#"vendor = "Xerox"; type = "Printer"; role = "printer"; model = "C405"; serial = "X1""#,
+            ),
+            (
+                "Cisco Systems, Inc. IP Phone CP-8841",
+                r#"vendor = "Cisco"; type = "telephone"; role = "phone"; model = "CP-8841""#,
+            ),
+            ("TL-SG116E", r#"vendor = "TP-Link"; type = "switch"; role = "switch"; model = "TL-SG116E""#),
+            ("something else", ""),
+        ] {
+            assert_eq!(facts(class), expected, "{class}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
+
+        #[test]
+        fn any_options_are_survived(op in 1_u8..3, options in prop::collection::vec(any::<u8>(), 0..400)) {
+            let bytes = message(op, [0; 4], [0; 4], [0; 4], &[b"\x35\x01\x05", &options]);
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
     }
 }

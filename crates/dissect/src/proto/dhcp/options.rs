@@ -348,9 +348,8 @@ impl<'a> Relay<'a> {
             }
             None
         };
-        let address = |code| {
-            sub(code).and_then(|value| value.first_chunk::<4>()).map(|bytes| Ipv4Addr::from(*bytes))
-        };
+        let address =
+            |code| sub(code).and_then(|value| value.first_chunk::<4>()).map(|bytes| Ipv4Addr::from(*bytes));
         Self {
             circuit_id: sub(1).map(text_or_hex),
             remote_id: sub(2).map(text_or_hex),

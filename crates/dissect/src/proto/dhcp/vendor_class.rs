@@ -87,7 +87,9 @@ pub(super) fn by_fingerprint(list: &str) -> &'static [(Attribute, &'static str)]
 
 /// Tells what the vendor class `class` says about `about`.
 pub(crate) fn tell(about: Host, class: &str, source: &'static str, out: &mut Emit<'_>) {
-    use Attribute::{Firmware, Hardware, Label, Location, Model, OperatingSystem, Serial, Software, Type, Vendor};
+    use Attribute::{
+        Firmware, Hardware, Label, Location, Model, OperatingSystem, Serial, Software, Type, Vendor,
+    };
     let mut fact = |attribute, value: &str, confidence| {
         out.fact_about(about, attribute, value, source, confidence);
     };

@@ -12,7 +12,9 @@ use serde::Serialize;
 use super::dhcp::vendor_class;
 use super::dns::wire::write_label;
 use super::show::{Hex, text};
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict, enterprise, hostname};
+use super::{
+    Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict, enterprise, hostname,
+};
 
 /// DHCPv6.
 pub(super) const PROTOCOL: Protocol = Protocol {
@@ -432,6 +434,123 @@ fn server_facts(message: &Message<'_>, from: Side, out: &mut Emit<'_>) {
     if let Some(client) = client {
         for ip in &message.addresses {
             out.binding(client, (*ip).into(), BindingSource::Dhcp);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{FlowHead, Transport};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{converse_on, head, survives};
+
+    fn option(code: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(value.len()).unwrap();
+        [&code.to_be_bytes()[..], &length.to_be_bytes(), value].concat()
+    }
+
+    /// DUID-LLT of 00:1b:1b:4f:00:01.
+    const DUID: &[u8] = &[0, 1, 0, 1, 0x2a, 0x2b, 0x2c, 0x2d, 0, 0x1b, 0x1b, 0x4f, 0, 1];
+
+    const ADDRESS: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x77];
+
+    fn solicit() -> Vec<u8> {
+        [
+            &[1, 0xab, 0xcd, 0xef][..],
+            &option(1, DUID),
+            &option(6, &[0, 23, 0, 24]),
+            &option(16, b"\0\0\x01\x37\0\x08MSFT 5.0"),
+            &option(39, b"\0\x05hmi-7\x05plant\0"),
+            &option(112, b"https://mud.example/h7"),
+        ]
+        .concat()
+    }
+
+    fn reply() -> Vec<u8> {
+        let address = option(5, &[&ADDRESS[..], &[0, 0, 0x0e, 0x10, 0, 0, 0x1c, 0x20]].concat());
+        let association = option(3, &[&[0; 12][..], &address].concat());
+        [
+            &[7, 0xab, 0xcd, 0xef][..],
+            &option(1, DUID),
+            &option(2, &[0, 3, 0, 1, 2, 0, 0, 0, 0, 1]),
+            &association,
+        ]
+        .concat()
+    }
+
+    fn relayed(kind: u8, inner: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![kind, 0];
+        bytes.extend(ADDRESS);
+        bytes.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+        bytes.extend(option(9, inner));
+        bytes
+    }
+
+    fn on_link() -> FlowHead {
+        let mut head = head(Transport::Udp, 547);
+        head.client.host.ip = "fe80::a".parse().ok();
+        head.server.host.ip = "fe80::14".parse().ok();
+        head
+    }
+
+    #[test]
+    fn a_client_on_the_link_describes_itself_and_gets_an_address() {
+        let text =
+            converse_on(&PROTOCOL, on_link(), false, &[(Side::Client, &solicit()), (Side::Server, &reply())]);
+        insta::assert_snapshot!(text, @r#"
+        fact fe80::a identifier = "duid:000100012a2b2c2d001b1b4f0001" (dhcpv6.client-id, 75%)
+        fact fe80::a hostname = "hmi-7.plant" (dhcpv6.client-fqdn, 75%)
+        fact fe80::a fingerprint = "23,24" (dhcpv6.option-request, 50%)
+        fact fe80::a vendor = "Microsoft" (dhcpv6.enterprise, 20%)
+        fact fe80::a operating-system = "Windows" (dhcpv6.vendor-class, 75%)
+        fact fe80::a mud-url = "https://mud.example/h7" (dhcpv6.mud-url, 75%)
+        client solicit {"transaction-id":11259375,"client-id":"000100012a2b2c2d001b1b4f0001","option-request":"23,24","client-fqdn":"hmi-7.plant","enterprise":311,"vendor-class":"MSFT 5.0","mud-url":"https://mud.example/h7"}
+        fact fe80::14 role = "dhcp-server" (dhcpv6.message-type, 95%)
+        binding 2001:db8::77 is at 02:00:00:00:00:0a
+        server reply {"transaction-id":11259375,"client-id":"000100012a2b2c2d001b1b4f0001","server-id":"00030001020000000001","addresses":["2001:db8::77"]}
+        "#);
+    }
+
+    #[test]
+    fn relayed_messages_are_about_the_client_behind_the_relay() {
+        let forward = relayed(12, &solicit());
+        let back = relayed(13, &reply());
+        let text =
+            converse_on(&PROTOCOL, on_link(), false, &[(Side::Client, &forward), (Side::Server, &back)]);
+        assert!(text.contains("fact 00:1b:1b:4f:00:01 hostname = \"hmi-7.plant\""), "{text}");
+        assert!(text.contains("binding 2001:db8::77 is at 00:1b:1b:4f:00:01"), "{text}");
+        assert!(text.contains(r#""peer-address":"fe80::9""#), "{text}");
+    }
+
+    #[test]
+    fn relays_without_end_are_given_up() {
+        let mut bytes = solicit();
+        for _ in 0..=MAX_RELAYS {
+            bytes = relayed(12, &bytes);
+        }
+        assert_eq!(Message::read(&bytes).err(), Some(Fault::Relays));
+        assert_eq!(Message::read(&relayed(12, &[])).err(), Some(Fault::Truncated));
+        assert_eq!(Message::read(&[12; 34]).err(), Some(Fault::NoMessage));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(kind in 0_u8..15, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            survives(&PROTOCOL, &[(Side::Client, [&[kind][..], &bytes].concat())]);
+        }
+
+        #[test]
+        fn damaged_messages_are_survived(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut bytes = relayed(13, &reply());
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            survives(&PROTOCOL, &[(Side::Server, bytes)]);
         }
     }
 }

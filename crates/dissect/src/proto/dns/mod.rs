@@ -370,13 +370,7 @@ fn answer_facts(record: &wire::Record<'_>, from: Side, out: &mut Emit<'_>) {
             let Some(ip) = reverse(record.name).filter(|ip| is_private(*ip)) else { return };
             if let Ok(name) = record.target() {
                 let name = name.lower().to_string();
-                out.fact_about(
-                    Host::from_ip(ip),
-                    Attribute::Hostname,
-                    name,
-                    "dns.ptr",
-                    Confidence::LIKELY,
-                );
+                out.fact_about(Host::from_ip(ip), Attribute::Hostname, name, "dns.ptr", Confidence::LIKELY);
             }
         }
         // version.bind and version.server in class CHAOS, as most servers answer.
@@ -458,6 +452,9 @@ mod tests {
     fn a_response_is_matched_to_its_query_and_tells_who_resolves() {
         let text = converse(&PROTOCOL, &[(Side::Client, &query()), (Side::Server, &response())]);
         insta::assert_snapshot!(text, @r#"
+        client query {"id":4660,"query":"www.example.com","qtype":"A","rd":true}
+        fact 192.0.2.20 role = "dns-server" (dns.recursion-available, 75%)
+        server response {"id":4660,"query":"www.example.com","qtype":"A","rcode":"NOERROR","aa":false,"tc":false,"rd":true,"ra":true,"rtt-us":1000000,"answers":[{"name":"www.example.com","type":"CNAME","ttl":300,"data":"web.example.com"},{"name":"web.example.com","type":"A","ttl":60,"data":"192.0.2.80"}],"edns":{"udp-payload-size":1232,"dnssec-ok":true,"options":["cookie"]}}
         "#);
     }
 
@@ -475,8 +472,20 @@ mod tests {
         let message = Builder::new(1, 0x8400)
             .record(1, "a.example", (kind::MX, 1), 1, &[&[0, 10][..], &encoded("mail.example")].concat())
             .record(1, "a.example", (kind::TXT, 1), 1, b"\x03k=v\x05other")
-            .record(1, "_x._tcp.example", (kind::SRV, 1), 1, &[&[0, 1, 0, 2, 0x1f, 0x90][..], &encoded("h.example")].concat())
-            .record(1, "a.example", (kind::AAAA, 1), 1, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+            .record(
+                1,
+                "_x._tcp.example",
+                (kind::SRV, 1),
+                1,
+                &[&[0, 1, 0, 2, 0x1f, 0x90][..], &encoded("h.example")].concat(),
+            )
+            .record(
+                1,
+                "a.example",
+                (kind::AAAA, 1),
+                1,
+                &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            )
             .record(1, "a.example", (kind::HTTPS, 1), 1, &https)
             .record(1, "a.example", (999, 1), 1, &[0xde, 0xad])
             .record(1, "a.example", (kind::A, 1), 1, &[1, 2, 3])
@@ -484,6 +493,13 @@ mod tests {
             .build();
         let text = converse(&PROTOCOL, &[(Side::Server, &message)]);
         insta::assert_snapshot!(text.replace("},{", "},\n{"), @r#"
+        server response {"id":1,"rcode":"NOERROR","aa":true,"tc":false,"rd":false,"ra":false,"answers":[{"name":"a.example","type":"MX","ttl":1,"data":{"preference":10,"exchange":"mail.example"}},
+        {"name":"a.example","type":"TXT","ttl":1,"data":["k=v","other"]},
+        {"name":"_x._tcp.example","type":"SRV","ttl":1,"data":{"priority":1,"weight":2,"port":8080,"target":"h.example"}},
+        {"name":"a.example","type":"AAAA","ttl":1,"data":"2001:db8::1"},
+        {"name":"a.example","type":"HTTPS","ttl":1,"data":{"priority":1,"target":".","alpn":["h3","h2"],"port":8443,"ipv4hint":["192.0.2.1"]}},
+        {"name":"a.example","type":"TYPE999","ttl":1,"data":"dead"},
+        {"name":"a.example","type":"A","ttl":1,"data":"010203"}],"authority":[{"name":"example","type":"SOA","ttl":1,"data":{"mname":"ns.example","rname":"root.example","serial":7}}]}
         "#);
     }
 
@@ -493,7 +509,12 @@ mod tests {
         let other = Builder::new(0x1234, 0x8180).question("evil.example.com", kind::A, 1).build();
         let text = converse(
             &PROTOCOL,
-            &[(Side::Client, &query()), (Side::Server, &guess), (Side::Server, &other), (Side::Server, &response())],
+            &[
+                (Side::Client, &query()),
+                (Side::Server, &guess),
+                (Side::Server, &other),
+                (Side::Server, &response()),
+            ],
         );
         let anomalies: Vec<&str> = text.lines().filter(|line| line.starts_with("anomaly")).collect();
         assert_eq!(
@@ -507,7 +528,8 @@ mod tests {
 
     #[test]
     fn messages_over_tcp_are_cut_out_of_the_stream() {
-        let framed = |message: Vec<u8>| [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat();
+        let framed =
+            |message: Vec<u8>| [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat();
         let transfer = framed(Builder::new(7, 0).question("plant.example", kind::AXFR, 1).build());
         let (one, two) = transfer.split_at(9);
         let first = framed(query());
@@ -516,9 +538,18 @@ mod tests {
             &PROTOCOL,
             head,
             true,
-            &[(Side::Client, &first), (Side::Client, one), (Side::Client, two), (Side::Client, &[0, 3, 1, 2, 3])],
+            &[
+                (Side::Client, &first),
+                (Side::Client, one),
+                (Side::Client, two),
+                (Side::Client, &[0, 3, 1, 2, 3]),
+            ],
         );
         insta::assert_snapshot!(text, @r#"
+        client query {"id":4660,"query":"www.example.com","qtype":"A","rd":true}
+        operation client Read axfr plant.example - Asked
+        client query {"id":7,"query":"plant.example","qtype":"AXFR","rd":false}
+        lost: length
         "#);
     }
 

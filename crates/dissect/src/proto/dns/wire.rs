@@ -940,8 +940,9 @@ pub(crate) mod tests {
     /// A name in its form on the wire, without compression.
     pub(crate) fn encoded(name: &str) -> Vec<u8> {
         let labels = name.split('.').filter(|label| !label.is_empty());
-        let mut bytes: Vec<u8> =
-            labels.flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat()).collect();
+        let mut bytes: Vec<u8> = labels
+            .flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat())
+            .collect();
         bytes.push(0);
         bytes
     }

@@ -141,6 +141,9 @@ mod tests {
             .build();
         let text = converse(&PROTOCOL, &[(Side::Client, &query), (Side::Server, &answer)]);
         insta::assert_snapshot!(text, @r#"
+        client query {"id":48879,"query":"fileserver","qtype":"A"}
+        fact 192.0.2.20 hostname = "fileserver" (llmnr.address-record, 75%)
+        server response {"id":48879,"query":"fileserver","qtype":"A","rcode":"NOERROR","answers":[{"name":"fileserver","type":"A","ttl":30,"data":"192.0.2.20"}]}
         "#);
     }
 

@@ -291,10 +291,16 @@ mod tests {
 
     fn announcement(address: [u8; 4]) -> Vec<u8> {
         let instance = "Lamp._hap._tcp.local";
-        let txt = b"\x04ci=5\x08md=LX-50\x14id=AA:BB:CC:00:11:22\x05sf=1";
+        let txt = b"\x04ci=5\x08md=LX-50\x14id=AA:BB:CC:00:11:22\x04sf=1";
         Builder::new(0, 0x8400)
             .record(1, "_hap._tcp.local", (kind::PTR, 1), 4500, &encoded(instance))
-            .record(3, instance, (kind::SRV, FLUSH), 120, &[&[0, 0, 0, 0, 0x1f, 0x90][..], &encoded("lamp.local")].concat())
+            .record(
+                3,
+                instance,
+                (kind::SRV, FLUSH),
+                120,
+                &[&[0, 0, 0, 0, 0x1f, 0x90][..], &encoded("lamp.local")].concat(),
+            )
             .record(3, instance, (kind::TXT, FLUSH), 4500, txt)
             .record(3, "lamp.local", (kind::A, FLUSH), 120, &address)
             .build()
@@ -302,14 +308,24 @@ mod tests {
 
     #[test]
     fn an_announcement_tells_what_the_device_is() {
-        let text = converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &announcement([192, 0, 2, 10]))]);
+        let text =
+            converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &announcement([192, 0, 2, 10]))]);
         insta::assert_snapshot!(text, @r#"
+        binding 192.0.2.10 is at 02:00:00:00:00:0a
+        fact 192.0.2.10 role = "smart-device" (mdns.service, 50%)
+        fact 192.0.2.10 type = "lamp" (mdns.txt.ci, 75%)
+        fact 192.0.2.10 role = "smart-device" (mdns.txt.ci, 75%)
+        fact 192.0.2.10 model = "LX-50" (mdns.txt, 95%)
+        fact 192.0.2.10 identifier = "AA:BB:CC:00:11:22" (mdns.txt, 75%)
+        fact 192.0.2.10 hostname = "lamp" (mdns.address-record, 95%)
+        client response {"id":0,"answers":[{"name":"_hap._tcp.local","type":"PTR","ttl":4500,"data":"Lamp._hap._tcp.local"}],"additional":[{"name":"Lamp._hap._tcp.local","type":"SRV","ttl":120,"data":{"priority":0,"weight":0,"port":8080,"target":"lamp.local"}},{"name":"Lamp._hap._tcp.local","type":"TXT","ttl":4500,"data":["ci=5","md=LX-50","id=AA:BB:CC:00:11:22","sf=1"]},{"name":"lamp.local","type":"A","ttl":120,"data":"192.0.2.10"}]}
         "#);
     }
 
     #[test]
     fn who_answers_for_another_is_not_taken_for_it() {
-        let text = converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &announcement([192, 0, 2, 99]))]);
+        let text =
+            converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &announcement([192, 0, 2, 99]))]);
         let facts: Vec<&str> = text.lines().filter(|line| line.starts_with("fact")).collect();
         assert_eq!(facts, [r#"fact 192.0.2.99 hostname = "lamp" (mdns.address-record, 75%)"#]);
     }
@@ -323,7 +339,7 @@ mod tests {
                 "Brother HL._ipp._tcp.local",
                 (kind::TXT, FLUSH),
                 4500,
-                b"\x0bty=HL-2350D\x0busb_MFG=BRO\x0cnote=2. Etage",
+                b"\x0bty=HL-2350D\x0busb_MFG=BRO\x0dnote=2. Etage",
             )
             .build();
         let text = converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &mac)]);
@@ -344,11 +360,16 @@ mod tests {
 
     #[test]
     fn goodbyes_and_questions_tell_nothing_about_hosts() {
-        let goodbye = Builder::new(0, 0x8400).record(1, "lamp.local", (kind::A, FLUSH), 0, &[192, 0, 2, 10]).build();
+        let goodbye =
+            Builder::new(0, 0x8400).record(1, "lamp.local", (kind::A, FLUSH), 0, &[192, 0, 2, 10]).build();
         let question = Builder::new(0, 0).question("_googlecast._tcp.local", kind::PTR, FLUSH).build();
-        let text = converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &goodbye), (Side::Client, &question)]);
+        let text =
+            converse_on(&PROTOCOL, to_group(), false, &[(Side::Client, &goodbye), (Side::Client, &question)]);
         assert!(!text.contains("fact"), "{text}");
-        assert!(text.contains(r#"{"name":"_googlecast._tcp.local","type":"PTR","unicast-response":true}"#), "{text}");
+        assert!(
+            text.contains(r#"{"name":"_googlecast._tcp.local","type":"PTR","unicast-response":true}"#),
+            "{text}"
+        );
     }
 
     proptest! {

@@ -149,7 +149,9 @@ impl Parser for Nbdgm {
         };
         let (mailslot, body) = transaction(datagram.data).ok().flatten().unzip();
         let announced = body
-            .filter(|_| mailslot.as_deref().is_some_and(|slot| slot.eq_ignore_ascii_case("\\MAILSLOT\\BROWSE")))
+            .filter(|_| {
+                mailslot.as_deref().is_some_and(|slot| slot.eq_ignore_ascii_case("\\MAILSLOT\\BROWSE"))
+            })
             .and_then(|body| announcement(body).ok().flatten());
         let sender = out.host(from);
         // A datagram may be passed on by a distribution server; then the sender is another.
@@ -162,7 +164,9 @@ impl Parser for Nbdgm {
             let name = datagram.source.text();
             hostname::tell(about, &name, "nbdgm.source-name", Confidence::STRONG, out);
         }
-        if let Some(announced) = announced.as_ref().filter(|announced| announced.kind != "domain-announcement") {
+        if let Some(announced) =
+            announced.as_ref().filter(|announced| announced.kind != "domain-announcement")
+        {
             announced_facts(about, announced, out);
         }
         if out.wants_messages() {
@@ -265,6 +269,12 @@ mod tests {
     fn a_host_announces_its_system_and_services() {
         let text = converse(&PROTOCOL, &[(Side::Client, &host_announcement())]);
         insta::assert_snapshot!(text, @r#"
+        fact 192.0.2.10 hostname = "HIST-01" (nbdgm.source-name, 75%)
+        fact 192.0.2.10 label = "Historian" (nbdgm.announcement, 75%)
+        fact 192.0.2.10 operating-system = "Windows 10 or later" (nbdgm.announcement, 50%)
+        fact 192.0.2.10 type = "server" (nbdgm.announcement, 50%)
+        fact 192.0.2.10 role = "server" (nbdgm.announcement, 50%)
+        client host-announcement {"source-ip":"192.0.2.10","source":"HIST-01","source-suffix":32,"destination":"PLANT","destination-suffix":29,"mailslot":"\\MAILSLOT\\BROWSE","server":"HIST-01","os-major":10,"os-minor":0,"server-type":36867,"comment":"Historian"}
         "#);
     }
 

@@ -44,7 +44,11 @@ fn probe(opening: &Opening<'_>) -> Verdict {
     };
     // A name of this form in front of these two types belongs to no other protocol.
     let decoded = Name::decode(name.first());
-    if decoded.is_some() && matches!(kind, kind::NB | NBSTAT | 10) && whole { Verdict::Yes } else { Verdict::No }
+    if decoded.is_some() && matches!(kind, kind::NB | NBSTAT | 10) && whole {
+        Verdict::Yes
+    } else {
+        Verdict::No
+    }
 }
 
 /// A NetBIOS name: up to fifteen characters and a suffix.
@@ -304,10 +308,10 @@ pub(super) mod tests {
 
     #[test]
     fn the_example_of_rfc_1001_is_decoded() {
-        // RFC 1001 clause 14.1: "The NetBIOS name" in first-level encoding.
-        let name = Name::decode(b"FEGHGFCAEOGFHEECEJEPFDCAGOGBGNGF").unwrap();
-        assert_eq!((name.text().as_ref(), name.suffix), ("The NetBIOS nam", b'e'));
-        assert_eq!(Name::decode(b"FEGHGFCAEOGFHEECEJEPFDCAGOGBGNGQ"), None);
+        // RFC 1001 clause 14.1: FRED, padded with spaces.
+        let name = Name::decode(b"EGFCEFEECACACACACACACACACACACACA").unwrap();
+        assert_eq!((name.text().as_ref(), name.suffix), ("FRED", b' '));
+        assert_eq!(Name::decode(b"EGFCEFEECACACACACACACACACACACACQ"), None);
     }
 
     #[test]
@@ -328,6 +332,13 @@ pub(super) mod tests {
             &[(Side::Client, &registration), (Side::Client, &request), (Side::Server, &status)],
         );
         insta::assert_snapshot!(text, @r#"
+        fact 192.0.2.10 hostname = "HMI-7" (nbns.name, 75%)
+        client registration {"id":1,"name":"HMI-7","suffix":0,"purpose":"workstation","broadcast":true,"ttl":300000,"addresses":["192.0.2.10"]}
+        operation client Identify node-status - - Asked
+        client status-request {"id":2,"name":"*","suffix":0,"purpose":"workstation","broadcast":false}
+        fact 192.0.2.20 hostname = "SCADA" (nbns.node-status, 75%)
+        fact 192.0.2.20 label = "workgroup PLANT" (nbns.node-status, 75%)
+        server status-response {"id":2,"name":"*","suffix":0,"purpose":"workstation","broadcast":false,"rcode":0,"names":[{"name":"SCADA","suffix":32,"purpose":"file-server","group":false},{"name":"PLANT","suffix":0,"purpose":"domain","group":true}],"unit-id":"00:1b:1b:01:02:03"}
         "#);
     }
 

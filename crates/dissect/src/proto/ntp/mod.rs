@@ -400,7 +400,14 @@ fn private(bytes: &[u8], from: Side, out: &mut Emit<'_>) -> Result<(), Short> {
     let response = first & 0x80 != 0;
     let request = private_request(request_code);
     if !response {
-        out.operation(from, OperationKind::Diagnose, request.unwrap_or("private"), None, None, Outcome::Asked);
+        out.operation(
+            from,
+            OperationKind::Diagnose,
+            request.unwrap_or("private"),
+            None,
+            None,
+            Outcome::Asked,
+        );
     }
     out.message(
         from,
@@ -421,4 +428,107 @@ fn private(bytes: &[u8], from: Side, out: &mut Emit<'_>) -> Result<(), Short> {
         },
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{converse, survives};
+
+    fn packet(first: u8, stratum: u8, id: [u8; 4], stamps: [u64; 4]) -> Vec<u8> {
+        let mut bytes = vec![first, stratum, 6, 0xec, 0, 0, 0x01, 0x80, 0, 0, 0x04, 0];
+        bytes.extend(id);
+        bytes.extend(stamps.iter().flat_map(|stamp| stamp.to_be_bytes()));
+        bytes
+    }
+
+    /// 2024-01-01T00:00:00.5Z.
+    const NEW_YEAR: u64 = (1_704_067_200 + 2_208_988_800) << 32 | 1 << 31;
+
+    fn request() -> Vec<u8> {
+        packet(0x23, 0, [0; 4], [0, 0, 0, 0x0123_4567_89ab_cdef])
+    }
+
+    fn answer(origin: u64) -> Vec<u8> {
+        packet(0x24, 2, [192, 0, 2, 1], [NEW_YEAR, origin, NEW_YEAR, NEW_YEAR + 4096])
+    }
+
+    #[test]
+    fn a_server_answers_with_the_time() {
+        let text = converse(
+            &PROTOCOL,
+            &[(Side::Client, &request()), (Side::Server, &answer(0x0123_4567_89ab_cdef))],
+        );
+        insta::assert_snapshot!(text, @r#"
+        client client {"version":4,"mode":3,"leap":0,"stratum":0,"poll":64.0,"precision":9.5367431640625e-7,"root-delay":0.005859375,"root-dispersion":0.015625,"transmit-time":"2036-09-15T04:53:59.537777777Z"}
+        fact 192.0.2.20 role = "time-server" (ntp.mode, 95%)
+        server server {"version":4,"mode":4,"leap":0,"stratum":2,"poll":64.0,"precision":9.5367431640625e-7,"root-delay":0.005859375,"root-dispersion":0.015625,"reference-id":"192.0.2.1","reference-time":"2024-01-01T00:00:00.5Z","origin-time":"2036-09-15T04:53:59.537777777Z","receive-time":"2024-01-01T00:00:00.5Z","transmit-time":"2024-01-01T00:00:00.500000953Z"}
+        "#);
+    }
+
+    #[test]
+    fn an_answer_to_another_question_may_be_forged() {
+        let text = converse(&PROTOCOL, &[(Side::Client, &request()), (Side::Server, &answer(1))]);
+        assert!(text.contains("anomaly server origin-mismatch: 0x0000000000000001"), "{text}");
+        let text = converse(&PROTOCOL, &[(Side::Server, &answer(1))]);
+        assert!(!text.contains("anomaly"), "the question came before the capture: {text}");
+    }
+
+    #[test]
+    fn refusals_make_no_time_server() {
+        let kiss = packet(0xe4, 0, *b"RATE", [0, 1, 2, 3]);
+        let text = converse(&PROTOCOL, &[(Side::Server, &kiss)]);
+        assert!(text.contains(r#""reference-id":"RATE""#) && !text.contains("role"), "{text}");
+    }
+
+    #[test]
+    fn control_messages_describe_the_host_and_private_ones_are_operations() {
+        let read = [0x16, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        let data =
+            b"version=\"ntpd 4.2.8p15@1.3728-o Wed\", processor=\"armv7l\", system=\"Linux/5.10.1\", leap=0";
+        let length = u8::try_from(data.len()).unwrap();
+        let variables = [&[0x16, 0x82, 0, 1, 6, 0x15, 0, 0, 0, 0, 0, length][..], data].concat();
+        let monlist = [0x17, 0, 3, 42, 0, 0, 0, 0];
+        let text = converse(
+            &PROTOCOL,
+            &[(Side::Client, &read), (Side::Server, &variables), (Side::Client, &monlist)],
+        );
+        insta::assert_snapshot!(text, @r#"
+        operation client Read read-variables - - Asked
+        client control {"version":2,"mode":6,"response":false,"error":false,"more":false,"opcode":"read-variables","sequence":1,"status":0,"association-id":0}
+        fact 192.0.2.20 software = "ntpd 4.2.8p15" (ntp.system-variables, 95%)
+        fact 192.0.2.20 hardware = "armv7l" (ntp.system-variables, 95%)
+        fact 192.0.2.20 operating-system = "Linux 5.10.1" (ntp.system-variables, 95%)
+        server control {"version":2,"mode":6,"response":true,"error":false,"more":false,"opcode":"read-variables","sequence":1,"status":1557,"association-id":0,"data":"version=\"ntpd 4.2.8p15@1.3728-o Wed\", processor=\"armv7l\", system=\"Linux/5.10.1\", leap=0"}
+        operation client Diagnose mon-getlist-1 - - Asked
+        client private {"version":2,"mode":7,"response":false,"more":false,"authenticated":false,"sequence":0,"implementation":3,"request-code":42,"request":"mon-getlist-1","error":0,"items":0,"item-size":0}
+        "#);
+    }
+
+    #[test]
+    fn times_after_2036_and_before_1970_are_understood() {
+        assert_eq!(moment(1 << 32).map(|time| time.to_string()).as_deref(), Some("2036-02-07T06:28:17Z"));
+        assert_eq!(moment(2_208_988_799 << 32), None);
+        assert_eq!(moment(0), None);
+    }
+
+    #[test]
+    fn only_an_answer_is_sure_of_itself_away_from_its_port() {
+        let ask = |bytes: &[u8]| {
+            probe(&Opening { bytes, from: Side::Client, client_port: 5000, server_port: 6000, stream: false })
+        };
+        assert_eq!(ask(&answer(1)), Verdict::Yes);
+        assert_eq!(ask(&request()), Verdict::Maybe);
+        assert_eq!(ask(&[0; 48]), Verdict::No);
+        assert_eq!(ask(&request()[..47]), Verdict::No);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(mode in 0_u8..8, bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            survives(&PROTOCOL, &[(Side::Client, [&[0x20 | mode][..], &bytes].concat())]);
+        }
+    }
 }

@@ -331,7 +331,8 @@ impl Parser for Snmp {
             }
         }
         // Requests go to the engine that is authoritative; what comes back is from it (RFC 3412 clause 6.5).
-        let answers = matches!(kind, "response" | "report") || kind == "encrypted" && input.from == Side::Server;
+        let answers =
+            matches!(kind, "response" | "report") || kind == "encrypted" && input.from == Side::Server;
         if let Some(security) = message.security.as_ref().filter(|_| answers) {
             facts::engine(security.engine_id, input.from, out);
         }
@@ -361,9 +362,10 @@ impl Snmp {
                 for binding in bindings {
                     facts::of_object(binding.name, &binding.value, from, out);
                 }
-                let answered = self.pending.iter().position(|pending| {
-                    pending.from != from && Some(pending.request_id) == pdu.request_id
-                });
+                let answered = self
+                    .pending
+                    .iter()
+                    .position(|pending| pending.from != from && Some(pending.request_id) == pdu.request_id);
                 if let Some(at) = answered {
                     let outcome = if pdu.error_status.is_none() { Outcome::Done } else { Outcome::Refused };
                     self.pending.remove(at).tell(outcome, out);
@@ -421,5 +423,182 @@ fn shown<'a>(message: &Message<'a>, pdu: Option<Pdu<'a>>) -> Shown<'a> {
             .map(|security| super::show::text(security.context))
             .filter(|context| !context.is_empty()),
         pdu,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{converse, survives};
+
+    fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let mut bytes = vec![tag];
+        match u8::try_from(content.len()) {
+            Ok(length @ 0..=0x7f) => bytes.push(length),
+            Ok(length) => bytes.extend([0x81, length]),
+            Err(_) => {
+                bytes.extend([&[0x82][..], &u16::try_from(content.len()).unwrap().to_be_bytes()].concat())
+            }
+        }
+        bytes.extend(content);
+        bytes
+    }
+
+    /// 1.3.6.1.2.1.1.N.0.
+    fn system(object: u8) -> Vec<u8> {
+        tlv(tag::OBJECT_IDENTIFIER, &[&[0x2b, 6, 1, 2, 1, 1, object, 0]])
+    }
+
+    fn message(
+        version: u8,
+        community: &str,
+        pdu: u8,
+        status: u8,
+        bindings: &[(Vec<u8>, Vec<u8>)],
+    ) -> Vec<u8> {
+        let list: Vec<Vec<u8>> = bindings.iter().map(|(name, value)| tlv(0x30, &[name, value])).collect();
+        let list = tlv(0x30, &list.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let pdu = tlv(pdu, &[&[2, 2, 0x30, 0x39], &[2, 1, status], &[2, 1, 0], &list]);
+        tlv(0x30, &[&[2, 1, version], &tlv(4, &[community.as_bytes()]), &pdu])
+    }
+
+    const NULL: &[u8] = &[5, 0];
+
+    fn text_value(text: &str) -> Vec<u8> {
+        tlv(4, &[text.as_bytes()])
+    }
+
+    #[test]
+    fn an_agent_describes_the_device() {
+        let asked: Vec<_> = [1, 2, 5].map(|object| (system(object), NULL.to_vec())).into();
+        let request = message(1, "public", 0xa0, 0, &asked);
+        let description =
+            "Siemens, SIMATIC S7, CPU-1200, 6ES7 212-1BE40-0XB0 , HW: 3, FW: V.4.2.1, S C-J9M53846";
+        // 1.3.6.1.4.1.4329.6
+        let enterprise = tlv(tag::OBJECT_IDENTIFIER, &[&[0x2b, 6, 1, 4, 1, 0xa1, 0x69, 6]]);
+        let told = [
+            (system(1), text_value(description)),
+            (system(2), enterprise),
+            (system(5), text_value("plc-12")),
+        ];
+        let response = message(1, "public", 0xa2, 0, &told);
+        let text = converse(&PROTOCOL, &[(Side::Client, &request), (Side::Server, &response)]);
+        insta::assert_snapshot!(text, @r#"
+        client get-request {"version":"2c","default-community":true,"request-id":12345,"variable-bindings":[{"name":"1.3.6.1.2.1.1.1.0"},{"name":"1.3.6.1.2.1.1.2.0"},{"name":"1.3.6.1.2.1.1.5.0"}]}
+        fact 192.0.2.20 label = "Siemens, SIMATIC S7, CPU-1200, 6ES7 212-1BE40-0XB0 , HW: 3, FW: V.4.2.1, S C-J9M53846" (snmp.sys-descr, 50%)
+        fact 192.0.2.20 vendor = "Siemens" (snmp.sys-descr, 95%)
+        fact 192.0.2.20 part-number = "6ES7 212-1BE40-0XB0" (snmp.sys-descr, 95%)
+        fact 192.0.2.20 hardware = "3" (snmp.sys-descr, 95%)
+        fact 192.0.2.20 firmware = "V.4.2.1" (snmp.sys-descr, 95%)
+        fact 192.0.2.20 serial = "S C-J9M53846" (snmp.sys-descr, 95%)
+        fact 192.0.2.20 model = "SIMATIC S7 CPU-1200" (snmp.sys-descr, 95%)
+        fact 192.0.2.20 role = "plc" (snmp.sys-descr, 75%)
+        fact 192.0.2.20 vendor = "Siemens" (snmp.sys-object-id, 90%)
+        fact 192.0.2.20 hostname = "plc-12" (snmp.sys-name, 95%)
+        operation client Read get-request 1.3.6.1.2.1.1.1.0 - Done
+        server response {"version":"2c","default-community":true,"request-id":12345,"variable-bindings":[{"name":"1.3.6.1.2.1.1.1.0","value":"Siemens, SIMATIC S7, CPU-1200, 6ES7 212-1BE40-0XB0 , HW: 3, FW: V.4.2.1, S C-J9M53846"},{"name":"1.3.6.1.2.1.1.2.0","value":"1.3.6.1.4.1.4329.6"},{"name":"1.3.6.1.2.1.1.5.0","value":"plc-12"}]}
+        "#);
+    }
+
+    #[test]
+    fn communities_and_keys_are_never_told() {
+        let community = tlv(tag::OBJECT_IDENTIFIER, &[&[0x2b, 6, 1, 6, 3, 18, 1, 4, 0]]);
+        let set = message(1, "s3cret-rw", 0xa3, 0, &[(community, text_value("s3cret-trap"))]);
+        let text = converse(&PROTOCOL, &[(Side::Client, &set)]);
+        assert!(!text.contains("s3cret"), "{text}");
+        assert!(text.contains(r#""default-community":false"#), "{text}");
+        assert!(text.contains("operation client Write set-request 1.3.6.1.6.3.18.1.4.0 - Asked"), "{text}");
+    }
+
+    #[test]
+    fn writes_are_told_with_value_and_outcome() {
+        let set = message(
+            0,
+            "private",
+            0xa3,
+            0,
+            &[(system(6), text_value("hall 3")), (system(4), vec![2, 1, 0xfb])],
+        );
+        let refused = message(0, "private", 0xa2, 4, &[(system(6), text_value("hall 3"))]);
+        let text = converse(&PROTOCOL, &[(Side::Client, &set), (Side::Server, &refused)]);
+        let operations: Vec<&str> = text.lines().filter(|line| line.starts_with("operation")).collect();
+        assert_eq!(
+            operations,
+            [
+                r#"operation client Write set-request 1.3.6.1.2.1.1.6.0 "hall 3" Refused"#,
+                "operation client Write set-request 1.3.6.1.2.1.1.4.0 -5 Refused",
+            ]
+        );
+        assert!(
+            text.contains(r#""default-community":true"#) && text.contains(r#""error-status":"read-only""#)
+        );
+    }
+
+    #[test]
+    fn version_3_tells_its_engine_and_level() {
+        // The engine of an agent of Net-SNMP (8072), by text; then an encrypted answer.
+        let engine = [0x80, 0, 0x1f, 0x88, 4, b'h', b'1'];
+        let usm = tlv(
+            0x30,
+            &[&tlv(4, &[&engine]), &[2, 1, 3], &[2, 1, 99], &tlv(4, &[b"operator"]), &[4, 0], &[4, 0]],
+        );
+        let header = tlv(0x30, &[&[2, 1, 7], &[2, 2, 5, 0], &[4, 1, 3], &[2, 1, 3]]);
+        let bytes = tlv(0x30, &[&[2, 1, 3], &header, &tlv(4, &[&usm]), &tlv(4, &[&[0xaa; 16]])]);
+        let text = converse(&PROTOCOL, &[(Side::Server, &bytes)]);
+        insta::assert_snapshot!(text, @r#"
+        fact 192.0.2.20 identifier = "engine-id:80001f88046831" (snmp.engine-id, 75%)
+        fact 192.0.2.20 software = "Net-SNMP" (snmp.engine-id, 75%)
+        server encrypted {"version":"3","security-level":"auth-priv","security-model":3,"engine-id":"80001f88046831","engine-boots":3,"engine-time":99}
+        "#);
+        assert!(!text.contains("operator"));
+    }
+
+    #[test]
+    fn a_trap_of_version_1_names_the_maker() {
+        let enterprise = tlv(tag::OBJECT_IDENTIFIER, &[&[0x2b, 6, 1, 4, 1, 0xc3, 0x73]]);
+        let trap = tlv(
+            0xa4,
+            &[&enterprise, &[0x40, 4, 192, 0, 2, 10], &[2, 1, 6], &[2, 1, 2], &[0x43, 1, 9], &[0x30, 0]],
+        );
+        let bytes = tlv(0x30, &[&[2, 1, 0], &tlv(4, &[b"public"]), &trap]);
+        let text = converse(&PROTOCOL, &[(Side::Client, &bytes)]);
+        insta::assert_snapshot!(text, @r#"
+        fact 192.0.2.10 vendor = "Moxa" (snmp.trap-enterprise, 90%)
+        client trap-v1 {"version":"1","default-community":true,"enterprise":"1.3.6.1.4.1.8691","agent-address":"192.0.2.10","generic-trap":6,"specific-trap":2}
+        "#);
+    }
+
+    #[test]
+    fn what_has_the_same_beginning_is_not_taken_for_it() {
+        let ask = |bytes: &[u8]| {
+            probe(&Opening { bytes, from: Side::Client, client_port: 5000, server_port: 6000, stream: false })
+        };
+        let request = message(1, "public", 0xa0, 0, &[(system(1), NULL.to_vec())]);
+        assert_eq!(ask(&request), Verdict::Yes);
+        // An LDAP search begins with a sequence and an integer too; its message identifier is no version.
+        assert_eq!(ask(&tlv(0x30, &[&[2, 1, 7], &tlv(0x63, &[&[4, 0]])])), Verdict::Maybe);
+        assert_eq!(ask(b"\x16\x03\x01\x02"), Verdict::No);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        }
+
+        #[test]
+        fn damaged_messages_are_survived(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut bytes = message(1, "public", 0xa2, 0, &[(system(1), text_value("Linux host 5.10 x"))]);
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            survives(&PROTOCOL, &[(Side::Server, bytes)]);
+        }
     }
 }

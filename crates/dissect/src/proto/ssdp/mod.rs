@@ -212,3 +212,68 @@ fn product_facts(value: &str, from: Side, source: &'static str, out: &mut Emit<'
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{converse, survives};
+
+    const SEARCH: &[u8] = b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\n\
+        ST: urn:dial-multiscreen-org:service:dial:1\r\nUSER-AGENT: Google Chrome/96.0.4664.110 Windows\r\n\r\n";
+
+    const NOTIFY: &[u8] = b"NOTIFY * HTTP/1.1\r\nHost: 239.255.255.250:1900\r\nCache-Control: max-age=1800\r\n\
+        Location: http://192.0.2.20:49152/gate.xml\r\nNT: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n\
+        NTS: ssdp:alive\r\nServer: Linux/5.10.1 UPnP/1.0 MiniUPnPd/2.2.1\r\n\
+        USN: uuid:9f0b1c2d-0000-1000-8000-001b1b4f0001::urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n\r\n";
+
+    #[test]
+    fn searches_and_announcements_describe_who_sends_them() {
+        let text = converse(&PROTOCOL, &[(Side::Client, SEARCH), (Side::Server, NOTIFY)]);
+        insta::assert_snapshot!(text, @r#"
+        operation client Discover m-search urn:dial-multiscreen-org:service:dial:1 - Asked
+        fact 192.0.2.10 operating-system = "Windows" (ssdp.user-agent, 75%)
+        fact 192.0.2.10 software = "Google Chrome 96.0.4664.110" (ssdp.user-agent, 75%)
+        client search {"host":"239.255.255.250:1900","man":"\"ssdp:discover\"","mx":"1","st":"urn:dial-multiscreen-org:service:dial:1","user-agent":"Google Chrome/96.0.4664.110 Windows"}
+        fact 192.0.2.20 operating-system = "Linux 5.10.1" (ssdp.server, 75%)
+        fact 192.0.2.20 software = "MiniUPnPd 2.2.1" (ssdp.server, 50%)
+        fact 192.0.2.20 identifier = "uuid:9f0b1c2d-0000-1000-8000-001b1b4f0001" (ssdp.usn, 75%)
+        fact 192.0.2.20 type = "router" (ssdp.nt, 75%)
+        fact 192.0.2.20 role = "router" (ssdp.nt, 75%)
+        server notify {"host":"239.255.255.250:1900","cache-control":"max-age=1800","location":"http://192.0.2.20:49152/gate.xml","nt":"urn:schemas-upnp-org:device:InternetGatewayDevice:1","nts":"ssdp:alive","server":"Linux/5.10.1 UPnP/1.0 MiniUPnPd/2.2.1","usn":"uuid:9f0b1c2d-0000-1000-8000-001b1b4f0001::urn:schemas-upnp-org:device:InternetGatewayDevice:1"}
+        "#);
+    }
+
+    #[test]
+    fn a_goodbye_tells_nothing_about_the_device() {
+        let goodbye = b"NOTIFY * HTTP/1.1\r\nNT: upnp:rootdevice\r\nNTS: ssdp:byebye\r\nUSN: uuid:1::upnp:rootdevice\r\n\r\n";
+        assert!(!converse(&PROTOCOL, &[(Side::Client, goodbye)]).contains("fact"));
+    }
+
+    #[test]
+    fn responses_need_more_than_the_start_line_to_be_known() {
+        let ask = |bytes| {
+            probe(&Opening {
+                bytes,
+                from: Side::Client,
+                client_port: 50_000,
+                server_port: 50_001,
+                stream: false,
+            })
+        };
+        assert_eq!(ask(b"HTTP/1.1 200 OK\r\nST: ssdp:all\r\n\r\n"), Verdict::Yes);
+        assert_eq!(ask(b"HTTP/1.1 200 OK\r\n\r\n"), Verdict::Maybe);
+        assert_eq!(ask(b"GET / HTTP/1.1\r\n\r\n"), Verdict::No);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(
+            start in prop::sample::select(vec!["", "NOTIFY * HTTP/1.1\r\nSERVER:", "HTTP/1.1 200 OK\r\nUSN:uuid:"]),
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            survives(&PROTOCOL, &[(Side::Client, [start.as_bytes(), &bytes].concat())]);
+        }
+    }
+}

@@ -87,13 +87,7 @@ impl<'a> Header<'a> {
             let mut word = || words.next().flatten();
             let timestamp = word().filter(|word| word.len() >= 20 && word.contains('T'));
             if timestamp.is_some() || rest.starts_with(b"- ") {
-                return Self {
-                    timestamp,
-                    hostname: word(),
-                    app_name: word(),
-                    procid: word(),
-                    msgid: word(),
-                };
+                return Self { timestamp, hostname: word(), app_name: word(), procid: word(), msgid: word() };
             }
         }
         Self::old(bytes).unwrap_or_default()
@@ -168,7 +162,10 @@ mod tests {
                     Side::Client,
                     b"<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - 'su root' failed",
                 ),
-                (Side::Client, b"<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8"),
+                (
+                    Side::Client,
+                    b"<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
+                ),
                 (Side::Client, b"<13>Feb  5 17:32:18 10.0.0.99 sshd[412]: Use the BFG!"),
                 (Side::Client, b"<0>no header"),
                 (Side::Client, b"<192>1 - - - - - -"),

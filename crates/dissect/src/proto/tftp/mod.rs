@@ -132,7 +132,9 @@ mod tests {
 
     #[test]
     fn what_only_begins_like_a_request_is_refused() {
-        for bytes in [b"\x00\x01a\0octet".as_slice(), b"\x00\x01\0octet\0", b"\x00\x01a\0binary\0", b"\x00\x03a"] {
+        for bytes in
+            [b"\x00\x01a\0octet".as_slice(), b"\x00\x01\0octet\0", b"\x00\x01a\0binary\0", b"\x00\x03a"]
+        {
             assert!(Request::read(bytes).is_none(), "{bytes:?}");
         }
     }
