@@ -56,9 +56,9 @@ impl Inventory {
         let node = if let Ok(id) = text.parse::<DeviceId>() {
             self.by_id(id)
         } else if let Ok(mac) = text.parse::<MacAddr>() {
-            by_key(Key::Mac(mac))
+            by_key(Key::of_mac(mac))
         } else if let Ok(ip) = text.parse::<IpAddr>() {
-            by_key(Key::Ip(address::canonical(ip)))
+            by_key(Key::of_ip(address::canonical(ip)))
         } else {
             None
         };
@@ -81,9 +81,9 @@ impl Inventory {
     /// Where a device stands.
     pub(crate) fn locality(&self, root: u32) -> Locality {
         let hot = self.hot(root);
-        match hot.key {
-            Key::Mac(_) => Locality::OnLink,
-            Key::Ip(ip) => {
+        match hot.key.ip() {
+            None => Locality::OnLink,
+            Some(ip) => {
                 let ours = hot.flags & PUBLIC == 0
                     || self.cold(root).inner
                     || self.networks.contains(&address::network(ip));
@@ -216,8 +216,8 @@ impl Inventory {
     pub fn restore(&mut self, device: &Device) -> bool {
         let at = device.last;
         let key = match (device.macs.first(), device.addresses.first()) {
-            (Some(mac), _) => Key::Mac(*mac),
-            (None, Some(used)) => Key::Ip(used.ip),
+            (Some(mac), _) => Key::of_mac(*mac),
+            (None, Some(used)) => Key::of_ip(used.ip),
             (None, None) => return false,
         };
         if self.find_key(key).is_some() {
@@ -226,7 +226,7 @@ impl Inventory {
         let changed = self.changed();
         let Some(root) = self.create(key, Some(device.id), at) else { return false };
         self.touch(root, at);
-        if let Key::Mac(mac) = key {
+        if let Some(mac) = key.mac() {
             for used in &device.addresses {
                 self.restore_address(root, mac, used);
             }
@@ -285,7 +285,7 @@ impl Inventory {
     /// An address of a restored device: its own, or only in its history if another has had it since.
     fn restore_address(&mut self, root: u32, mac: MacAddr, used: &AddressUse) {
         let at = used.last;
-        let node = match self.find_key(Key::Ip(used.ip)) {
+        let node = match self.find_key(Key::of_ip(used.ip)) {
             Some(node) if self.hot(node).last < used.last => {
                 let owner = self.hot(node).owner;
                 if owner != NONE {
@@ -294,7 +294,7 @@ impl Inventory {
                 Some(node)
             }
             Some(_) => None,
-            None => self.create(Key::Ip(used.ip), None, self.hot(root).last),
+            None => self.create(Key::of_ip(used.ip), None, self.hot(root).last),
         };
         let Some(node) = node else {
             self.remember_address(root, *used);

@@ -16,6 +16,9 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// In place of a predecessor: the end does not list the link.
 const LET_GO: u32 = u32::MAX - 1;
 
+/// After so many conversations an end lists a link again that it had let go.
+const OFTEN: u32 = 8;
+
 /// So many links are looked at to find one that is long unused.
 const SAMPLE: usize = 32;
 
@@ -139,7 +142,7 @@ pub(crate) struct Link {
     pub(crate) ends: [u32; 2],
     /// The service.
     pub(crate) code: Code,
-    /// Conversations that ended, as each end has counted them since it lists the link.
+    /// Conversations that ended since each end lists the link, or does not list it any more.
     pub(crate) flows: [u32; 2],
     /// Bytes that client and server sent.
     pub(crate) bytes: [u64; 2],
@@ -220,11 +223,6 @@ impl Links {
             link.ends == ends && link.code == code
         };
         if let Some(at) = self.table.find(hash, same).copied() {
-            for part in [CLIENT, SERVER] {
-                if self.links[at as usize].previous[part] == LET_GO {
-                    self.list(at, part);
-                }
-            }
             return (at, false);
         }
         if self.len() >= self.limit {
@@ -259,14 +257,24 @@ impl Links {
         (at, true)
     }
 
-    /// Adds a conversation's volume, and the conversation itself if it has ended.
+    /// Adds a conversation's volume, and the conversation itself if it has ended. An end that does not list
+    /// the link is handed the conversation at once, and lists the link again when they meet often.
     pub(crate) fn add(&mut self, at: u32, ended: bool, bytes: [u64; 2], when: Timestamp) {
         let link = &mut self.links[at as usize];
+        link.last = link.last.max(when);
         for part in [CLIENT, SERVER] {
+            let link = &mut self.links[at as usize];
             link.flows[part] = link.flows[part].saturating_add(u32::from(ended));
             link.bytes[part] = link.bytes[part].saturating_add(bytes[part]);
+            let (node, code, flows) = (link.ends[part], link.code, link.flows[part]);
+            if link.previous[part] == LET_GO && node != NONE && ended {
+                self.let_go.push(LetGo { node, part, code, flows: 1 });
+                if flows >= OFTEN {
+                    self.links[at as usize].flows[part] = 0;
+                    self.list(at, part);
+                }
+            }
         }
-        link.last = link.last.max(when);
     }
 
     /// The links that a node lists in one part, most recently listed first.
@@ -298,7 +306,7 @@ impl Links {
                 let (at, _) = self.between(ends, link.code);
                 let merged = &mut self.links[at as usize];
                 for part in [CLIENT, SERVER] {
-                    // What an end that did not list it had counted was handed back already.
+                    // An end that did not list it was handed its conversations already.
                     let flows = if listed[part] { link.flows[part] } else { 0 };
                     merged.flows[part] = merged.flows[part].saturating_add(flows);
                     merged.bytes[part] = merged.bytes[part].saturating_add(link.bytes[part]);
@@ -469,9 +477,18 @@ mod tests {
         let kept: u32 = links.of(server, SERVER).map(|link| link.flows[SERVER]).sum();
         assert_eq!(handed_back + kept, 20);
         assert!(links.of(server, SERVER).all(|link| link.ends[0] > 8), "the least recent went");
-        // A client that was let go comes back and is listed again.
-        let (_, new) = links.between([1, server], code(80));
-        assert!(!new);
+        // A client that was let go comes back; its conversations count, and soon it is listed again.
+        let total = |links: &Links| {
+            let handed_back: u32 = links.let_go.iter().map(|gone| gone.flows).sum();
+            handed_back + links.of(server, SERVER).map(|link| link.flows[SERVER]).sum::<u32>()
+        };
+        for more in 1..=OFTEN {
+            assert!(links.of(server, SERVER).all(|link| link.ends[0] != 1));
+            let (at, new) = links.between([1, server], code(80));
+            assert!(!new);
+            links.add(at, true, [10, 20], seconds(100));
+            assert_eq!(total(&links), 20 + more);
+        }
         assert!(links.of(server, SERVER).any(|link| link.ends[0] == 1));
     }
 

@@ -21,35 +21,42 @@ use crate::rules::{self, Signs};
 use crate::unproven::{Fixed, Pending, Unproven, UnprovenHosts};
 use crate::vendor;
 
-/// An address.
+/// An address, in two words so that comparing is cheap: a network address as IPv6 has it, a link-layer
+/// address where IPv6 has group addresses, which are no host's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Key {
-    Mac(MacAddr),
-    Ip(IpAddr),
-}
+pub(crate) struct Key(u64, u64);
+
+/// The first word of every link-layer address.
+const MAC_SPACE: u64 = u64::MAX;
 
 impl Key {
-    fn digest(self) -> u64 {
-        match self {
-            Self::Mac(mac) => digest(1, mac.0.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))),
-            Self::Ip(ip) => {
-                let (high, low) = words(ip);
-                digest(high ^ 2 << 56, low)
-            }
-        }
+    pub(crate) fn of_mac(mac: MacAddr) -> Self {
+        Self(MAC_SPACE, mac.0.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)))
     }
 
-    pub(crate) const fn ip(self) -> Option<IpAddr> {
-        if let Self::Ip(ip) = self { Some(ip) } else { None }
+    pub(crate) fn of_ip(ip: IpAddr) -> Self {
+        let (high, low) = words(ip);
+        Self(high, low)
+    }
+
+    const fn digest(self) -> u64 {
+        digest(self.0, self.1)
+    }
+
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        let bits = u128::from(self.0) << 64 | u128::from(self.1);
+        (self.0 != MAC_SPACE).then(|| IpAddr::from(bits.to_be_bytes()).to_canonical())
     }
 
     pub(crate) const fn mac(self) -> Option<MacAddr> {
-        if let Self::Mac(mac) = self { Some(mac) } else { None }
+        let [_, _, a, b, c, d, e, f] = self.1.to_be_bytes();
+        if self.0 == MAC_SPACE { Some(MacAddr([a, b, c, d, e, f])) } else { None }
     }
 }
 
 /// What every observation of a node touches: one cache line.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Hot {
     pub(crate) key: Key,
     /// Who last sent or handed over its packets.
@@ -433,7 +440,7 @@ impl Inventory {
     /// What was kept about a host until it was proven counts from now on.
     fn accept(&mut self, node: u32, heard: Unproven) {
         if let Some(mac) = heard.mac
-            && let Some(station) = self.find_key(Key::Mac(mac)).and_then(|node| self.station_mut(node))
+            && let Some(station) = self.find_key(Key::of_mac(mac)).and_then(|node| self.station_mut(node))
         {
             station.strangers = station.strangers.saturating_sub(1);
         }

@@ -39,10 +39,10 @@ impl End {
         }
         let mac = host.mac.filter(|mac| mac.is_station());
         match host.ip.map(address::canonical) {
-            Some(ip) if address::can_be_host(ip) => Self::Ip(Key::Ip(ip)),
+            Some(ip) if address::can_be_host(ip) => Self::Ip(Key::of_ip(ip)),
             // A station without an address of its own yet speaks from 0.0.0.0 or ::.
             Some(ip) if !ip.is_unspecified() => Self::Nobody,
-            _ => mac.map_or(Self::Nobody, |mac| Self::Mac(Key::Mac(mac))),
+            _ => mac.map_or(Self::Nobody, |mac| Self::Mac(Key::of_mac(mac))),
         }
     }
 
@@ -96,18 +96,18 @@ impl Inventory {
         let node = self.node(key, at)?;
         let before = self.hot(node).last;
         self.touch(node, at);
-        if let (End::Ip(Key::Ip(ip)), Some(mac)) = (end, host.mac)
+        if let (End::Ip(key), Some(mac)) = (end, host.mac)
             && mac.is_station()
         {
             if is_settled(self.hot(node), mac, reach) {
                 // Those that hand over the packets of others are seen by them, too. An address's owner is
                 // as recent as its addresses.
                 if self.hot(node).owner == NONE
-                    && let Some(router) = self.find_key(Key::Mac(mac))
+                    && let Some(router) = self.find_key(Key::of_mac(mac))
                 {
                     self.touch(router, at);
                 }
-            } else {
+            } else if let Some(ip) = key.ip() {
                 self.place(node, ip, Came { mac, reach }, before, at);
             }
         }
@@ -122,7 +122,7 @@ impl Inventory {
     /// The node of the link-layer address that sent a frame.
     fn sender(&mut self, host: &Host, at: Timestamp) -> Option<u32> {
         let mac = host.mac.filter(|mac| mac.is_station())?;
-        let node = self.node(Key::Mac(mac), at)?;
+        let node = self.node(Key::of_mac(mac), at)?;
         self.touch(node, at);
         Some(node)
     }
@@ -266,7 +266,7 @@ impl Inventory {
     /// An unproven host was heard.
     fn hear(&mut self, head: &FlowHead, at: Timestamp, sent: &Volume, ended: bool, used: Option<Code>) {
         let (End::Ip(key), Some(mac)) = (End::of(&head.client.host), head.client.host.mac) else { return };
-        let Some(sender) = self.find_key(Key::Mac(mac)) else { return };
+        let Some(sender) = self.find_key(Key::of_mac(mac)) else { return };
         let strangers = self.station(sender).map_or(0, |station| station.strangers);
         if strangers >= STRANGERS_MAX {
             self.shed(Limit::Unproven, 1);
@@ -288,7 +288,7 @@ impl Inventory {
     /// An unproven host is forgotten.
     fn forget_unproven(&mut self, gone: &Unproven) {
         if let Some(station) =
-            gone.mac.and_then(|mac| self.find_key(Key::Mac(mac))).and_then(|node| self.station_mut(node))
+            gone.mac.and_then(|mac| self.find_key(Key::of_mac(mac))).and_then(|node| self.station_mut(node))
         {
             station.strangers = station.strangers.saturating_sub(1);
         }
@@ -299,7 +299,7 @@ impl Inventory {
     fn accept_waiting(&mut self, now: Option<Timestamp>, at: Timestamp) {
         while let Some((key, mac, reach)) = self.unproven.next_due(now) {
             let vouches = self
-                .find_key(Key::Mac(mac))
+                .find_key(Key::of_mac(mac))
                 .and_then(|node| self.station(node))
                 .is_some_and(|station| station.strangers <= VOUCHED);
             if vouches {

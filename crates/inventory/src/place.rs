@@ -57,7 +57,7 @@ impl Inventory {
     /// since another one sent it. `before` is when the address was last seen.
     pub(crate) fn place(&mut self, node: u32, ip: IpAddr, came: Came, before: Timestamp, at: Timestamp) {
         let Came { mac, reach } = came;
-        let Some(station) = self.node(Key::Mac(mac), at) else { return };
+        let Some(station) = self.node(Key::of_mac(mac), at) else { return };
         let hot = self.hot_mut(node);
         if hot.mac != mac {
             hot.mac = mac;
@@ -203,7 +203,7 @@ impl Inventory {
             || known.routes
             || known.crowded.contains(&true)
             || known.near.iter().any(|node| elsewhere(*node))
-            || known.routed.iter().any(|ip| self.find_key(Key::Ip(*ip)).is_none_or(elsewhere));
+            || known.routed.iter().any(|ip| self.find_key(Key::of_ip(*ip)).is_none_or(elsewhere));
         if forwards != known.forwards
             && let Some(known) = self.station_mut(station)
         {
@@ -218,7 +218,7 @@ impl Inventory {
         if !mac.is_station() {
             return;
         }
-        let Some(station) = self.node(Key::Mac(mac), at) else { return };
+        let Some(station) = self.node(Key::of_mac(mac), at) else { return };
         self.touch(station, at);
         if !address::can_be_host(ip) {
             return;
@@ -228,7 +228,7 @@ impl Inventory {
         if for_others {
             return;
         }
-        let Some(node) = self.node(Key::Ip(ip), at) else { return };
+        let Some(node) = self.node(Key::of_ip(ip), at) else { return };
         let hot = self.hot_mut(node);
         if hot.mac != mac {
             hot.mac = mac;
