@@ -59,6 +59,7 @@ mod place;
 pub mod rules;
 #[cfg(test)]
 mod scenarios;
+mod table;
 mod unproven;
 pub mod vendor;
 

@@ -4,11 +4,11 @@
 //! services of two devices. Each end lists a bounded number; when an end lets a link go, the number of
 //! conversations it had counted there is handed back, so that its services' counts stay whole.
 
-use hashbrown::HashTable;
 use model::{Name, Service, Timestamp, Transport};
 
 use crate::address::digest;
 use crate::names::{NameId, Names, UNNAMED};
+use crate::table::Table;
 
 /// No node, no link.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -172,7 +172,7 @@ pub(crate) struct LetGo {
 pub(crate) struct Links {
     links: Vec<Link>,
     free: Vec<u32>,
-    table: HashTable<u32>,
+    table: Table,
     lists: Vec<[List; 2]>,
     /// What nodes let go since it was last asked for.
     pub(crate) let_go: Vec<LetGo>,
@@ -192,7 +192,7 @@ impl Links {
         Self {
             links: Vec::new(),
             free: Vec::new(),
-            table: HashTable::new(),
+            table: Table::default(),
             lists: Vec::new(),
             let_go: Vec::new(),
             limit: limit.clamp(1, LET_GO as usize - 1),
@@ -214,15 +214,16 @@ impl Links {
         }
     }
 
+    fn find(&self, ends: [u32; 2], code: Code) -> Option<u32> {
+        self.table.find(hash(ends, code), |at| {
+            let link = &self.links[at as usize];
+            link.ends == ends && link.code == code
+        })
+    }
+
     /// The link between two nodes by a service, made if there is none; and whether it was made.
     pub(crate) fn between(&mut self, ends: [u32; 2], code: Code) -> (u32, bool) {
-        let hash = hash(ends, code);
-        let links = &self.links;
-        let same = |at: &u32| {
-            let link = &links[*at as usize];
-            link.ends == ends && link.code == code
-        };
-        if let Some(at) = self.table.find(hash, same).copied() {
+        if let Some(at) = self.find(ends, code) {
             return (at, false);
         }
         if self.len() >= self.limit {
@@ -247,11 +248,7 @@ impl Links {
                 (self.links.len() - 1) as u32
             }
         };
-        let links = &self.links;
-        self.table.insert_unique(hash, at, |at| {
-            let link = &links[*at as usize];
-            self::hash(link.ends, link.code)
-        });
+        self.table.insert(hash(ends, code), at);
         self.list(at, CLIENT);
         self.list(at, SERVER);
         (at, true)
@@ -411,9 +408,7 @@ impl Links {
 
     fn erase(&mut self, at: u32) {
         let link = self.links[at as usize];
-        if let Ok(entry) = self.table.find_entry(hash(link.ends, link.code), |other| *other == at) {
-            entry.remove();
-        }
+        self.table.remove(hash(link.ends, link.code), at);
         self.links[at as usize].ends = [NONE; 2];
         self.free.push(at);
     }

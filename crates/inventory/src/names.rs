@@ -1,9 +1,9 @@
 //! Names that occur often, each kept once.
 
-use hashbrown::HashTable;
 use model::Name;
 
 use crate::address::digest;
+use crate::table::Table;
 
 /// The number of a name.
 pub(crate) type NameId = u16;
@@ -11,7 +11,7 @@ pub(crate) type NameId = u16;
 /// Names by number.
 pub(crate) struct Names {
     names: Vec<Name>,
-    table: HashTable<NameId>,
+    table: Table,
     limit: usize,
 }
 
@@ -24,21 +24,26 @@ const OTHER: NameId = 1;
 impl Names {
     pub(crate) fn new(limit: usize) -> Self {
         let limit = limit.min(usize::from(NameId::MAX));
-        Self { names: vec![Name::Borrowed(""), Name::Borrowed("other")], table: HashTable::new(), limit }
+        Self { names: vec![Name::Borrowed(""), Name::Borrowed("other")], table: Table::default(), limit }
+    }
+
+    /// The number of a name, if it has one.
+    pub(crate) fn find(&self, name: &Name) -> Option<NameId> {
+        let found = self.table.find(hash(name), |number| self.names[number as usize] == *name);
+        found.map(|number| number as NameId)
     }
 
     /// The number of a name, given now if it has none; and whether it is new or did not fit.
     pub(crate) fn number(&mut self, name: &Name) -> (NameId, Numbered) {
-        let hash = hash(name);
-        if let Some(number) = self.table.find(hash, |number| self.names[usize::from(*number)] == *name) {
-            return (*number, Numbered::Known);
+        if let Some(number) = self.find(name) {
+            return (number, Numbered::Known);
         }
         let Some(number) = NameId::try_from(self.names.len()).ok().filter(|_| self.names.len() < self.limit)
         else {
             return (OTHER, Numbered::Full);
         };
         self.names.push(name.clone());
-        self.table.insert_unique(hash, number, |number| self::hash(&self.names[usize::from(*number)]));
+        self.table.insert(hash(name), number.into());
         (number, Numbered::New)
     }
 

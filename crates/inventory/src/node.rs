@@ -3,9 +3,9 @@
 //! Every link-layer address and every network address whose owner is proven is a node. A node without an
 //! owner is a device; the others belong to the device of a link-layer address.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
-use hashbrown::{HashSet, HashTable};
 use model::{
     AddressUse, Attribute, BindingSource, Change, Device, DeviceId, Event, MacAddr, Name, Peer, Reach, Shed,
     Timestamp, Transport, Volume,
@@ -18,6 +18,7 @@ use crate::limits::{Limit, Limits};
 use crate::links::{CLIENT, Code, Links, NONE, SERVER};
 use crate::names::{NameId, Names, Numbered};
 use crate::rules::{self, Signs};
+use crate::table::Table;
 use crate::unproven::{Fixed, Pending, Unproven, UnprovenHosts};
 use crate::vendor;
 
@@ -177,8 +178,8 @@ pub struct Inventory {
     pub(crate) hot: Vec<Hot>,
     pub(crate) cold: Vec<Cold>,
     free: Vec<u32>,
-    by_key: HashTable<u32>,
-    by_id: HashTable<u32>,
+    by_key: Table,
+    by_id: Table,
     pub(crate) links: Links,
     pub(crate) names: Names,
     pub(crate) unproven: UnprovenHosts,
@@ -217,8 +218,8 @@ impl Inventory {
             hot: Vec::new(),
             cold: Vec::new(),
             free: Vec::new(),
-            by_key: HashTable::new(),
-            by_id: HashTable::new(),
+            by_key: Table::default(),
+            by_id: Table::default(),
             links: Links::new(limits.links, limits.peers),
             names: Names::new(limits.names),
             unproven: UnprovenHosts::new(limits.unproven, limits.pending_facts),
@@ -347,11 +348,11 @@ impl Inventory {
     }
 
     pub(crate) fn find_key(&self, key: Key) -> Option<u32> {
-        self.by_key.find(key.digest(), |node| self.hot(*node).key == key).copied()
+        self.by_key.find(key.digest(), |node| self.hot(node).key == key)
     }
 
     pub(crate) fn by_id(&self, id: DeviceId) -> Option<u32> {
-        self.by_id.find(id_hash(id), |node| self.cold(*node).id == id).copied()
+        self.by_id.find(id_hash(id), |node| self.cold(node).id == id)
     }
 
     /// The node of an address, made if there is none. `None` if a limit forbids it.
@@ -415,9 +416,8 @@ impl Inventory {
             }
         };
         self.links.know_node(node);
-        let (hot, cold) = (&self.hot, &self.cold);
-        self.by_key.insert_unique(key.digest(), node, |node| hot[*node as usize].key.digest());
-        self.by_id.insert_unique(id_hash(id), node, |node| id_hash(cold[*node as usize].id));
+        self.by_key.insert(key.digest(), node);
+        self.by_id.insert(id_hash(id), node);
         self.counted[usize::from(public)] += 1;
         self.fresh.push(node);
         self.mark_changed(node);
@@ -512,12 +512,8 @@ impl Inventory {
         }
         self.links.forget(node);
         let (key, id) = (self.hot(node).key, self.cold(node).id);
-        if let Ok(entry) = self.by_key.find_entry(key.digest(), |other| *other == node) {
-            entry.remove();
-        }
-        if let Ok(entry) = self.by_id.find_entry(id_hash(id), |other| *other == node) {
-            entry.remove();
-        }
+        self.by_key.remove(key.digest(), node);
+        self.by_id.remove(id_hash(id), node);
         self.counted[usize::from(self.hot(node).flags & PUBLIC != 0)] -= 1;
         let cold = self.cold_mut(node);
         cold.entries = Vec::new();

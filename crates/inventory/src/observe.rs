@@ -9,6 +9,7 @@ use crate::Key;
 use crate::address;
 use crate::limits::Limit;
 use crate::links::{Code, NONE, SERVER};
+use crate::names::UNNAMED;
 use crate::node::Inventory;
 use crate::place::{Came, is_settled};
 use crate::rules;
@@ -63,7 +64,7 @@ impl Inventory {
             What::FlowIdentified(identified) => self.flow_identified(identified, at),
             What::FlowEnded(record) => self.flow_ended(record, at),
             What::Binding(binding) => {
-                self.bind(address::canonical(binding.ip), binding.mac, binding.source, at)
+                self.bind(address::canonical(binding.ip), binding.mac, binding.source, at);
             }
             What::Fact(fact) => self.fact(fact, at),
             What::Operation(operation) => self.operation(operation, at),
@@ -200,7 +201,7 @@ impl Inventory {
             self.known(&head.client.host)
         };
         self.note_inner(head);
-        let protocol = record.protocol.as_ref().map_or(crate::names::UNNAMED, |protocol| self.name(protocol));
+        let protocol = record.protocol.as_ref().map_or(UNNAMED, |protocol| self.name(protocol));
         let code = self.service(record, protocol, state);
         if let Some(server) = server {
             self.add_volume(server, &record.received, &record.sent);

@@ -3,10 +3,9 @@
 //! They are kept in a small table of its own, oldest out, so that a scan for addresses that nobody has,
 //! or from addresses that nobody has, costs nothing but a turn of this table.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use model::{Attribute, Confidence, MacAddr, Name, Reach, Timestamp, Volume};
 
 use crate::Key;
