@@ -49,7 +49,8 @@ fn cpu_seconds() -> f64 {
 
 fn resident_mib() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096 >> 20
+    let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    (pages.unwrap_or_default() * 4096) >> 20
 }
 
 /// What one read costs that no cache has, in nanoseconds: the measure of all else here, for it differs

@@ -25,6 +25,8 @@
 //! 8. Addresses that routers share (VRRP, HSRP, GLBP) forward; only bound addresses are theirs.
 //! 9. Without link-layer addresses each network address is a device.
 //!
+//! The router through which a device is reached is the one that handed over its packets last.
+//!
 //! Rules 2 to 5, 7 and 8 look at what is known, not at the order in which it became known, so that bindings
 //! before or after conversations give the same devices (as long as no link-layer address has more than
 //! [`NEAR_MAX`] unbound addresses). For this each address keeps what was said about it, and a device is put
@@ -40,7 +42,14 @@
 //!    link-layer address speaks for many such hosts ([`VOUCHED`]); it is believed after some seconds.
 //! 5. Group addresses, 0.0.0.0/8, loopback and the like are nobody.
 //!
-//! What is said about others is kept for a while and counts when they are proven.
+//! What is said about others is kept for a while and counts when they are proven. For rule 2 a conversation
+//! counts as answered when it ends with packets from the server, and before that when the server's
+//! [`Reach`](model::Reach) is known, for only an answer tells it.
+//!
+//! # What is counted
+//! Each record of a conversation holds what passed since the one before; only the last one, not interim
+//! records, counts as a conversation. What the sender of a frame hands over for an unproven host counts as
+//! the sender's.
 //!
 //! # Where a device stands
 //! A device with a link-layer address is on the link. Others are in the organisation's networks if their

@@ -201,8 +201,12 @@ pub struct Inventory {
     protocol_signs: Vec<Option<[Signs; 2]>>,
 }
 
-/// So many nodes are looked at to find one that can go.
+/// So many nodes are looked at to find some that can go.
 const SAMPLE: usize = 64;
+
+/// Of so many of them the one unused longest goes, unless one was only sighted: that goes at once, so that
+/// a flood costs little.
+const WEIGHED: usize = 8;
 
 /// Networks seen on links that are remembered.
 const NETWORKS_MAX: usize = 4_096;
@@ -468,6 +472,7 @@ impl Inventory {
         }
         self.shed(name, 1);
         let mut victim = None;
+        let mut weighed = 0;
         for _ in 0..SAMPLE.min(self.hot.len()) {
             self.hand = (self.hand + 1) % self.hot.len();
             let node = self.hand as u32;
@@ -476,13 +481,17 @@ impl Inventory {
             if !fits {
                 continue;
             }
-            let last = self.members(node).map(|node| self.hot(node).last).max().unwrap_or_default();
-            let known = self
-                .members(node)
-                .any(|node| self.links.has_any(node) || !self.cold(node).entries.is_empty());
-            if last < at {
-                victim =
-                    victim.into_iter().chain([(known || !self.leaves(node).is_empty(), last, node)]).min();
+            let (_, last) = self.span(node);
+            if last >= at {
+                continue;
+            }
+            let known = !self.leaves(node).is_empty()
+                || self.links.has_any(node)
+                || !self.cold(node).entries.is_empty();
+            victim = victim.into_iter().chain([(known, last, node)]).min();
+            weighed += 1;
+            if !known || weighed == WEIGHED {
+                break;
             }
         }
         let Some((_, _, node)) = victim else { return false };

@@ -77,20 +77,28 @@ impl Inventory {
 
     /// Packets of the address had passed a router before this link-layer address handed them over.
     fn note_routed(&mut self, node: u32, ip: IpAddr, station: u32, mac: MacAddr) {
-        if self.hot(node).owner == station {
+        let owner = self.hot(node).owner;
+        if owner == station && self.cold(node).bound.is_some() {
             return;
         }
-        if self.hot(node).owner == NONE {
+        if owner == NONE {
             self.cold_mut(node).via = Some(mac);
         }
-        if let Some(router) = self.station_mut(station)
-            && !router.routes
-            && !router.routed.contains(&ip)
-        {
-            router.routed.push(ip);
-            if router.routed.len() >= ROUTED_SAMPLE {
-                router.routes = true;
-                router.routed = Vec::new();
+        let elsewhere =
+            |ip: &IpAddr| self.find_key(Key::of_ip(*ip)).is_none_or(|node| self.hot(node).owner != station);
+        let Some(router) = self.station(station) else { return };
+        if !router.routes && !router.routed.contains(&ip) {
+            // Its own addresses are noted, too: they may turn out to be another's.
+            let others =
+                router.routed.iter().filter(|ip| elsewhere(ip)).count() + usize::from(owner != station);
+            let enough = others >= ROUTED_SAMPLE || router.routed.len() >= NEAR_MAX;
+            if let Some(router) = self.station_mut(station) {
+                router.routes = enough;
+                if enough {
+                    router.routed = Vec::new();
+                } else {
+                    router.routed.push(ip);
+                }
             }
         }
         self.judge_forwarding(station);

@@ -1077,7 +1077,7 @@ mod properties {
             let talks: Vec<What> = talks.iter().map(Talk::ended).collect();
             let before: Vec<What> = bindings.iter().chain(&talks).cloned().collect();
             let after: Vec<What> = talks.iter().chain(&bindings).cloned().collect();
-            let mut between = talks.clone();
+            let mut between = talks;
             for (binding, place) in bindings.iter().zip(&places) {
                 between.insert(place.index(between.len() + 1), binding.clone());
             }

@@ -242,7 +242,8 @@ pub enum EndReason {
     Finished,
     /// Nothing was seen for the idle timeout.
     Idle,
-    /// It lasts longer than the active timeout: this is an interim record and more will follow.
+    /// It lasts longer than the active timeout: this is an interim record and more will follow. Each
+    /// record of a conversation holds what passed since the one before, so that records add up.
     Active,
     /// The table was full and this was the least valuable.
     Evicted,
