@@ -870,7 +870,11 @@ impl Inventory {
     /// Finds what is believed about an attribute now; what changed, if it did.
     fn think(&mut self, root: u32, attribute: Attribute) -> Option<Change> {
         let said = self.said(root, attribute);
-        let (after, source) = said.first().map(|best| (best.value, best.source))?;
+        let Some((after, source)) = said.first().map(|best| (best.value, best.source)) else {
+            // What was said went with an address that belongs to another device now.
+            self.cold_mut(root).best.retain(|(known, _)| *known != attribute);
+            return None;
+        };
         let best = &self.cold(root).best;
         let known = best.iter().position(|(known, _)| *known == attribute);
         if known.is_some_and(|at| *best[at].1 == *after) {

@@ -1024,6 +1024,12 @@ pub(crate) fn does(operation: OperationKind) -> Signs {
     matching(|sign| matches!(sign, Sign::Does(operations) if operations.contains(&operation)))
 }
 
+/// The rule that a piece of evidence came from, by the evidence's source: it says why.
+pub fn of_source(source: &str) -> Option<&'static Rule> {
+    let id = source.strip_prefix("rule.")?;
+    RULES.iter().find(|rule| rule.id == id)
+}
+
 /// The signs from which a rule concluded, by the source of its evidence; 0 if there is no such rule.
 pub(crate) fn needed_by(source: &str) -> Signs {
     let index = index();
@@ -1076,6 +1082,15 @@ mod tests {
         }
         assert!(index().signs.len() <= Signs::BITS as usize);
         assert!(roles(0).is_empty(), "nothing follows from nothing");
+    }
+
+    #[test]
+    fn evidence_leads_back_to_the_rule_that_says_why() {
+        let rule = of_source("rule.broker").unwrap();
+        assert_eq!((rule.role, rule.why), (Role::Broker, "Others publish and subscribe there."));
+        assert!(of_source("broker").is_none() && of_source("rule.none").is_none());
+        assert_eq!(needed_by("rule.forwards"), forwards());
+        assert_eq!(needed_by("dhcp.host-name"), 0);
     }
 
     #[test]
