@@ -331,7 +331,7 @@ pub struct Flood {
     pub seed: u64,
     /// How many made-up flows of one SYN each.
     pub spoofed: u64,
-    /// How many conversations stand before, go on through and end after the flood. At most 60,000.
+    /// How many conversations stand before, go on through and end after the flood. At most 30,000.
     pub established: u32,
     /// When it begins.
     pub start: Timestamp,
@@ -358,7 +358,7 @@ pub fn flood(options: &Flood, out: &mut impl Write) -> io::Result<Truth> {
     let mut rng = Rng::new(options.seed);
     let mut time = options.start.as_nanos();
     let mut packets = 0_u64;
-    let count = options.established.clamp(1, 60_000);
+    let count = options.established.clamp(1, 30_000);
     // Two nets' worth of addresses: 10.99.0.0/17 asks, 10.99.128.0/17 answers.
     let end = |number: u32, half: u32| {
         let [.., a, b] = (number + 1 + half * 0x8000).to_be_bytes();

@@ -6,7 +6,8 @@ use model::{Locality, MacAddr, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// All that is true of a scene. Only what the capture shows is listed: devices that sent something,
-/// attributes that some packet tells, conversations that were answered or addressed to a group.
+/// attributes that some packet tells, conversations that were answered or addressed to a group. In a
+/// scene of a few minutes or less some attributes have not been told yet; all the rest is exact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     /// The scene's name.
@@ -75,7 +76,8 @@ pub struct TrueDevice {
 pub struct TrueConversation {
     /// The client's name.
     pub client: String,
-    /// The server's name, or the group's address.
+    /// The server's name, or the group's address; answers to a group's member belong to the same
+    /// conversation here.
     pub server: String,
     /// `tcp`, `udp`, or the name of what lies straight on IP or the link.
     pub transport: String,

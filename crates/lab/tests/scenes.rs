@@ -28,6 +28,8 @@ struct Seen {
     arp: Option<(Ipv4Addr, Ipv4Addr)>,
     ip: Option<(IpAddr, IpAddr, u8)>,
     tcp: Option<Segment>,
+    /// Ports, from and to.
+    udp: Option<(u16, u16)>,
 }
 
 fn word(bytes: &[u8], at: usize) -> u16 {
@@ -55,7 +57,7 @@ fn read(frame: &[u8]) -> Seen {
     assert!(frame.len() >= 60 && frame.len() <= 1518, "a frame of {} bytes", frame.len());
     let mac = |at: usize| MacAddr(frame[at..at + 6].try_into().unwrap());
     let (vlan, at) = if word(frame, 12) == 0x8100 { (Some(word(frame, 14) & 0xfff), 16) } else { (None, 12) };
-    let mut seen = Seen { src_mac: mac(6), dst_mac: mac(0), vlan, arp: None, ip: None, tcp: None };
+    let mut seen = Seen { src_mac: mac(6), dst_mac: mac(0), vlan, arp: None, ip: None, tcp: None, udp: None };
     let rest = &frame[at + 2..];
     let v4 = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&rest[at..at + 4]).unwrap());
     let (src, dst, ttl, protocol, payload): (IpAddr, IpAddr, u8, u8, &[u8]) = match word(frame, at) {
@@ -98,7 +100,10 @@ fn read(frame: &[u8]) -> Seen {
         other => panic!("protocol {other}"),
     }
     match protocol {
-        17 => assert_eq!(usize::from(word(payload, 4)), payload.len(), "UDP length"),
+        17 => {
+            assert_eq!(usize::from(word(payload, 4)), payload.len(), "UDP length");
+            seen.udp = Some((word(payload, 0), word(payload, 2)));
+        }
         6 => {
             let head = usize::from(payload[12] >> 4) * 4;
             seen.tcp = Some(Segment {
@@ -221,6 +226,63 @@ fn check(truth: &Truth, frames: &[(Timestamp, Seen)]) {
     used_ips.retain(|ip| !ip.is_unspecified() && !spoofed.contains(ip));
     assert_eq!(used_ips, ips.keys().copied().collect(), "all network addresses of the truth are used");
     connections(frames, &spoofed);
+    conversations(truth, frames);
+}
+
+/// Holds the conversations of the truth against the frames: every connection and every datagram belongs
+/// to one, and each has one.
+fn conversations(truth: &Truth, frames: &[(Timestamp, Seen)]) {
+    let name_of =
+        |ip: IpAddr| truth.devices.iter().find(|device| device.ips.contains(&ip)).map(|device| &*device.name);
+    let mut connections: BTreeMap<(&str, &str, u16), u64> = BTreeMap::new();
+    let mut used = BTreeSet::new();
+    for (_, seen) in frames {
+        let Some((src, dst, _)) = seen.ip else { continue };
+        let by_mac = || {
+            truth
+                .devices
+                .iter()
+                .find(|device| device.macs.contains(&seen.src_mac))
+                .map(|device| &*device.name)
+        };
+        let (Some(from), to) = (name_of(src).or_else(by_mac), name_of(dst)) else { continue };
+        if let (Some(segment), Some(to)) = (&seen.tcp, to)
+            && segment.flags & 18 == 2
+            && name_of(src).is_some()
+        {
+            *connections.entry((from, to, segment.dst.1)).or_default() += 1;
+        }
+        let Some((from_port, to_port)) = seen.udp else { continue };
+        let group = dst.to_string();
+        let find = |fits: &dyn Fn(&lab::TrueConversation) -> bool| {
+            truth.conversations.iter().position(|told| told.transport == "udp" && fits(told))
+        };
+        let belongs = match to {
+            None => find(&|told| {
+                let to_it = told.server == group || told.protocol.starts_with("dhcp");
+                told.client == from && told.port == to_port && to_it
+            }),
+            Some(to) => find(&|told| {
+                (&*told.client, &*told.server, told.port) == (from, to, to_port)
+                    || (&*told.client, &*told.server, told.port) == (to, from, from_port)
+            })
+            // An answer to something said to a group.
+            .or_else(|| {
+                find(&|told| {
+                    told.client == to && told.server.parse::<IpAddr>().is_ok() && told.port == from_port
+                })
+            }),
+        };
+        used.insert(
+            belongs.unwrap_or_else(|| panic!("{from} to {to:?} {dst} port {to_port} is not in the truth")),
+        );
+    }
+    let told =
+        |transport: &'static str| truth.conversations.iter().filter(move |told| told.transport == transport);
+    let told_connections: BTreeMap<_, _> =
+        told("tcp").map(|told| ((&*told.client, &*told.server, told.port), told.count)).collect();
+    assert_eq!(connections, told_connections);
+    assert_eq!(used.len(), told("udp").count(), "every conversation over UDP takes place");
 }
 
 /// Follows all TCP connections: whole handshakes, no gap, all data acknowledged, an end on both sides.
@@ -293,6 +355,14 @@ fn the_same_seed_gives_the_same_bytes_and_another_gives_others() {
 }
 
 #[test]
+fn a_scene_may_begin_with_the_epoch() {
+    for scene in lab::SCENES {
+        let (truth, frames) = play(scene.name, &SceneOptions { start: Timestamp::EPOCH, ..options(3, 60) });
+        check(&truth, &frames);
+    }
+}
+
+#[test]
 fn an_unknown_scene_is_refused_with_the_names_of_the_known() {
     let error = lab::scene("ship", &SceneOptions::default()).err().unwrap();
     assert_eq!(error.to_string(), "no scene is called \"ship\": there is home, plant");
@@ -334,10 +404,11 @@ fn the_plant_has_what_makes_plants_hard() {
 // ---- real tools
 
 /// What tshark must not find.
-const WRONG: &str = "_ws.malformed or _ws.expert.severity==error or ip.checksum.status==0 or tcp.checksum.status==0 or \
-    udp.checksum.status==0 or icmp.checksum.status==0 or icmpv6.checksum.status==0 or igmp.checksum.status==0 or \
-    cdp.checksum.status==0 or dnp.hdr.CRC.status==0 or dnp.data_chunk.CRC.status==0 or tcp.analysis.lost_segment or \
-    tcp.analysis.retransmission or tcp.analysis.out_of_order or tcp.analysis.ack_lost_segment";
+const WRONG: &str = "_ws.malformed or _ws.expert.severity==error or ip.checksum.status==0 or \
+    tcp.checksum.status==0 or udp.checksum.status==0 or icmp.checksum.status==0 or \
+    icmpv6.checksum.status==0 or igmp.checksum.status==0 or cdp.checksum.status==0 or dnp.hdr.CRC.status==0 or \
+    dnp.data_chunk.CRC.status==0 or tcp.analysis.lost_segment or tcp.analysis.retransmission or \
+    tcp.analysis.out_of_order or tcp.analysis.ack_lost_segment";
 const CHECKSUMS: [&str; 6] =
     ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
 

@@ -20,7 +20,7 @@ const PREFIX: [u16; 4] = [0x2001, 0xdb8, 7, 1];
 const GATEWAY_CARD: ssdp::Card = ssdp::Card {
     kind: "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
     uuid: "7ca8a1c0-43e4-4f0a-9a51-50c7bf3a1001",
-    server: "OpenWRT/22.03 UPnP/1.1 MiniUPnPd/2.3.1",
+    server: "Linux/4.14.267 UPnP/1.1 MiniUPnPd/2.3.1",
     location: (5000, "/rootDesc.xml"),
 };
 const BRIDGE_CARD: ssdp::Card = ssdp::Card {
@@ -101,6 +101,36 @@ const ANDROID_ASKS: &[u8] = &[1, 3, 6, 15, 26, 28, 51, 58, 59, 43, 114, 108];
 
 const THERMOSTAT: Client =
     Client { hostname: "ecobee-511", vendor_class: "udhcp 1.24.1", asks: BUSYBOX_ASKS };
+
+const EDGE: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                    Chrome/133.0.0.0 Safari/537.36 Edg/133.0.0.0";
+const PRINTER_SOFTWARE: &str = "HP HTTP Server; HP LaserJet Pro M404dn - W1A53A; Serial Number: PHBBN12345";
+const CAMERA_INFO: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <DeviceInfo version=\"2.0\" xmlns=\"http://www.hikvision.com/ver20/XMLSchema\">\n\
+    <deviceName>IP CAMERA</deviceName><model>DS-2CD2042WD-I</model>\
+    <serialNumber>DS-2CD2042WD-I20160603AAWR612345678</serialNumber>\
+    <macAddress>c0:56:e3:c0:29:31</macAddress><firmwareVersion>V5.4.5</firmwareVersion>\
+    <deviceType>IPCamera</deviceType></DeviceInfo>\n";
+const ROUTER_DESCRIPTION: &str = "<?xml version=\"1.0\"?>\n<root xmlns=\"urn:schemas-upnp-org:device-1-0\">\
+    <specVersion><major>1</major><minor>1</minor></specVersion><device>\
+    <deviceType>urn:schemas-upnp-org:device:InternetGatewayDevice:1</deviceType>\
+    <friendlyName>Archer C7</friendlyName><manufacturer>TP-Link</manufacturer>\
+    <modelName>Archer C7</modelName><modelNumber>5.0</modelNumber><serialNumber>2184A31003417</serialNumber>\
+    <UDN>uuid:7ca8a1c0-43e4-4f0a-9a51-50c7bf3a1001</UDN></device></root>\n";
+const BRIDGE_DESCRIPTION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <root xmlns=\"urn:schemas-upnp-org:device-1-0\"><device>\
+    <deviceType>urn:schemas-upnp-org:device:Basic:1</deviceType>\
+    <friendlyName>Philips hue (192.168.7.21)</friendlyName><manufacturer>Signify</manufacturer>\
+    <modelDescription>Philips hue Personal Wireless Lighting</modelDescription>\
+    <modelName>Philips hue bridge 2015</modelName><modelNumber>BSB002</modelNumber>\
+    <serialNumber>001788a1b2c3</serialNumber>\
+    <UDN>uuid:2f402f80-da50-11e1-9b23-001788a1b2c3</UDN></device></root>\n";
+const BRIDGE_CONFIG: &str = "{\"name\":\"Philips hue\",\"datastoreversion\":\"171\",\
+    \"swversion\":\"1965053040\",\"apiversion\":\"1.65.0\",\"mac\":\"00:17:88:a1:b2:c3\",\"bridgeid\":\"001788FFFEA1B2C3\",\
+    \"factorynew\":false,\"modelid\":\"BSB002\"}";
+const LAMP_STATE: &str = "{\"9001\":\"Lamp\",\"9003\":65537,\
+    \"3\":{\"0\":\"IKEA of Sweden\",\"1\":\"TRADFRI bulb E27\",\"3\":\"2.3.087\"},\
+    \"3311\":[{\"5850\":1,\"5851\":190}]}";
 
 /// Puts everybody in place and winds their clocks.
 pub(crate) fn set_up(net: &mut Net) {
@@ -367,23 +397,26 @@ impl Home {
                 &[(11, b"15001"), (11, b"65537")]
             };
             let wish = id.is_multiple_of(6);
-            let question = coap::message(0, if wish { coap::PUT } else { coap::GET }, id, token, path, if wish { b"{\"3311\":[{\"5850\":1}]}" } else { b"" });
+            let question = if wish {
+                coap::message(0, coap::PUT, id, token, path, br#"{"3311":[{"5850":1}]}"#)
+            } else {
+                coap::message(0, coap::GET, id, token, path, b"")
+            };
             let answer = if wish {
                 coap::message(2, coap::CHANGED, id, token, &[], b"")
             } else if id % 12 == 1 {
                 let links = b"</15001>;ct=50;obs,</15011/15012>;ct=50;obs,</.well-known/core>;ct=40";
                 coap::message(2, coap::CONTENT, id, token, &[(12, &[40])], links)
             } else {
-                let state = br#"{"9001":"Lamp","9003":65537,"3":{"0":"IKEA of Sweden","1":"TRADFRI bulb E27","3":"2.3.087"},"3311":[{"5850":1,"5851":190}]}"#;
-                coap::message(2, coap::CONTENT, id, token, &[(12, &[50])], state)
+                coap::message(2, coap::CONTENT, id, token, &[(12, &[50])], LAMP_STATE.as_bytes())
             };
             net.ask_from(self.hub, 40_112, self.gateway, (5683, "coap"), &[(&question, &answer)]);
         });
         // The hub keeps its own connection to the bridge's interface.
         net.every(35 * SECOND, 10 * SECOND, move |net| {
-            let request = http::get("192.168.7.21", "/api/0/config", "HomeAssistant/2026.2.1 aiohttp/3.11", "");
-            let body = br#"{"name":"Philips hue","datastoreversion":"171","swversion":"1965053040","apiversion":"1.65.0","mac":"00:17:88:a1:b2:c3","bridgeid":"001788FFFEA1B2C3","factorynew":false,"modelid":"BSB002"}"#;
-            let answer = http::answer("200 OK", "nginx", "application/json", "", body);
+            let request =
+                http::get("192.168.7.21", "/api/0/config", "HomeAssistant/2026.2.1 aiohttp/3.11", "");
+            let answer = http::answer("200 OK", "nginx", "application/json", "", BRIDGE_CONFIG.as_bytes());
             http::fetch(net, self.hub, self.bridge, 80, &request, &answer);
         });
         net.every(41 * SECOND, 45 * SECOND, move |net| {
@@ -438,13 +471,13 @@ impl Home {
             let document = net.rng.bytes(6_000);
             let ipp = http::print_job("ipp://NPI8A1F42.local:631/ipp/print", "anna", &document);
             let mut job = format!(
-                "POST /ipp/print HTTP/1.1\r\nHost: NPI8A1F42.local:631\r\nUser-Agent: Microsoft IPP Client/10.0\r\n\
-                 Content-Type: application/ipp\r\nContent-Length: {}\r\n\r\n",
+                "POST /ipp/print HTTP/1.1\r\nHost: NPI8A1F42.local:631\r\n\
+                 User-Agent: Microsoft IPP Client/10.0\r\nContent-Type: application/ipp\r\nContent-Length: {}\r\n\r\n",
                 ipp.len()
             )
             .into_bytes();
             job.extend(ipp);
-            let answer = http::answer("200 OK", "HP HTTP Server; HP LaserJet Pro M404dn - W1A53A; Serial Number: PHBBN12345", "application/ipp", "", &http::printed());
+            let answer = http::answer("200 OK", PRINTER_SOFTWARE, "application/ipp", "", &http::printed());
             net.exchange(conn, &job, &answer);
             net.close(conn);
         });
@@ -467,11 +500,13 @@ impl Home {
         );
         // Anna looks at the camera's page.
         net.every(55 * SECOND, 2 * MINUTE, move |net| {
-            let body = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<DeviceInfo version=\"2.0\" xmlns=\"http://www.hikvision.com/ver20/XMLSchema\">\n\
-                <deviceName>IP CAMERA</deviceName><model>DS-2CD2042WD-I</model>\
-                <serialNumber>DS-2CD2042WD-I20160603AAWR612345678</serialNumber><macAddress>c0:56:e3:c0:29:31</macAddress>\
-                <firmwareVersion>V5.4.5</firmwareVersion><deviceType>IPCamera</deviceType></DeviceInfo>\n";
-            http::fetch_with_digest(net, (self.laptop, EDGE), (self.camera, "App-webs/", "IP Camera(C2931)"), "/ISAPI/System/deviceInfo", body);
+            http::fetch_with_digest(
+                net,
+                (self.laptop, EDGE),
+                (self.camera, "App-webs/", "IP Camera(C2931)"),
+                "/ISAPI/System/deviceInfo",
+                CAMERA_INFO.as_bytes(),
+            );
         });
         // The recorder still offers Telnet, and somebody uses it.
         net.every(90 * SECOND, 3 * MINUTE, move |net| {
@@ -517,22 +552,16 @@ impl Home {
         net.every(34 * SECOND, 2 * MINUTE, move |net| {
             let found = [(self.router, GATEWAY_CARD), (self.tv, TV_CARD), (self.bridge, BRIDGE_CARD)];
             ssdp::search(net, laptop, "ssdp:all", "Microsoft Edge/133.0 Windows", &found);
-            let description = b"<?xml version=\"1.0\"?>\n<root xmlns=\"urn:schemas-upnp-org:device-1-0\"><specVersion><major>1</major><minor>1</minor></specVersion>\
-                <device><deviceType>urn:schemas-upnp-org:device:InternetGatewayDevice:1</deviceType><friendlyName>Archer C7</friendlyName>\
-                <manufacturer>TP-Link</manufacturer><modelName>Archer C7</modelName><modelNumber>5.0</modelNumber>\
-                <serialNumber>2184A31003417</serialNumber><UDN>uuid:7ca8a1c0-43e4-4f0a-9a51-50c7bf3a1001</UDN></device></root>\n";
-            let request = http::get("192.168.7.1:5000", "/rootDesc.xml", "Microsoft-Windows/10.0 UPnP/1.0", "");
-            let answer = http::answer("200 OK", GATEWAY_CARD.server, "text/xml", "", description);
+            let request =
+                http::get("192.168.7.1:5000", "/rootDesc.xml", "Microsoft-Windows/10.0 UPnP/1.0", "");
+            let answer =
+                http::answer("200 OK", GATEWAY_CARD.server, "text/xml", "", ROUTER_DESCRIPTION.as_bytes());
             http::fetch(net, laptop, self.router, 5000, &request, &answer);
         });
         net.once(37 * SECOND, move |net| {
-            let description = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<root xmlns=\"urn:schemas-upnp-org:device-1-0\"><device>\
-                <deviceType>urn:schemas-upnp-org:device:Basic:1</deviceType><friendlyName>Philips hue (192.168.7.21)</friendlyName>\
-                <manufacturer>Signify</manufacturer><modelDescription>Philips hue Personal Wireless Lighting</modelDescription>\
-                <modelName>Philips hue bridge 2015</modelName><modelNumber>BSB002</modelNumber><serialNumber>001788a1b2c3</serialNumber>\
-                <UDN>uuid:2f402f80-da50-11e1-9b23-001788a1b2c3</UDN></device></root>\n";
             let request = http::get("192.168.7.21", "/description.xml", "HomeAssistant/2026.2.1", "");
-            http::fetch(net, self.hub, self.bridge, 80, &request, &http::answer("200 OK", "nginx", "text/xml", "", description));
+            let answer = http::answer("200 OK", "nginx", "text/xml", "", BRIDGE_DESCRIPTION.as_bytes());
+            http::fetch(net, self.hub, self.bridge, 80, &request, &answer);
         });
         // Anna reads and shops, by IPv4 and IPv6, encrypted and not.
         let mut turn = 0_u32;
@@ -632,12 +661,19 @@ impl Home {
         });
     }
 
-    /// The thermostat loses its address in the middle of the scene and gets another.
+    /// The thermostat loses its address in the middle of the scene and gets another, if the scene is two
+    /// minutes long.
     fn thermostat(self, net: &mut Net) {
-        let moves = (net.end - net.start) / 100 * 55;
+        let length = net.end - net.start;
+        // In a shorter scene it would not have settled yet.
+        let moves = (length >= 2 * MINUTE).then_some(length / 100 * 55);
+        let stays = match moves {
+            Some(moves) => vec![(25 * SECOND, moves - 8 * SECOND), (moves + 10 * SECOND, EVER)],
+            None => vec![(25 * SECOND, EVER)],
+        };
         let host = self.thermostat;
         let news = dial(Style::Program, "api.thermostat.example", "Thermostat Cloud", 443);
-        for (from, until) in [(25 * SECOND, moves.saturating_sub(8 * SECOND)), (moves + 10 * SECOND, EVER)] {
+        for (from, until) in stays {
             net.once(from, move |net| {
                 dns::lookup(
                     net,
@@ -656,6 +692,7 @@ impl Home {
                 move |net, conn| tls::close(net, conn, Style::Program),
             );
         }
+        let Some(moves) = moves else { return };
         net.once(moves, move |net| {
             dhcp::renew(net, host, self.router, THERMOSTAT, false);
             net.note("the thermostat is refused its old address and gets another");
@@ -665,8 +702,6 @@ impl Home {
         });
     }
 }
-
-const EDGE: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/133.0.0.0 Safari/537.36 Edg/133.0.0.0";
 
 /// What a thing says to its broker: client id, user, topic, message.
 type Words = (&'static str, &'static str, &'static str, &'static [u8]);

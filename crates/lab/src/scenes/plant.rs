@@ -64,14 +64,16 @@ const POINT_IO: Identity = Identity {
 
 const CORE_SWITCH: Neighbour = Neighbour {
     name: "sw-core-1",
-    description: "Cisco IOS Software, IE4000 Software (IE4000-UNIVERSALK9-M), Version 15.2(7)E3, RELEASE SOFTWARE (fc3)",
+    description: "Cisco IOS Software, IE4000 Software (IE4000-UNIVERSALK9-M), Version 15.2(7)E3, \
+                  RELEASE SOFTWARE (fc3)",
     port: "GigabitEthernet1/3",
     platform: "cisco IE-4000-8GT8GP4G-E",
     capabilities: 4,
 };
 const CELL_SWITCH: Neighbour = Neighbour {
     name: "sw-hall3",
-    description: "Siemens, SIMATIC NET, SCALANCE XC208, 6GK5 208-0BA00-2AC2, HW: Version 1, FW: Version V04.03.00, SVPL6147023",
+    description: "Siemens, SIMATIC NET, SCALANCE XC208, 6GK5 208-0BA00-2AC2, HW: Version 1, \
+                  FW: Version V04.03.00, SVPL6147023",
     port: "port-002",
     platform: "",
     capabilities: 4,
@@ -714,8 +716,12 @@ impl Plant {
         {
             net.every(after * SECOND, 75 * SECOND, move |net| {
                 self.look_up(net, host, "patch.corp.example", [10, 20, 0, 10]);
-                let agent = "Microsoft-Delivery-Optimization/10.1";
-                let request = http::get("patch.corp.example", "/selfupdate/wuident.cab", agent, "");
+                let (agent, path) = if host == self.manager {
+                    ("Debian APT-HTTP/1.3 (2.6.1)", "/debian/dists/bookworm/InRelease")
+                } else {
+                    ("Microsoft-Delivery-Optimization/10.1", "/selfupdate/wuident.cab")
+                };
+                let request = http::get("patch.corp.example", path, agent, "");
                 let answer = http::answer(
                     "200 OK",
                     "Microsoft-IIS/10.0",

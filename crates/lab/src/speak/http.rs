@@ -86,12 +86,12 @@ pub(crate) fn play(net: &mut Net, client: HostId, server: HostId, path: &str) ->
         &say("401 Unauthorized", 2, &challenge, ""),
     );
     let proof = format!(
-        "Authorization: Digest username=\"viewer\", realm=\"IP Camera(C2931)\", nonce=\"{nonce}\", uri=\"{url}\", \
-         response=\"{}\"\r\n",
+        "Authorization: Digest username=\"viewer\", realm=\"IP Camera(C2931)\", nonce=\"{nonce}\", \
+         uri=\"{url}\", response=\"{}\"\r\n",
         net.rng.hex(32)
     );
-    let sdp = "v=0\r\no=- 1109162014219182 1109162014219182 IN IP4 0.0.0.0\r\ns=Media Presentation\r\nt=0 0\r\n\
-               m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:trackID=1\r\n";
+    let sdp = "v=0\r\no=- 1109162014219182 1109162014219182 IN IP4 0.0.0.0\r\ns=Media Presentation\r\n\
+               t=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:trackID=1\r\n";
     let kind = format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n", sdp.len());
     let describe = format!("Accept: application/sdp\r\n{proof}");
     net.exchange(conn, &ask("DESCRIBE", 3, &describe), &say("200 OK", 3, &kind, sdp));

@@ -41,14 +41,14 @@ pub(crate) fn notify(net: &mut Net, host: HostId, card: Card) {
 pub(crate) fn search(net: &mut Net, host: HostId, target: &str, agent: &str, found: &[(HostId, Card)]) {
     let port = net.port(host);
     let text = format!(
-        "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 2\r\nST: {target}\r\n\
-         USER-AGENT: {agent}\r\n\r\n"
+        "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 2\r\n\
+         ST: {target}\r\nUSER-AGENT: {agent}\r\n\r\n"
     );
     net.tell(host, port, group(), "ssdp", text.as_bytes());
     for (other, card) in found {
         let text = format!(
-            "HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=1800\r\nEXT:\r\nLOCATION: {}\r\nSERVER: {}\r\nST: {}\r\n\
-             USN: uuid:{}::{}\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=1800\r\nEXT:\r\nLOCATION: {}\r\nSERVER: {}\r\n\
+             ST: {}\r\nUSN: uuid:{}::{}\r\n\r\n",
             location(net, *other, *card),
             card.server,
             card.kind,

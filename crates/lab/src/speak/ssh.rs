@@ -17,16 +17,20 @@ pub(crate) struct Software {
 
 pub(crate) const OPENSSH_SERVER: Software = Software {
     banner: "OpenSSH_9.2p1 Debian-2+deb12u3",
-    exchanges: "sntrup761x25519-sha512@openssh.com,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,\
+    exchanges: "sntrup761x25519-sha512@openssh.com,curve25519-sha256,curve25519-sha256@libssh.org,\
+                ecdh-sha2-nistp256,\
                 ecdh-sha2-nistp384,diffie-hellman-group16-sha512,kex-strict-s-v00@openssh.com",
     host_keys: "rsa-sha2-512,rsa-sha2-256,ecdsa-sha2-nistp256,ssh-ed25519",
-    ciphers: "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com",
-    macs: "umac-64-etm@openssh.com,umac-128-etm@openssh.com,hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com",
+    ciphers: "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,\
+              aes256-gcm@openssh.com",
+    macs: "umac-64-etm@openssh.com,umac-128-etm@openssh.com,hmac-sha2-256-etm@openssh.com,\
+           hmac-sha2-512-etm@openssh.com",
 };
 pub(crate) const OPENSSH_WINDOWS: Software = Software { banner: "OpenSSH_for_Windows_9.5", ..OPENSSH_SERVER };
 pub(crate) const PUTTY: Software = Software {
     banner: "PuTTY_Release_0.81",
-    exchanges: "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp521,ecdh-sha2-nistp384,ecdh-sha2-nistp256,\
+    exchanges: "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp521,ecdh-sha2-nistp384,\
+                ecdh-sha2-nistp256,\
                 diffie-hellman-group14-sha256",
     host_keys: "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256,ssh-rsa",
     ciphers: "aes256-ctr,aes192-ctr,aes128-ctr,chacha20-poly1305@openssh.com",
