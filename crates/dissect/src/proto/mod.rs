@@ -44,6 +44,7 @@ mod s7comm;
 mod s7comm_plus;
 mod show;
 mod sip;
+pub mod smb;
 mod smtp;
 mod snmp;
 pub mod socks;
@@ -101,6 +102,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &mqtt::PROTOCOL,
     &coap::PROTOCOL,
     &rdp::PROTOCOL,
+    &smb::PROTOCOL,
     &modbus::PROTOCOL,
     &s7comm::PROTOCOL,
     &s7comm_plus::PROTOCOL,
