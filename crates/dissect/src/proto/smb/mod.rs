@@ -65,12 +65,6 @@ struct Smb {
     dialects: Vec<Box<str>>,
 }
 
-/// What becomes of the conversation after a message.
-enum Next {
-    More,
-    Enough,
-}
-
 #[derive(Serialize)]
 struct Negotiate<'a> {
     dialects: Vec<Cow<'a, str>>,
@@ -100,6 +94,10 @@ impl Parser for Smb {
             let length = length as usize;
             let body = rest.get(FRAME..FRAME.saturating_add(length));
             match (kind, body) {
+                // Encrypted from here on (MS-SMB2 clause 2.2.41).
+                (0, _) if rest.get(FRAME..).is_some_and(|message| message.starts_with(b"\xfdSMB")) => {
+                    return Progress::Enough;
+                }
                 (0, None) => {
                     let beginning = rest.get(FRAME..).unwrap_or_default();
                     if beginning.len() < SHORTEST {
@@ -110,11 +108,11 @@ impl Parser for Smb {
                         break;
                     }
                 }
-                (0, Some(body)) => match self.message(from, body, out) {
-                    Ok(Next::More) => {}
-                    Ok(Next::Enough) => return Progress::Enough,
-                    Err(Short) => out.anomaly(from, "message-length", format_args!("{length} bytes")),
-                },
+                (0, Some(body)) => {
+                    if self.message(from, body, out).is_err() {
+                        out.anomaly(from, "message-length", format_args!("{length} bytes"));
+                    }
+                }
                 (0x81, Some(body)) => names(from, body, out),
                 // Positive and negative answers, and what keeps the session alive.
                 (0x81..=0x85, _) if length <= MAX_MESSAGE => {
@@ -140,17 +138,15 @@ fn is_interesting(message: &[u8]) -> bool {
 }
 
 impl Smb {
-    fn message(&mut self, from: Side, message: &[u8], out: &mut Emit<'_>) -> Result<Next, Short> {
-        match message.split_first_chunk() {
-            Some(([0xfe, b'S', b'M', b'B'], _)) if is_interesting(message) => {
+    fn message(&mut self, from: Side, message: &[u8], out: &mut Emit<'_>) -> Result<(), Short> {
+        match message.first_chunk() {
+            Some([0xfe, b'S', b'M', b'B']) if is_interesting(message) => {
                 v2::message(self, from, message, out)
             }
-            Some(([0xff, b'S', b'M', b'B'], _)) if is_interesting(message) => {
+            Some([0xff, b'S', b'M', b'B']) if is_interesting(message) => {
                 v1::message(self, from, message, out)
             }
-            // Encrypted from here on (MS-SMB2 clause 2.2.41).
-            Some(([0xfd, b'S', b'M', b'B'], _)) => Ok(Next::Enough),
-            _ => Ok(Next::More),
+            _ => Ok(()),
         }
     }
 

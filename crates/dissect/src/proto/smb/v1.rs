@@ -3,7 +3,7 @@
 use model::{Attribute, Confidence, Side};
 use serde::Serialize;
 
-use super::{Negotiate, Negotiated, Next, Smb, narrow, tree_connect, wide};
+use super::{Negotiate, Negotiated, Smb, narrow, tree_connect, wide};
 use crate::proto::{Emit, Reader, Short};
 
 const NEGOTIATE: u8 = 0x72;
@@ -57,7 +57,7 @@ impl Texts<'_> {
 }
 
 /// Reads a message whose command is one of those above.
-pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<'_>) -> Result<Next, Short> {
+pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<'_>) -> Result<(), Short> {
     let mut reader = Reader::new(message);
     reader.skip(4)?; // protocol
     let command = reader.u8()?;
@@ -116,7 +116,7 @@ pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<
         }
         _ => {}
     }
-    Ok(Next::More)
+    Ok(())
 }
 
 /// The operating system and the LAN manager of a side, in its own words.

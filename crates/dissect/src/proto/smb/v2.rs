@@ -1,6 +1,6 @@
 //! Versions 2 and 3 (MS-SMB2).
 
-use super::{Negotiate, Negotiated, Next, Smb, tree_connect, wide};
+use super::{Negotiate, Negotiated, Smb, tree_connect, wide};
 use crate::proto::tls::hex;
 use crate::proto::{Emit, Reader, Short};
 use model::{Attribute, Confidence, Side};
@@ -23,7 +23,7 @@ pub(super) const fn is_interesting(command: u8) -> bool {
 }
 
 /// Reads a message whose command is one of those above. Of a chain of messages the first is read.
-pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<'_>) -> Result<Next, Short> {
+pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<'_>) -> Result<(), Short> {
     let mut reader = Reader::new(message);
     reader.skip(8)?; // protocol, structure size, credit charge
     let status = reader.le32()?;
@@ -52,7 +52,7 @@ pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<
         }
         _ => {}
     }
-    Ok(Next::More)
+    Ok(())
 }
 
 /// Bytes whose place, counted from the beginning of the message, and length stand next.
