@@ -67,8 +67,6 @@ const fn version_letters(version: u16) -> &'static str {
 /// digits where one of them is not a letter or digit, while its reference programs write 9 for whatever
 /// is not ASCII: what is published was made by them, so 9 goes first.
 fn alpn_letters(alpn: &[u8]) -> [char; 2] {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let Some([start, .., end] | [start @ end]) = strings(alpn).next() else {
         return ['0', '0'];
     };
@@ -78,17 +76,23 @@ fn alpn_letters(alpn: &[u8]) -> [char; 2] {
     if start.is_ascii_alphanumeric() && end.is_ascii_alphanumeric() {
         return [char::from(*start), char::from(*end)];
     }
-    [DIGITS[usize::from(start >> 4)], DIGITS[usize::from(end & 15)]]
+    [digit(u16::from(start >> 4)), digit(u16::from(*end))]
+}
+
+/// The hexadecimal digit of the lowest four bits. Every hello needs hundreds of them, for which the
+/// formatting machinery is too slow.
+fn digit(value: u16) -> char {
+    char::from(b"0123456789abcdef"[usize::from(value & 15)])
 }
 
 /// Values as four hexadecimal digits each, with commas.
 fn joined(values: impl IntoIterator<Item = u16>) -> String {
-    let mut text = String::new();
+    let mut text = String::with_capacity(512);
     for value in values {
         if !text.is_empty() {
             text.push(',');
         }
-        let _ = write!(text, "{value:04x}");
+        text.extend([12, 8, 4, 0].map(|shift| digit(value >> shift)));
     }
     text
 }
@@ -105,7 +109,7 @@ fn push_digest(text: &mut String, list: &str) {
 /// Adds bytes as lower-case hexadecimal digits.
 pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
+        text.extend([digit(u16::from(byte >> 4)), digit(u16::from(*byte))]);
     }
 }
 
