@@ -4,6 +4,7 @@
 //! dynamic updates (RFC 2136) are operations. Query names are told in lower case: resolvers mix the case
 //! at random as a protection against forgery. Fields agree in meaning with those of Zeek's `dns.log`.
 
+mod tells;
 pub(crate) mod wire;
 
 use std::borrow::Cow;
@@ -216,8 +217,12 @@ impl Dns {
         let mut extended = 0;
         for item in message.items() {
             match item {
-                Ok(Item::Record(_, record)) if record.kind == kind::OPT => {
+                Ok(Item::Record(section, record)) if record.kind == kind::OPT => {
                     extended = Edns::extended_rcode(&record);
+                    if section != Section::Additional {
+                        // RFC 6891 clause 6.1.1; some tunnels do not care.
+                        out.anomaly(input.from, "opt-misplaced", format_args!("{section:?}"));
+                    }
                 }
                 Ok(Item::Record(Section::Answer, record)) if message.is_response() => {
                     answer_facts(&record, input.from, out);
@@ -225,6 +230,9 @@ impl Dns {
                 Ok(_) => {}
                 Err(fault) => complain(fault, input, out),
             }
+        }
+        if message.z() {
+            out.anomaly(input.from, "reserved-flag", format_args!("flags {:#06x}", message.flags));
         }
         if message.counts[0] > 1 {
             // RFC 9619: a query has at most one question.
@@ -290,10 +298,14 @@ impl Dns {
             let zone = question.name.lower().to_string().into();
             out.operation(input.from, kind, name, Some(zone), None, Outcome::Asked);
         }
+        let name = question.name.digest();
+        if matches!(question.kind, kind::A | kind::AAAA) {
+            tells::of_question(question.name, name, input.from, out);
+        }
         let pending = Pending {
             id: message.id,
             kind: question.kind,
-            name: question.name.digest(),
+            name,
             from: input.from,
             at: input.at,
             answered: false,
@@ -501,6 +513,18 @@ mod tests {
         {"name":"a.example","type":"TYPE999","ttl":1,"data":"dead"},
         {"name":"a.example","type":"A","ttl":1,"data":"010203"}],"authority":[{"name":"example","type":"SOA","ttl":1,"data":{"mname":"ns.example","rname":"root.example","serial":7}}]}
         "#);
+    }
+
+    #[test]
+    fn systems_give_themselves_away_to_a_local_resolver() {
+        let mut head = head(Transport::Udp, 53);
+        let query = Builder::new(1, 0x0100).question("2.OpenWRT.pool.ntp.org", kind::A, 1).build();
+        let text = converse_on(&PROTOCOL, head, false, &[(Side::Client, &query)]);
+        assert!(!text.contains("fact"), "a forwarder asks for others: {text}");
+        head.server.host.ip = "192.168.1.1".parse().ok();
+        let text = converse_on(&PROTOCOL, head, false, &[(Side::Client, &query)]);
+        let told = r#"fact 192.0.2.10 operating-system = "OpenWrt" (dns.question, 20%)"#;
+        assert!(text.contains(told), "{text}");
     }
 
     #[test]

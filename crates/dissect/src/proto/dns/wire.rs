@@ -117,22 +117,46 @@ impl<'a> Name<'a> {
         self.labels().next().is_none()
     }
 
-    /// A digest that ignores the case of letters (FNV-1a).
+    /// A digest that ignores the case of letters: [`digest`] of its text where no label has a dot.
     pub(crate) fn digest(self) -> u32 {
-        let mut hash = 0x811c_9dc5_u32;
+        let mut hash = FNV_OFFSET;
         for label in self.labels() {
             for byte in label {
-                hash = (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193);
+                hash = fnv(hash, byte.to_ascii_lowercase());
             }
-            hash = (hash ^ 0x100).wrapping_mul(0x0100_0193);
+            hash = fnv(hash, b'.');
         }
         hash
+    }
+
+    /// The name without its first label; the root stays.
+    pub(crate) fn parent(self) -> Self {
+        let mut labels = self.labels();
+        if labels.next().is_none() { self } else { Self { packet: self.packet, at: labels.at } }
     }
 
     /// The name with its letters in lower case, as names are compared and stored.
     pub(crate) const fn lower(self) -> Lower<'a> {
         Lower(self)
     }
+}
+
+const FNV_OFFSET: u32 = 0x811c_9dc5;
+
+/// One step of FNV-1a, 32 bits.
+const fn fnv(hash: u32, byte: u8) -> u32 {
+    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
+}
+
+/// What [`Name::digest`] gives for a name in lower case, without a dot at its end.
+pub(crate) const fn digest(name: &str) -> u32 {
+    let bytes = name.as_bytes();
+    let (mut hash, mut at) = (FNV_OFFSET, 0);
+    while at < bytes.len() {
+        hash = fnv(hash, bytes[at]);
+        at += 1;
+    }
+    fnv(hash, b'.')
 }
 
 /// Writes a label as text: UTF-8 stands for itself, a dot or backslash within the label is escaped, and
@@ -285,6 +309,11 @@ impl<'a> Message<'a> {
         self.flags & 0x0080 != 0
     }
 
+    /// The last reserved bit, which must be zero (RFC 1035 clause 4.1.1); DNSSEC took the other two.
+    pub(crate) const fn z(self) -> bool {
+        self.flags & 0x0040 != 0
+    }
+
     /// Authentic data (RFC 4035 clause 3.2.3).
     pub(crate) const fn ad(self) -> bool {
         self.flags & 0x0020 != 0
@@ -315,11 +344,8 @@ impl<'a> Message<'a> {
 
     /// How well the bytes keep to the form of a message. This is what probes ask; it walks all records.
     pub(crate) fn shape(self) -> Shape {
-        // RFC 1035: three bits of Z are reserved (two are DNSSEC's by now); opcodes end at 6 (RFC 8490).
-        if self.flags & 0x0040 != 0 || self.opcode() > 6 {
-            return Shape::Not;
-        }
-        if self.counts == [0; 4] {
+        // Opcodes end at 6 (RFC 8490).
+        if self.opcode() > 6 || self.counts == [0; 4] {
             return Shape::Not;
         }
         let mut items = self.items();
@@ -339,7 +365,7 @@ impl<'a> Message<'a> {
             }
             seen += 1;
         }
-        if items.at == self.bytes.len() { Shape::Whole } else { Shape::Broken }
+        if items.at == self.bytes.len() && !self.z() { Shape::Whole } else { Shape::Broken }
     }
 }
 
@@ -973,6 +999,10 @@ pub(crate) mod tests {
         lower.make_ascii_lowercase();
         let (two, _) = Name::read(&lower, 20).unwrap();
         assert_eq!(one.digest(), two.digest());
+        assert_eq!(one.digest(), digest("f.isi.arpa"));
+        assert_eq!(one.parent().to_string(), "ISI.ARPA");
+        let (root, _) = Name::read(&bytes, 92).unwrap();
+        assert!(root.parent().is_root());
         assert_eq!(one.lower().to_string(), "f.isi.arpa");
     }
 

@@ -92,9 +92,15 @@ struct Announcement<'a> {
     comment: Cow<'a, str>,
 }
 
+/// What is sent to a mailslot.
+struct Transaction<'a> {
+    mailslot: Cow<'a, str>,
+    body: &'a [u8],
+}
+
 /// Finds the browser's command within a datagram: an SMB transaction (MS-CIFS clause 2.2.4.33) to a
 /// mailslot.
-fn transaction(data: &[u8]) -> Result<Option<(Cow<'_, str>, &[u8])>, Short> {
+fn transaction(data: &[u8]) -> Result<Option<Transaction<'_>>, Short> {
     let mut reader = Reader::new(data);
     // The header of SMB is 32 bytes; 0x25 is "transaction".
     let header = reader.take(32)?;
@@ -109,7 +115,8 @@ fn transaction(data: &[u8]) -> Result<Option<(Cow<'_, str>, &[u8])>, Short> {
     let mut places = Reader::new(parameters.get(22..).unwrap_or_default());
     let (length, offset) = (places.le16()?, places.le16()?);
     let body = data.get(usize::from(offset)..).unwrap_or_default();
-    Ok(Some((text(name), body.get(..usize::from(length)).unwrap_or(body))))
+    let body = body.get(..usize::from(length)).unwrap_or(body);
+    Ok(Some(Transaction { mailslot: text(name), body }))
 }
 
 fn announcement(body: &[u8]) -> Result<Option<Announcement<'_>>, Short> {
@@ -147,12 +154,11 @@ impl Parser for Nbdgm {
                 return taken;
             }
         };
-        let (mailslot, body) = transaction(datagram.data).ok().flatten().unzip();
-        let announced = body
-            .filter(|_| {
-                mailslot.as_deref().is_some_and(|slot| slot.eq_ignore_ascii_case("\\MAILSLOT\\BROWSE"))
-            })
-            .and_then(|body| announcement(body).ok().flatten());
+        let transaction = transaction(datagram.data).ok().flatten();
+        let announced = transaction
+            .as_ref()
+            .filter(|transaction| transaction.mailslot.eq_ignore_ascii_case("\\MAILSLOT\\BROWSE"))
+            .and_then(|transaction| announcement(transaction.body).ok().flatten());
         let sender = out.host(from);
         // A datagram may be passed on by a distribution server; then the sender is another.
         let about = if sender.ip == Some(datagram.source_ip.into()) {
@@ -182,7 +188,7 @@ impl Parser for Nbdgm {
                 source_suffix: datagram.source.suffix,
                 destination: datagram.destination.text(),
                 destination_suffix: datagram.destination.suffix,
-                mailslot,
+                mailslot: transaction.map(|transaction| transaction.mailslot),
                 announcement: announced,
             };
             out.message(from, kind, &content);

@@ -197,7 +197,7 @@ fn moment(stamp: u64) -> Option<Timestamp> {
     }
     let era = if stamp >> 63 == 0 { ERA } else { 0 };
     let seconds = ((stamp >> 32) + era).checked_sub(EPOCH)?;
-    let nanos = (stamp & 0xffff_ffff) * 1_000_000_000 >> 32;
+    let nanos = ((stamp & 0xffff_ffff) * 1_000_000_000) >> 32;
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos).map(Timestamp::from_nanos)
 }
 

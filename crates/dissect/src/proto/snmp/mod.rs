@@ -440,7 +440,7 @@ mod tests {
             Ok(length @ 0..=0x7f) => bytes.push(length),
             Ok(length) => bytes.extend([0x81, length]),
             Err(_) => {
-                bytes.extend([&[0x82][..], &u16::try_from(content.len()).unwrap().to_be_bytes()].concat())
+                bytes.extend([&[0x82][..], &u16::try_from(content.len()).unwrap().to_be_bytes()].concat());
             }
         }
         bytes.extend(content);
