@@ -225,8 +225,7 @@ fn client_facts(client: MacAddr, kind: &str, fixed: &Fixed<'_>, options: &Option
     if let Some(name) = options.get(code::CLIENT_FQDN).and_then(options::fqdn) {
         hostname::tell(about, &name, "dhcp.client-fqdn", Confidence::STRONG, out);
     }
-    // The order in which options are asked for is a habit of the DHCP client's code. What a client asks
-    // for in a release or decline is nothing.
+    // The order in which options are asked for is a habit of the DHCP client's code.
     if let Some(list) = options.get(code::PARAMETER_LIST) {
         let fingerprint = options::list(list);
         out.fact_about(

@@ -214,9 +214,10 @@ impl Dns {
             Ok(message) => message,
             Err(fault) => return complain(fault, input, out),
         };
-        let mut extended = 0;
+        let (mut extended, mut question) = (0, None);
         for item in message.items() {
             match item {
+                Ok(Item::Question(asked)) => question = question.or(Some(asked)),
                 Ok(Item::Record(section, record)) if record.kind == kind::OPT => {
                     extended = Edns::extended_rcode(&record);
                     if section != Section::Additional {
@@ -238,7 +239,6 @@ impl Dns {
             // RFC 9619: a query has at most one question.
             out.anomaly(input.from, "several-questions", format_args!("{}", message.counts[0]));
         }
-        let question = message.question();
         if message.is_response() {
             let rtt_us = self.answered(message, question.as_ref(), input, out);
             if message.ra() && !self.told_role {

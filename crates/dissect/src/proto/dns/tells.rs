@@ -52,11 +52,14 @@ pub(super) fn of_question(name: Name<'_>, hash: u32, from: Side, out: &mut Emit<
         return;
     }
     // Pools are asked by number: 2.debian.pool.ntp.org.
-    let parent = name.parent();
-    let hashes = [hash, parent.digest()];
-    let Some(told) = TELLS.iter().find(|tell| hashes.contains(&tell.digest)) else { return };
+    let (name, hash) = match name.first() {
+        [b'0'..=b'9'] => (name.parent(), name.parent().digest()),
+        _ => (name, hash),
+    };
     // A digest may be that of another name by chance.
-    if [name, parent].iter().any(|name| name.lower().to_string() == told.name) {
+    if let Some(told) = TELLS.iter().find(|tell| tell.digest == hash)
+        && name.lower().to_string() == told.name
+    {
         out.fact(from, told.attribute, told.value, "dns.question", Confidence::HINT);
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::dns::wire::{self, Item, MAX_LISTED, Message, Name, Record, Section, Shape, Shown, kind};
 use super::show::text;
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict};
+use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, hostname};
 
 /// Multicast DNS.
 pub(super) const PROTOCOL: Protocol = Protocol {
@@ -179,7 +179,7 @@ fn announce(message: Message<'_>, from: Side, out: &mut Emit<'_>) {
                 let about = if for_itself { out.host(from) } else { Host::from_ip(ip) };
                 let worth = if own { Confidence::CERTAIN } else { Confidence::STRONG };
                 let name = host_name(record.name);
-                out.fact_about(about, Attribute::Hostname, name, "mdns.address-record", worth);
+                hostname::tell(about, &name, "mdns.address-record", worth, out);
             }
             kind::SRV | kind::PTR if for_itself => service_facts(&record, from, out),
             kind::TXT if for_itself => text_facts(&record, from, out),

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use model::{Attribute, Confidence, Host, MacAddr, OperationKind, Outcome, Role, Side};
 use serde::Serialize;
 
-use super::dns::wire::{Item, Message, Record, kind};
+use super::dns::wire::{HEADER, Item, Message, Record, kind};
 use super::show::text;
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Verdict, hostname};
 
@@ -26,6 +26,9 @@ pub(super) const PROTOCOL: Protocol = Protocol {
 /// The type of a node status request (RFC 1002 clause 4.2.1.2); DNS uses the number for SRV.
 const NBSTAT: u16 = 33;
 
+/// The type of a negative response (RFC 1002 clause 4.2.14).
+const NULL: u16 = 10;
+
 /// Most names in one node status that are read; the count has eight bits.
 const MAX_NAMES: usize = 255;
 
@@ -36,15 +39,18 @@ fn probe(opening: &Opening<'_>) -> Verdict {
     if opening.stream {
         return Verdict::No;
     }
+    // The first name is never a pointer, and its first label has 32 letters.
+    if opening.bytes.get(HEADER) != Some(&32) {
+        return Verdict::No;
+    }
     let Ok(message) = Message::new(opening.bytes) else { return Verdict::No };
-    let (name, kind, whole) = match message.items().next() {
-        Some(Ok(Item::Question(question))) => (question.name, question.kind, true),
-        Some(Ok(Item::Record(_, record))) => (record.name, record.kind, true),
+    let (name, kind) = match message.items().next() {
+        Some(Ok(Item::Question(question))) => (question.name, question.kind),
+        Some(Ok(Item::Record(_, record))) => (record.name, record.kind),
         _ => return Verdict::No,
     };
-    // A name of this form in front of these two types belongs to no other protocol.
-    let decoded = Name::decode(name.first());
-    if decoded.is_some() && matches!(kind, kind::NB | NBSTAT | 10) && whole {
+    // A name of this form in front of these types belongs to no other protocol.
+    if Name::decode(name.first()).is_some() && matches!(kind, kind::NB | NBSTAT | NULL) {
         Verdict::Yes
     } else {
         Verdict::No
