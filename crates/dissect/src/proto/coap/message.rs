@@ -231,8 +231,14 @@ impl<'a> Message<'a> {
         matches!(self.code >> 5, 2 | 4 | 5)
     }
 
-    /// Whether everything about the message is as the standards say.
+    /// Whether the options are known and well formed, and what they name is readable.
     pub(super) fn is_strict(&self) -> bool {
+        let readable = |segment: &&[u8]| segment.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        !self.odd && self.path.iter().all(readable) && self.query.iter().all(readable)
+    }
+
+    /// Whether the code is assigned and goes with the type.
+    pub(super) const fn is_assigned(&self) -> bool {
         let codes = match self.kind {
             // RFC 7252 table 1: which codes go with which type.
             Some(Type::Confirmable) => self.code == 0 || self.is_request() || self.is_response(),
@@ -249,8 +255,7 @@ impl<'a> Message<'a> {
             (5, detail) => detail <= 8,
             _ => false,
         };
-        let readable = |segment: &&[u8]| segment.iter().all(|byte| matches!(byte, b' '..=b'~'));
-        codes && assigned && !self.odd && self.path.iter().all(readable) && self.query.iter().all(readable)
+        codes && assigned
     }
 
     /// The method's name.

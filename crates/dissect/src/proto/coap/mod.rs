@@ -60,9 +60,10 @@ fn probe(opening: &Opening<'_>) -> Verdict {
                 Verdict::No
             }
         }
-        Some(message) if message.is_strict() => {
+        Some(message) if message.is_assigned() => {
             let path_length: usize = message.path.iter().map(|segment| segment.len()).sum();
-            if message.is_request() && path_length >= 2 { Verdict::Yes } else { Verdict::Maybe }
+            let sure = message.is_request() && path_length >= 2 && message.is_strict();
+            if sure { Verdict::Yes } else { Verdict::Maybe }
         }
         _ => Verdict::No,
     }

@@ -27,6 +27,9 @@ pub(crate) const PROTOCOL: Protocol = Protocol {
 /// Bytes of a packet that are looked at: longer packets are skipped, but for the head of a PUBLISH.
 const MAX_PACKET: usize = 16 * 1024;
 
+/// Packets of an opening that are looked at.
+const MAX_PROBED: usize = 8;
+
 /// Bytes of a topic or client identifier that are told.
 const MAX_NAME: usize = 256;
 
@@ -39,19 +42,35 @@ const MAX_WAITING: usize = 32;
 /// Topic aliases that are remembered, each way.
 const MAX_ALIASES: usize = 32;
 
-/// A CONNECT tells MQTT on any port; other packets only on its own.
+/// A CONNECT tells MQTT on any port, and so does a whole PUBLISH with a readable topic where the
+/// beginning was missed; other packets only on its own.
 fn probe(opening: &Opening<'_>) -> Verdict {
     if !opening.stream {
         return Verdict::No;
     }
-    let bytes = opening.bytes;
-    let Some(first) = bytes.first() else { return Verdict::No };
+    let mut bytes = opening.bytes;
+    let mut verdict = Verdict::No;
+    for _ in 0..MAX_PROBED {
+        let (next, rest) = probe_packet(bytes);
+        match next {
+            // The last packet is cut, after others that could be MQTT.
+            Verdict::More if verdict == Verdict::Maybe => return verdict,
+            Verdict::Maybe if !rest.is_empty() => (verdict, bytes) = (next, rest),
+            _ => return next,
+        }
+    }
+    verdict
+}
+
+/// Judges the packet at the beginning; what follows it.
+fn probe_packet(bytes: &[u8]) -> (Verdict, &[u8]) {
+    let Some(first) = bytes.first() else { return (Verdict::No, b"") };
     let mut reader = Reader::new(&bytes[1..]);
     let length = match variable_integer(&mut reader) {
         Ok(Some(length)) => length as usize,
-        Ok(None) => return Verdict::No,
-        Err(Short) if *first == 0x10 || valid_flags(*first) => return Verdict::More,
-        Err(Short) => return Verdict::No,
+        Ok(None) => return (Verdict::No, b""),
+        Err(Short) if valid_flags(*first) => return (Verdict::More, b""),
+        Err(Short) => return (Verdict::No, b""),
     };
     let rest = reader.rest();
     if *first == 0x10 {
@@ -61,14 +80,15 @@ fn probe(opening: &Opening<'_>) -> Verdict {
             if rest[..common] != mark[..common] || length < mark.len() + 6 {
                 continue;
             }
-            return match rest.get(mark.len()..mark.len() + 2) {
+            let verdict = match rest.get(mark.len()..mark.len() + 2) {
                 None => Verdict::More,
                 // The lowest connect flag is reserved and 0 (bit 7 marks a bridge in MQTT 3.1).
                 Some([level, flags]) if levels.contains(&(level & 0x7f)) && flags & 1 == 0 => Verdict::Yes,
                 Some(_) => Verdict::No,
             };
+            return (verdict, b"");
         }
-        return Verdict::No;
+        return (Verdict::No, b"");
     }
     let kind = first >> 4;
     let fits = match kind {
@@ -85,7 +105,19 @@ fn probe(opening: &Opening<'_>) -> Verdict {
         14 | 15 => true,
         _ => false,
     };
-    if fits && valid_flags(*first) && length <= MAX_PACKET { Verdict::Maybe } else { Verdict::No }
+    if !fits || !valid_flags(*first) || length > MAX_PACKET {
+        return (Verdict::No, b"");
+    }
+    let (body, after) = rest.split_at(length.min(rest.len()));
+    let whole = body.len() == length && after.first().is_none_or(|first| valid_flags(*first));
+    let sure = kind == 3 && whole && has_readable_topic(body);
+    (if sure { Verdict::Yes } else { Verdict::Maybe }, after)
+}
+
+/// Whether a PUBLISH begins with a topic of printable characters, long enough not to be chance.
+fn has_readable_topic(body: &[u8]) -> bool {
+    let mut reader = Reader::new(body);
+    string(&mut reader).is_ok_and(|topic| topic.len() >= 4 && topic.iter().all(u8::is_ascii_graphic))
 }
 
 /// Clause 2.1.3: the flags of each packet type.

@@ -160,6 +160,12 @@ fn a_connect_tells_mqtt_on_any_port_and_other_packets_do_not() {
     assert_eq!(verdict(b"\x10\x0d\x00\x04MQ"), Verdict::More);
     assert_eq!(verdict(b"\x10\x0d\x00\x04MQTT\x04\x03"), Verdict::No);
     assert_eq!(verdict(b"\x10\x0d\x00\x04MQTX\x04\x02"), Verdict::No);
+    assert_eq!(verdict(b"\x30\x0b\x00\x04home{\"a\":"), Verdict::Yes);
+    assert_eq!(verdict(b"\xc0\x00\x40\x02\x00\x02\x31\x06\x00\x04home"), Verdict::Yes);
+    assert_eq!(verdict(b"\xc0\x00\x40\x02\x00\x02\x00"), Verdict::No);
+    assert_eq!(verdict(b"\xc0\x00\x40"), Verdict::Maybe);
+    assert_eq!(verdict(b"\x30\x0c\x00\x04home{\"a\":"), Verdict::Maybe);
+    assert_eq!(verdict(b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"), Verdict::No);
     assert_eq!(verdict(b"\x20\x02\x00\x00"), Verdict::Maybe);
     assert_eq!(verdict(b"\x00\x01\x00\x00\x00\x06"), Verdict::No);
 }
