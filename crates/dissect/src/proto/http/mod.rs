@@ -193,6 +193,7 @@ enum Login {
 /// A request that waits for its response.
 #[derive(Debug)]
 struct Exchange {
+    from: Side,
     number: u64,
     method: Box<str>,
     target: Box<str>,
@@ -324,14 +325,18 @@ impl Parser for Http {
             }
         }
         while let Some(exchange) = self.waiting.pop_front() {
-            // Nobody answered: whoever sent requests was the client of this conversation.
-            self.authentication(&exchange, Side::Client, Outcome::Asked, out);
+            self.authentication(&exchange, Outcome::Asked, out);
         }
     }
 }
 
 impl Http {
     fn step(&mut self, bytes: &[u8], from: Side, out: &mut Emit<'_>) -> Step {
+        let tunnels = |exchange: &Exchange| exchange.from == from && &*exchange.method == "CONNECT";
+        if self.waiting.back().is_some_and(tunnels) {
+            // Whether what follows is HTTP is for the answer to say.
+            return Step::More;
+        }
         let stream = &mut self.streams[from.index()];
         match stream.expect {
             Expect::Head => {
@@ -506,6 +511,7 @@ impl Http {
             }
         }
         self.waiting.push_back(Exchange {
+            from,
             number: self.requests,
             method: method.into(),
             via_proxy: !connect && !line.target.starts_with(b"/") && line.target != b"*",
@@ -562,7 +568,7 @@ impl Http {
             || matches!(status, 100..=199 | 204 | 304)
             || exchange.as_ref().is_some_and(|exchange| &*exchange.method == "HEAD");
         if let Some(exchange) = &exchange {
-            self.logins(exchange, status, &fields, from, out);
+            self.logins(exchange, status, &fields, out);
         }
         let expect = match (bodiless, fields.chunked(), fields.length()) {
             (true, _, _) | (false, false, Some(0)) => Expect::Head,
@@ -634,14 +640,7 @@ impl Http {
     }
 
     /// Counts a login by how the server answered it.
-    fn logins(
-        &mut self,
-        exchange: &Exchange,
-        status: u16,
-        fields: &Fields<'_>,
-        from: Side,
-        out: &mut Emit<'_>,
-    ) {
+    fn logins(&mut self, exchange: &Exchange, status: u16, fields: &Fields<'_>, out: &mut Emit<'_>) {
         let Some(login) = exchange.login else { return };
         // NTLM and Negotiate take several rounds: a challenge with a token asks for the next (RFC 4559).
         let goes_on = status == 401
@@ -660,10 +659,10 @@ impl Http {
             200..=399 => Outcome::Done,
             _ => Outcome::Asked,
         };
-        self.authentication(exchange, from.other(), outcome, out);
+        self.authentication(exchange, outcome, out);
     }
 
-    fn authentication(&mut self, exchange: &Exchange, from: Side, outcome: Outcome, out: &mut Emit<'_>) {
+    fn authentication(&mut self, exchange: &Exchange, outcome: Outcome, out: &mut Emit<'_>) {
         let Some(login) = exchange.login else { return };
         let again = self.logged_in == Some(login) && outcome == Outcome::Done;
         self.logged_in = (outcome == Outcome::Done).then_some(login);
@@ -673,7 +672,7 @@ impl Http {
                 Login::Form => "form",
             };
             let target = exchange.target.split('?').next().unwrap_or_default().into();
-            out.operation(from, OperationKind::Authenticate, name, Some(target), None, outcome);
+            out.operation(exchange.from, OperationKind::Authenticate, name, Some(target), None, outcome);
         }
     }
 

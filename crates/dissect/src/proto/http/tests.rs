@@ -155,9 +155,9 @@ fn a_tunnel_and_an_upgrade_hand_the_connection_on() {
     let tunnel = converse(
         &PROTOCOL,
         &[
-            (Client, b"CONNECT user:pw@192.0.2.99:80 HTTP/1.1\r\nHost: 192.0.2.99:80\r\n\r\n"),
+            (Client, b"CONNECT user:pw@192.0.2.99:80 HTTP/1.1\r\nHost: 192.0.2.99:80\r\n\r\nGET"),
             (Server, b"HTTP/1.1 200 Connection established\r\n\r\n"),
-            (Client, b"GET /inner HTTP/1.1\r\nHost: inner\r\n\r\n"),
+            (Client, b" /inner HTTP/1.1\r\nHost: inner\r\n\r\n"),
         ],
     );
     assert_snapshot!(tunnel, @r#"

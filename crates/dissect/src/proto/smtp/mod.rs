@@ -2,6 +2,7 @@
 //!
 //! Addresses, names, passwords and mail are never kept: mail is passed over as it arrives.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use model::{Attribute, Confidence, OperationKind, Outcome, Side};
@@ -30,6 +31,21 @@ const MAX_WAITING: usize = 32;
 const COMMANDS: &[&str] = &[
     "HELO", "EHLO", "MAIL", "RCPT", "DATA", "RSET", "VRFY", "EXPN", "HELP", "NOOP", "QUIT", "STARTTLS",
     "AUTH", "BDAT",
+];
+
+/// Mechanisms of a login (IANA SASL Mechanisms, and those in use without registration).
+const MECHANISMS: &[&str] = &[
+    "PLAIN",
+    "LOGIN",
+    "CRAM-MD5",
+    "DIGEST-MD5",
+    "NTLM",
+    "GSSAPI",
+    "EXTERNAL",
+    "XOAUTH2",
+    "OAUTHBEARER",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
 ];
 
 /// A server greets with 220 and says SMTP; a client that speaks first introduces itself.
@@ -138,7 +154,12 @@ impl Smtp {
             return;
         };
         let argument = match command {
-            "HELO" | "EHLO" | "AUTH" => words.next().map(|word| clean(word, MAX_VALUE)),
+            "HELO" | "EHLO" => words.next().map(|word| clean(word, MAX_VALUE)),
+            // A word that is no mechanism may be a secret.
+            "AUTH" => words
+                .next()
+                .and_then(|word| MECHANISMS.iter().find(|known| is(word, known)))
+                .map(|known| Cow::Borrowed(*known)),
             _ => None,
         };
         out.message(Side::Client, "command", &Command { command, argument: argument.as_deref() });
