@@ -1,6 +1,7 @@
 //! What well-known product names tell about a device: in `Server` and `User-Agent` fields, realms,
 //! banners and device descriptions.
 
+use memchr::memmem;
 use model::{Attribute, Confidence, Role, Side};
 
 use super::Emit;
@@ -141,7 +142,7 @@ pub(crate) fn agent(text: &[u8], side: Side, source: &'static str, out: &mut Emi
         out.role(side, Role::Mobile, source, Confidence::HINT);
     }
     for (name, role) in [("iPhone", Role::Mobile), ("iPad", Role::Mobile), ("Macintosh", Role::Workstation)] {
-        if text.windows(name.len()).any(|window| window == name.as_bytes()) {
+        if memmem::find(text, name.as_bytes()).is_some() {
             out.fact(side, Attribute::Vendor, "Apple", source, Confidence::LIKELY);
             out.role(side, role, source, Confidence::LIKELY);
             if role == Role::Mobile {
@@ -160,14 +161,41 @@ pub(crate) fn agent(text: &[u8], side: Side, source: &'static str, out: &mut Emi
     maker(text, side, source, out);
 }
 
+/// A text in lower case, as far as it is looked at.
+struct Lowered {
+    bytes: [u8; MAX_PRODUCT],
+    length: usize,
+}
+
+impl Lowered {
+    fn new(text: &[u8]) -> Self {
+        let length = text.len().min(MAX_PRODUCT);
+        let mut bytes = [0; MAX_PRODUCT];
+        bytes[..length].copy_from_slice(&text[..length]);
+        bytes[..length].make_ascii_lowercase();
+        Self { bytes, length }
+    }
+
+    /// What stands after `mark`, which is in lower case.
+    fn after(&self, mark: &str) -> Option<&[u8]> {
+        let text = &self.bytes[..self.length];
+        memmem::find(text, mark.as_bytes()).map(|at| &text[at + mark.len()..])
+    }
+
+    fn has(&self, mark: &str) -> bool {
+        self.after(mark).is_some()
+    }
+}
+
 /// The operating system that a product text names, with its version where it stands there.
 pub(crate) fn system(text: &[u8]) -> Option<String> {
-    let after = |mark: &str| find(text, mark).map(|at| &text[at + mark.len()..]);
+    let text = Lowered::new(text);
+    let after = |mark: &str| text.after(mark);
     if let Some(rest) = after("android ") {
         return Some(versioned("Android", rest));
     }
     // A library's own version may follow here: "ksoap2-android/2.6.0".
-    if has(text, "android") {
+    if text.has("android") {
         return Some("Android".into());
     }
     if let Some(rest) = after("iphone os").or_else(|| after("cpu os")) {
@@ -190,28 +218,35 @@ pub(crate) fn system(text: &[u8]) -> Option<String> {
         };
         return Some(name.into());
     }
-    if has(text, "microsoft-iis") || has(text, "microsoft-httpapi") || has(text, "(win32)") {
+    if text.has("microsoft-iis") || text.has("microsoft-httpapi") || text.has("(win32)") {
         return Some("Windows".into());
     }
     if let Some(rest) = after("tizen") {
         return Some(versioned("Tizen", rest));
     }
-    if has(text, "web0s") {
+    if text.has("web0s") {
         return Some("webOS".into());
     }
     if let Some(rest) = after("darwin/") {
         return Some(versioned("Darwin", rest));
     }
-    if has(text, "vxworks") {
+    if text.has("vxworks") {
         return Some("VxWorks".into());
     }
     if let Some(rest) = after("routeros") {
         return Some(versioned("RouterOS", rest));
     }
-    for name in ["OpenWrt", "Ubuntu", "Debian", "CentOS", "FreeBSD", "OpenBSD", "NetBSD"] {
-        if has(text, &name.to_ascii_lowercase()) {
-            return Some(name.into());
-        }
+    const DISTRIBUTIONS: &[(&str, &str)] = &[
+        ("openwrt", "OpenWrt"),
+        ("ubuntu", "Ubuntu"),
+        ("debian", "Debian"),
+        ("centos", "CentOS"),
+        ("freebsd", "FreeBSD"),
+        ("openbsd", "OpenBSD"),
+        ("netbsd", "NetBSD"),
+    ];
+    if let Some((_, name)) = DISTRIBUTIONS.iter().find(|(mark, _)| text.has(mark)) {
+        return Some((*name).into());
     }
     // "Linux/2.6.18 UPnP/1.0", "Linux 3.4" but also "linux-gnu", "X11; Linux x86_64".
     let rest = after("linux")?;

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr_iter, memchr2};
+
 /// A head (start line and header fields) longer than this many bytes is not read.
 pub(crate) const MAX_HEAD: usize = 32 * 1024;
 
@@ -32,11 +34,17 @@ impl<'a> Head<'a> {
     /// Names and values of the header fields. Continuation lines (RFC 9112 clause 5.2, RFC 3261 clause
     /// 7.3.1) are passed over.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        self.fields
-            .split(|byte| *byte == b'\n')
+        let fields = self.fields;
+        let mut from = 0;
+        memchr_iter(b'\n', fields)
+            .map(move |end| {
+                let line = &fields[from..end];
+                from = end + 1;
+                line
+            })
             .filter(|line| !line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')))
             .filter_map(|line| {
-                let colon = line.iter().position(|byte| *byte == b':')?;
+                let colon = memchr(b':', line)?;
                 Some((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()))
             })
             .take(MAX_FIELDS)
@@ -78,7 +86,7 @@ impl HeadScan {
     /// line may end with CR LF or LF alone (RFC 9112 clause 2.2).
     pub(crate) fn find<'a>(&mut self, bytes: &'a [u8]) -> Found<'a> {
         let mut at = self.scanned.min(bytes.len());
-        while let Some(offset) = bytes[at..].iter().position(|byte| *byte == b'\n') {
+        while let Some(offset) = memchr(b'\n', &bytes[at..]) {
             let end = at + offset;
             let after = match bytes.get(end + 1..) {
                 Some([b'\n', ..]) => end + 2,
@@ -97,7 +105,7 @@ impl HeadScan {
                 return Found::TooLong;
             }
             self.scanned = 0;
-            let first = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(end);
+            let first = memchr(b'\n', bytes).unwrap_or(end);
             return Found::Whole(Head {
                 start: bytes[..first].trim_ascii_end(),
                 fields: &bytes[first..=end],
@@ -116,7 +124,7 @@ impl HeadScan {
 
 /// The first line of `bytes` without its end, and how many bytes it takes with it.
 pub(crate) fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
-    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let end = memchr(b'\n', bytes)?;
     Some((bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]), end + 1))
 }
 
@@ -128,10 +136,16 @@ pub(crate) fn is(bytes: &[u8], name: &str) -> bool {
 /// Where `needle` stands in `hay`, letters of either case. `needle` is in lower case.
 pub(crate) fn find(hay: &[u8], needle: &str) -> Option<usize> {
     let (first, rest) = needle.as_bytes().split_first()?;
-    (0..(hay.len() + 1).saturating_sub(needle.len())).find(|at| {
-        hay[*at].to_ascii_lowercase() == *first
-            && hay[at + 1..].get(..rest.len()).is_some_and(|window| window.eq_ignore_ascii_case(rest))
-    })
+    let last = hay.len().checked_sub(needle.len())?;
+    let mut at = 0;
+    while at <= last {
+        at += memchr2(*first, first.to_ascii_uppercase(), &hay[at..=last])?;
+        if hay[at + 1..at + needle.len()].eq_ignore_ascii_case(rest) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
 }
 
 /// Whether `needle`, in lower case, stands in `hay`, letters of either case.
@@ -143,6 +157,10 @@ pub(crate) fn has(hay: &[u8], needle: &str) -> bool {
 /// replaced.
 pub(crate) fn clean(bytes: &[u8], max: usize) -> Cow<'_, str> {
     let bytes = bytes.get(..max).unwrap_or(bytes);
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~');
+    if let (true, Ok(text)) = (bytes.iter().all(plain), std::str::from_utf8(bytes)) {
+        return Cow::Borrowed(text);
+    }
     let text = String::from_utf8_lossy(bytes);
     if text.contains(char::is_control) {
         Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
@@ -208,29 +226,22 @@ pub(crate) fn realm(value: &[u8]) -> Option<&[u8]> {
     Some(&inner[..end]).filter(|realm| !realm.is_empty())
 }
 
-/// Words within a parameter's name that make its value a secret or part of a login.
-const SECRET_WORDS: &[&str] = &[
-    "pass",
-    "pwd",
-    "psw",
-    "psk",
-    "token",
-    "secret",
-    "sess",
-    "auth",
-    "key",
-    "cred",
-    "login",
-    "logon",
-    "user",
-    "usr",
-    "uname",
-    "jwt",
-    "cookie",
-    "signature",
-    "email",
-    "account",
-];
+/// Words within a parameter's name that make its value a secret or part of a login, by first letter.
+const fn secret_words(first: u8) -> &'static [&'static str] {
+    match first {
+        b'a' => &["auth", "account"],
+        b'c' => &["cred", "cookie"],
+        b'e' => &["email"],
+        b'j' => &["jwt"],
+        b'k' => &["key"],
+        b'l' => &["login", "logon"],
+        b'p' => &["pass", "pwd", "psw", "psk"],
+        b's' => &["secret", "sess", "signature"],
+        b't' => &["token"],
+        b'u' => &["user", "usr", "uname"],
+        _ => &[],
+    }
+}
 
 /// Whole names of parameters that hold a secret or part of a login.
 const SECRET_NAMES: &[&str] = &["sid", "pw", "pin", "otp", "sig", "code", "u", "p", "mail", "hash", "nonce"];
@@ -250,7 +261,10 @@ const KEY_LENGTH: usize = 16;
 /// percent-encoded.
 pub(crate) fn is_secret(name: &[u8]) -> bool {
     let name = percent_decoded(name);
-    SECRET_WORDS.iter().any(|word| has(&name, word)) || SECRET_NAMES.iter().any(|known| is(&name, known))
+    let begins = |at: usize, word: &str| name[at..].get(..word.len()).is_some_and(|part| is(part, word));
+    let mut places = name.iter().map(u8::to_ascii_lowercase).enumerate();
+    places.any(|(at, first)| secret_words(first).iter().any(|word| begins(at, word)))
+        || SECRET_NAMES.iter().any(|known| is(&name, known))
 }
 
 /// Whether a parameter of that name holds a password.
