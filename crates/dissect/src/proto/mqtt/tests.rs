@@ -192,6 +192,16 @@ proptest! {
     }
 }
 
+/// A process that does not outlive the test, even if it fails.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What a real broker and its clients say to one another, recorded between them.
 #[test]
 fn a_session_of_a_real_broker_is_read() {
@@ -210,11 +220,12 @@ fn a_session_of_a_real_broker_is_read() {
     // A port that is free now; the broker takes it at once.
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
-    let mut broker = Command::new(broker)
+    let broker = Command::new(broker)
         .args(["-p", &port.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
+        .map(Running)
         .expect("the broker starts");
     let between = TcpListener::bind("127.0.0.1:0").expect("a port");
     let relay_port = between.local_addr().expect("an address").port();
@@ -255,8 +266,7 @@ fn a_session_of_a_real_broker_is_read() {
         .status()
         .expect("the client runs");
     relay.join().expect("the relay ends");
-    let _ = broker.kill();
-    let _ = broker.wait();
+    drop(broker);
     assert!(published.success());
     let heard = heard.lock().expect("no panic");
     let packets: Vec<(Side, &[u8])> = heard.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
