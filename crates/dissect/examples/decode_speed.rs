@@ -49,7 +49,7 @@ fn measure(name: &str, frames: &[Vec<u8>]) {
     for _ in 0..ROUNDS {
         let start = Instant::now();
         for frame in frames.iter().cycle().take(FRAMES_PER_ROUND as usize) {
-            black_box(decode(LinkType::ETHERNET, black_box(frame), frame.len()));
+            black_box(&decode(LinkType::ETHERNET, black_box(frame), frame.len()));
         }
         best = best.min(start.elapsed().as_nanos() as f64 / f64::from(FRAMES_PER_ROUND));
     }

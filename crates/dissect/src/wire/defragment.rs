@@ -26,8 +26,8 @@ pub const MAX_PIECES: usize = 256;
 pub const MAX_PAYLOAD: usize = u16::MAX as usize;
 /// What a piece costs beside its bytes, about.
 const PIECE_COST: usize = 48;
-/// What a datagram costs beside its pieces, about.
-const DATAGRAM_COST: usize = 256;
+/// What a datagram costs beside its pieces, about: its state and its key in two tables.
+const DATAGRAM_COST: usize = 384;
 
 /// What the pieces of one datagram have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

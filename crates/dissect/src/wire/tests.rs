@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use model::MacAddr;
+use model::{MacAddr, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
@@ -579,6 +579,33 @@ fn real_captures_are_understood() {
         }
     }
     assert!(odd * 1000 <= seen, "{odd} of {seen} frames are odd");
+}
+
+/// Answers of name servers that were too long for one packet, over both versions of IP.
+#[test]
+fn real_fragments_come_together() {
+    let Some(path) =
+        testkit::corpus("real_fragments_come_together", "ndpi/cfgs/default/pcap/dns_fragmented.pcap")
+    else {
+        return;
+    };
+    let bytes = std::fs::read(path).expect("the capture can be read");
+    let (link, frames) = frames(&bytes).expect("the capture is a classic one");
+    let mut defragmenter = defragment::Defragmenter::new();
+    let mut versions = [0, 0];
+    for (frame, wire) in frames {
+        let packet = decode(link, frame, wire);
+        let defragment::Outcome::Complete(whole) = defragmenter.push(&packet, Timestamp::EPOCH) else {
+            continue;
+        };
+        let whole = whole.decode();
+        assert!(matches!(whole.transport, TransportInfo::Udp { source: 53, .. }), "{}", line(&whole));
+        assert!(whole.oddities.is_empty() && whole.payload.len() > 1400);
+        let Network::Ip { source, .. } = whole.network else { panic!("{}", line(&whole)) };
+        versions[usize::from(source.is_ipv6())] += 1;
+    }
+    assert!(versions[0] > 0 && versions[1] > 0, "{versions:?}");
+    assert_eq!(defragmenter.pending(), 0);
 }
 
 /// Addresses and ports are those that tshark sees, on captures that hold many kinds of encapsulation.
