@@ -30,8 +30,8 @@ pub(crate) enum Tpdu<'a> {
     ConnectionRequest(Connect<'a>),
     /// CC: accepts it.
     ConnectionConfirm(Connect<'a>),
-    /// DR: refuses or ends it, with a reason.
-    Disconnect(u8),
+    /// DR: refuses or ends it.
+    Disconnect,
     /// DT: user data; `last` if the message ends with it.
     Data {
         /// Whether the message ends here (EOT).
@@ -41,8 +41,8 @@ pub(crate) enum Tpdu<'a> {
     },
     /// ER: reject, with a cause.
     Error(u8),
-    /// Any other, by its code.
-    Other(u8),
+    /// Any other.
+    Other,
 }
 
 /// The parameters of CR and CC.
@@ -111,12 +111,11 @@ fn tpdu(bytes: &[u8]) -> Option<Tpdu<'_>> {
         // Destination and source reference, class, then the variable part (13.3.2 and 13.4.2).
         0xe0 => Tpdu::ConnectionRequest(Connect { parameters: header.get(6..)?, user }),
         0xd0 => Tpdu::ConnectionConfirm(Connect { parameters: header.get(6..)?, user }),
-        // References and reason (13.5.2).
-        0x80 => Tpdu::Disconnect(*header.get(5)?),
+        0x80 => Tpdu::Disconnect,
         // Class 0: the number and the mark of the end (13.7.2).
         0xf0 => Tpdu::Data { last: header.get(1)? & 0x80 != 0, user },
         0x70 => Tpdu::Error(*header.get(3)?),
-        _ if is_code(code) => Tpdu::Other(code),
+        _ if is_code(code) => Tpdu::Other,
         _ => return None,
     })
 }

@@ -6,6 +6,7 @@
 
 mod amqp;
 mod arp;
+mod bacnet;
 mod cdp;
 mod coap;
 mod cotp;
@@ -108,6 +109,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &s7comm_plus::PROTOCOL,
     &enip::PROTOCOL,
     &dnp3::PROTOCOL,
+    &bacnet::PROTOCOL,
 ];
 
 /// Describes one protocol.

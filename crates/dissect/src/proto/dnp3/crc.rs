@@ -23,8 +23,17 @@ const TABLE: [u16; 256] = {
 /// Whether the last two bytes are the check of those before them.
 pub(super) fn checks(bytes: &[u8]) -> bool {
     let Some((data, check)) = bytes.split_last_chunk::<2>() else { return false };
-    let value = data.iter().fold(0_u16, |value, byte| value >> 8 ^ TABLE[usize::from(value as u8 ^ byte)]);
-    !value == u16::from_le_bytes(*check)
+    of(data) == u16::from_le_bytes(*check)
+}
+
+fn of(data: &[u8]) -> u16 {
+    !data.iter().fold(0_u16, |value, byte| value >> 8 ^ TABLE[usize::from(value as u8 ^ byte)])
+}
+
+/// The bytes with their check behind them.
+#[cfg(test)]
+pub(super) fn checked(data: &[u8]) -> Vec<u8> {
+    [data, &of(data).to_le_bytes()].concat()
 }
 
 #[cfg(test)]

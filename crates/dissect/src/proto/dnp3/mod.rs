@@ -84,7 +84,7 @@ struct Link {
 }
 
 impl Link {
-    const fn from_master(self) -> bool {
+    const fn is_from_master(self) -> bool {
         self.control & 0x80 != 0
     }
 
@@ -242,7 +242,7 @@ impl Dnp3 {
                         destination: link.destination,
                         function: names::link_function(link.is_primary(), function),
                         function_code: function,
-                        from_master: link.from_master(),
+                        from_master: link.is_from_master(),
                     };
                     out.message(from, "link", &message);
                 }
@@ -265,7 +265,11 @@ impl Dnp3 {
             } else if assembly.link != key || assembly.next != sequence {
                 // Without its beginning it is worth nothing; the standard says to drop it (8.2.3).
                 if assembly.link.take().is_some() {
-                    out.anomaly(from, "transport-sequence", format_args!("segment {sequence} is out of order"));
+                    out.anomaly(
+                        from,
+                        "transport-sequence",
+                        format_args!("segment {sequence} is out of order"),
+                    );
                 }
             }
             assembly.next = (sequence + 1) & 0x3f;
@@ -315,7 +319,11 @@ impl Dnp3 {
                 unsolicited: control & 0x10 != 0,
                 internal_indications: indications,
                 indications: indications.map(|bits| {
-                    names::INDICATIONS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect()
+                    names::INDICATIONS
+                        .iter()
+                        .filter(|(bit, _)| bits & bit != 0)
+                        .map(|(_, name)| *name)
+                        .collect()
                 }),
                 controls: headers.iter().flat_map(|header| header.controls()).take(MAX_CONTROLS).collect(),
                 file: headers.iter().find_map(|header| file(header)).map(|(name, _)| name),
@@ -454,9 +462,11 @@ impl<'a> Objects<'a> {
         // Requests to read, freeze, assign and enable name points without giving objects.
         let with_data = !matches!(self.code, 1 | 7..=10 | 20..=22);
         let mut reader = self.reader;
-        std::iter::from_fn(move || {
-            if reader.is_empty() { None } else { object::header(&mut reader, with_data).ok() }
-        })
+        std::iter::from_fn(
+            move || {
+                if reader.is_empty() { None } else { object::header(&mut reader, with_data).ok() }
+            },
+        )
     }
 }
 
@@ -472,7 +482,8 @@ fn target(objects: &Objects<'_>, station: u16) -> String {
             continue;
         }
         text.push_str(header.name);
-        let mut indices: Vec<u32> = header.controls().take(MAX_NAMED + 1).map(|control| control.index).collect();
+        let mut indices: Vec<u32> =
+            header.controls().take(MAX_NAMED + 1).map(|control| control.index).collect();
         let more = indices.len() > MAX_NAMED;
         indices.truncate(MAX_NAMED);
         match (header.start, header.stop) {

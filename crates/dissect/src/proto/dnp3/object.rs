@@ -209,7 +209,8 @@ impl<'a> Header<'a> {
             0
         };
         (0..commands).map_while(move |_| {
-            let index = if prefix == 0 { next } else { u32::try_from(sized(prefix, &mut reader).ok()?).ok()? };
+            let index =
+                if prefix == 0 { next } else { u32::try_from(sized(prefix, &mut reader).ok()?).ok()? };
             next = next.wrapping_add(1);
             control(self.group, self.variation, index, &mut reader).ok()
         })

@@ -108,7 +108,8 @@ fn probe(opening: &Opening<'_>) -> Verdict {
         return Verdict::Yes;
     }
     let Ok(header) = header(bytes) else {
-        let known = bytes.first_chunk::<2>().is_none_or(|code| names::command(u16::from_le_bytes(*code)).is_some());
+        let known =
+            bytes.first_chunk::<2>().is_none_or(|code| names::command(u16::from_le_bytes(*code)).is_some());
         return if opening.stream && known { Verdict::More } else { Verdict::No };
     };
     if !header.is_possible() {
@@ -315,14 +316,22 @@ impl Parser for Enip {
             }
             let Some(data) = bytes.get(HEADER..HEADER + header.length) else {
                 if out.flow().transport == model::Transport::Udp && input.cut == 0 {
-                    out.anomaly(from, "length-mismatch", format_args!("{} bytes are announced", header.length));
+                    out.anomaly(
+                        from,
+                        "length-mismatch",
+                        format_args!("{} bytes are announced", header.length),
+                    );
                 }
                 break;
             };
             taken += HEADER + header.length;
             if self.command(from, &header, bytes, data, out).is_err() {
                 let name = names::command(header.command).unwrap_or_default();
-                out.anomaly(from, "length-mismatch", format_args!("{name} with {} bytes of data", data.len()));
+                out.anomaly(
+                    from,
+                    "length-mismatch",
+                    format_args!("{name} with {} bytes of data", data.len()),
+                );
             }
         }
         Progress::Took(taken)
@@ -389,15 +398,15 @@ impl Enip {
                 options: header.options,
                 identity: identity.as_ref(),
                 service_name: service.and_then(|item| text(item.get(4..)?)),
-                capabilities: service.and_then(|item| item.get(2..4)).map(|flags| u16::from_le_bytes([flags[0], flags[1]])),
+                capabilities: service
+                    .and_then(|item| item.get(2..4))
+                    .map(|flags| u16::from_le_bytes([flags[0], flags[1]])),
             };
             out.message(from, name, &message);
         }
         match header.command {
-            0x0063 if items.is_none() => {
-                if self.recent.is_new(&[0x63]) {
-                    out.operation(from, OperationKind::Discover, name, None, None, Outcome::Asked);
-                }
+            0x0063 if items.is_none() && self.recent.is_new(&[0x63]) => {
+                out.operation(from, OperationKind::Discover, name, None, None, Outcome::Asked);
             }
             0x0063 => {
                 if let Some(identity) = identity {
@@ -434,7 +443,11 @@ impl Enip {
     /// A CIP message; `route` where it was unwrapped from one that goes to another module.
     fn cip(&mut self, from: Side, place: Place, bytes: &[u8], route: Option<&str>, out: &mut Emit<'_>) {
         if place.depth >= MAX_DEPTH {
-            out.anomaly(from, "nesting", format_args!("CIP messages within messages deeper than {MAX_DEPTH}"));
+            out.anomaly(
+                from,
+                "nesting",
+                format_args!("CIP messages within messages deeper than {MAX_DEPTH}"),
+            );
             return;
         }
         let well = match bytes.first() {
@@ -555,9 +568,12 @@ impl Enip {
                     | OperationKind::ProgramUpload
             )
         );
-        let symbol = path.symbol.as_deref().unwrap_or_default().bytes().fold(0_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let symbol = path
+            .symbol
+            .as_deref()
+            .unwrap_or_default()
+            .bytes()
+            .fold(0_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let news = !poll
             || self.recent.is_new(&match kind {
                 // A program has many parts: each service on each class is told, not each part.
@@ -571,11 +587,17 @@ impl Enip {
                     u64::from(path.route.is_some()),
                 ],
             });
-        let programs = match kind {
-            Some(OperationKind::ProgramDownload | OperationKind::ProgramUpload | OperationKind::ChangeMode) => true,
-            Some(OperationKind::Start | OperationKind::Stop | OperationKind::FirmwareUpdate) => true,
-            _ => false,
-        };
+        let programs = matches!(
+            kind,
+            Some(
+                OperationKind::ProgramDownload
+                    | OperationKind::ProgramUpload
+                    | OperationKind::ChangeMode
+                    | OperationKind::Start
+                    | OperationKind::Stop
+                    | OperationKind::FirmwareUpdate
+            )
+        );
         if programs && !self.programmer_told {
             self.programmer_told = true;
             out.role(from, Role::EngineeringStation, "enip.cip", Confidence::STRONG);

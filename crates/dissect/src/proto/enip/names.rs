@@ -357,10 +357,14 @@ pub(super) const fn is_project_class(class: u32) -> bool {
 
 /// A service: its name, and what kind of operation it is; `None` where it is only the carrier of others
 /// or of no consequence. Services above 0x4a mean what their class says.
-pub(super) const fn service(code: u8, class: Option<u32>, symbolic: bool) -> (&'static str, Option<OperationKind>) {
+pub(super) const fn service(
+    code: u8,
+    class: Option<u32>,
+    symbolic: bool,
+) -> (&'static str, Option<OperationKind>) {
     use OperationKind::{
-        Configure, Execute, FirmwareUpdate, Identify, ProgramDownload, ProgramUpload, Read, Restart,
-        SetTime, Start, Stop, Subscribe, TransferFile, Write,
+        Configure, Execute, FirmwareUpdate, Identify, ProgramDownload, ProgramUpload, Read, Restart, SetTime,
+        Start, Stop, Subscribe, TransferFile, Write,
     };
     let class = match class {
         Some(class) => class,

@@ -102,8 +102,10 @@ fn segment(reader: &mut Reader<'_>, path: &mut Path) -> Result<(), Short> {
             if length % 2 != 0 {
                 reader.skip(1)?;
             }
-            let name: String =
-                name.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();
+            let name: String = name
+                .iter()
+                .map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' })
+                .collect();
             match &mut path.symbol {
                 Some(symbol) => {
                     symbol.push('.');

@@ -278,7 +278,7 @@ pub(super) fn read_tpkts(
                 out.anomaly(input.from, "tpdu-error", format_args!("reject cause {cause}"));
                 true
             }
-            Some(Tpdu::Disconnect(_) | Tpdu::Other(_)) => true,
+            Some(Tpdu::Disconnect | Tpdu::Other) => true,
             None => {
                 out.anomaly(input.from, "tpdu", format_args!("a TPKT of {length} bytes without a TPDU"));
                 true

@@ -198,7 +198,7 @@ fn connected(from: Side, connect: &Connect<'_>, out: &mut Emit<'_>) {
     match connect.called().and_then(|called| called.strip_prefix(ROOT)) {
         Some(b"HMI") => out.role(from.other(), Role::Hmi, "s7comm-plus.tsap", Confidence::LIKELY),
         Some(b"ES") => {
-            out.role(from.other(), Role::EngineeringStation, "s7comm-plus.tsap", Confidence::LIKELY)
+            out.role(from.other(), Role::EngineeringStation, "s7comm-plus.tsap", Confidence::LIKELY);
         }
         _ => {}
     }
