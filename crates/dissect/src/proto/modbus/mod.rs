@@ -194,6 +194,7 @@ struct Modbus {
 
 impl Parser for Modbus {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
+        let from = input.from;
         let mut taken = 0;
         while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
             if self.searching[input.from.index()] {
@@ -207,7 +208,17 @@ impl Parser for Modbus {
                 }
             }
             match header(bytes) {
-                Header::Short => break,
+                Header::Short => {
+                    let datagram = out.flow().transport == model::Transport::Udp;
+                    if datagram && input.cut == 0 {
+                        out.anomaly(
+                            from,
+                            "length-mismatch",
+                            format_args!("datagram of {} bytes", bytes.len()),
+                        );
+                    }
+                    break;
+                }
                 Header::Whole(adu, length) => {
                     self.bad_headers = 0;
                     self.unit(input.from, &adu, out);
