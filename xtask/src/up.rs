@@ -18,6 +18,10 @@ pub(crate) fn up() -> Done {
     run(pavise().args(["lab", "plant", "--out"]).arg(&capture))?;
     run(pavise().arg("watch").arg(&capture).arg("--report").arg(&report).arg("--state").arg(&state))?;
     println!("\nThe report is {}", report.display());
-    println!("Ask further, for example:\n  {} devices --state {}", release("pavise").display(), state.display());
+    println!(
+        "Ask further, for example:\n  {} devices --state {}",
+        release("pavise").display(),
+        state.display()
+    );
     Ok(())
 }

@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Sees every connected thing on a network, says what it is, and shows why it believes so.
+#[derive(Debug, Parser)]
+#[command(name = "pavise", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Pavise {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch captures or network interfaces and learn every device on them
+    Watch(Watch),
+    /// List the devices that are known
+    Devices(Devices),
+    /// Show everything that is known about one device, and why
+    Device(Device),
+    /// List conversations
+    Flows(Flows),
+    /// List the protocols that were seen
+    Protocols(Protocols),
+    /// Make a capture of a realistic scene, with its truth beside it
+    Lab(Lab),
+}
+
+/// Where the state is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct State {
+    /// The folder in which what was learnt is kept
+    #[arg(long, value_name = "DIR", default_value = ".pavise", env = "PAVISE_STATE")]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise watch plant.pcapng                     what is in a capture
+  pavise watch captures/ --report plant.html    a folder of them, with a page to show around
+  sudo pavise watch eth1                        a live mirror port, until Ctrl-C
+  ssh tap tcpdump -w - | pavise watch -         standard input
+  pavise watch plant.pcapng --json | jq 'select(.event == \"device-appeared\")'
+
+A file that was cut off in the middle is gone on with where the state says; one that was read to its
+end is shown again without being added twice. Exit status: 0 if everything was read, 1 otherwise.")]
+pub(crate) struct Watch {
+    /// Capture files (pcap, pcapng; plain, gzip, zstd), folders of them, `-` for standard input, or
+    /// network interfaces (`if:NAME` where a file has the same name)
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Print observations and events as JSON lines on standard output; the summary goes to standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write a report as one self-contained HTML page
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// How many threads read conversations; the result is the same for every number
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) shards: u16,
+    /// How many conversations are held at once; the oldest unanswered go first when there are more
+    #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..))]
+    pub(crate) max_flows: u32,
+    /// Do not show progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise devices
+  pavise devices --all
+  pavise devices --json | jq -r '.[] | select(.locality == \"on-link\") | .id'")]
+pub(crate) struct Devices {
+    /// Also list endpoints elsewhere in the Internet
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print a JSON array of all devices, endpoints elsewhere included (see `locality`)
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise device 10.0.10.21
+  pavise device 00:1b:1b:4f:00:01
+  pavise device plc-mixer
+  pavise device d2f0a91b77c3e --json")]
+pub(crate) struct Device {
+    /// Its id (or the beginning of it), an address, a MAC address or a host name
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise flows
+  pavise flows --device 10.0.10.21 --protocol modbus
+  pavise flows --json | jq -s 'length'")]
+pub(crate) struct Flows {
+    /// Only those of one device: an address, a MAC address, an id or a host name
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<String>,
+    /// Only those of one protocol (its id, or `tcp`, `udp`, … where none was recognised)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) protocol: Option<String>,
+    /// Only those with this server port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// At most so many, the latest; 0 for all. With --json all are printed unless this is given
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Print a JSON array, one record a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise protocols
+  pavise protocols --known
+  pavise protocols --json")]
+pub(crate) struct Protocols {
+    /// List the protocols that Pavise understands instead of those that were seen
+    #[arg(long)]
+    pub(crate) known: bool,
+    /// Print a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise lab plant --out plant.pcapng     writes plant.pcapng and plant.truth.json
+  pavise lab home --seed 7 --minutes 60 --out home.pcapng")]
+pub(crate) struct Lab {
+    /// The scene: `home` or `plant`
+    #[arg(value_name = "SCENE")]
+    pub(crate) scene: String,
+    /// Where to write the capture; the truth is written beside it
+    #[arg(long, value_name = "FILE.pcapng")]
+    pub(crate) out: PathBuf,
+    /// The same seed gives the same capture, byte for byte
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How long the scene lasts, in minutes of packet time
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_080))]
+    pub(crate) minutes: u32,
+}

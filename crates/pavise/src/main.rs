@@ -1,0 +1,43 @@
+//! Pavise sees every connected thing on a network, says what it is, and shows why it believes so.
+//!
+//! This crate is the command line and the wiring: what is judged is judged in the engines, what is kept
+//! is kept by the store.
+
+mod command;
+mod lab;
+mod live;
+mod output;
+mod progress;
+mod query;
+mod report;
+mod session;
+mod show;
+mod tally;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::command::{Command, Pavise};
+
+fn main() -> ExitCode {
+    let arguments = Pavise::parse();
+    let done = match arguments.command {
+        Command::Watch(options) => watch::run(&options),
+        Command::Devices(options) => query::devices(&options),
+        Command::Device(options) => query::device(&options),
+        Command::Flows(options) => query::flows(&options),
+        Command::Protocols(options) => query::protocols(&options),
+        Command::Lab(options) => lab::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has read enough.
+        Err(problem) if problem.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("pavise: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

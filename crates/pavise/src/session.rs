@@ -1,0 +1,288 @@
+//! One run: sources through the flow engine to the brain and the store.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use brain::Brain;
+use capture::Batch;
+use dissect::proto::Wants;
+use flow::{Engine, Frame, Frames, Limits};
+use model::{Device, Event, FlowRecord, Observation, What};
+use store::{Commit, SourceState, Store};
+
+use crate::output::{Output, Problem};
+use crate::tally::{Tally, Totals};
+
+/// A commit is made at most this often,
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// and takes at most this part of the time: one commit that took long is followed by a longer pause.
+const COMMIT_SHARE: u32 = 20;
+/// More conversations than this do not wait for the next commit.
+const MAX_UNCOMMITTED: usize = 1 << 18;
+
+/// A batch as the flow engine takes it.
+#[derive(Default)]
+pub(crate) struct Captured(pub(crate) Batch);
+
+impl Frames for Captured {
+    fn count(&self) -> usize {
+        self.0.frames.len()
+    }
+
+    fn frame(&self, index: usize) -> Frame<'_> {
+        let frame = &self.0.frames[index];
+        Frame { at: frame.at, link: frame.link, wire_length: frame.wire_length, bytes: self.0.bytes(frame) }
+    }
+}
+
+/// One run.
+pub(crate) struct Session {
+    engine: Engine<Captured>,
+    brain: Brain,
+    store: Box<dyn Store>,
+    pub(crate) tally: Tally,
+    /// Totals of the run that were committed.
+    pub(crate) totals: Totals,
+    /// Where observations and events are printed as JSON, if they are.
+    json: Option<Output>,
+    waiting: VecDeque<Arc<Captured>>,
+    spare: Vec<Captured>,
+    observations: Vec<Observation>,
+    events: Vec<Event>,
+    flows: Vec<FlowRecord>,
+    source: SourceState,
+    /// What the engine had counted when the source began.
+    before: flow::Counters,
+    last_commit: Instant,
+    next_commit: Duration,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Session {
+    pub(crate) fn new(
+        store: Box<dyn Store>,
+        shards: usize,
+        max_flows: usize,
+        json: Option<Output>,
+    ) -> Result<Self, Problem> {
+        let mut brain = Brain::new(inventory::Limits::default());
+        for device in store.devices()? {
+            brain.inventory_mut().restore(&device);
+        }
+        let limits = Limits { flows: max_flows, ..Limits::default() };
+        let wants = Wants { messages: json.is_some() };
+        let engine = Engine::new(limits, wants, shards, seed());
+        let before = engine.counters();
+        Ok(Self {
+            engine,
+            brain,
+            store,
+            tally: Tally::default(),
+            totals: Totals::default(),
+            json,
+            waiting: VecDeque::new(),
+            spare: Vec::new(),
+            observations: Vec::new(),
+            events: Vec::new(),
+            flows: Vec::new(),
+            source: SourceState::default(),
+            before,
+            last_commit: Instant::now(),
+            next_commit: COMMIT_INTERVAL,
+            packets: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Begins with a source, or goes on with one that was cut off.
+    pub(crate) fn begin(&mut self, key: &str, name: &str) -> Result<&SourceState, Problem> {
+        self.source = match self.store.source(key)? {
+            Some(mut known) => {
+                // What was open when the earlier run was cut off will not be told as one conversation.
+                known.interrupted += std::mem::take(&mut known.open);
+                known.open_flows = 0;
+                known.complete = false;
+                known.damage = None;
+                known.name = name.to_owned();
+                known
+            }
+            None => SourceState { key: key.to_owned(), name: name.to_owned(), ..SourceState::default() },
+        };
+        self.before = self.engine.counters();
+        Ok(&self.source)
+    }
+
+    /// A batch to fill.
+    pub(crate) fn batch(&mut self) -> Captured {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Gives a batch back that was not filled.
+    pub(crate) fn put_back(&mut self, batch: Captured) {
+        self.spare.push(batch);
+    }
+
+    /// Works a batch.
+    pub(crate) fn work(&mut self, batch: Captured) -> Result<(), Problem> {
+        let wire: u64 = batch.0.frames.iter().map(|frame| u64::from(frame.wire_length)).sum();
+        self.packets += batch.0.frames.len() as u64;
+        self.bytes += wire;
+        let batch = Arc::new(batch);
+        self.engine.submit(&batch);
+        self.waiting.push_back(batch);
+        if self.waiting.len() >= self.engine.capacity() {
+            self.collect()?;
+        }
+        if self.flows.len() >= MAX_UNCOMMITTED || self.last_commit.elapsed() >= self.next_commit {
+            self.commit(false)?;
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<(), Problem> {
+        let Some(batch) = self.waiting.pop_front() else { return Ok(()) };
+        self.engine.collect(&mut self.observations);
+        self.source.packets += batch.0.frames.len() as u64;
+        self.source.bytes += batch.0.frames.iter().map(|frame| u64::from(frame.wire_length)).sum::<u64>();
+        if let Ok(batch) = Arc::try_unwrap(batch) {
+            self.spare.push(batch);
+        }
+        self.take_in()
+    }
+
+    /// Gives what was observed to everybody who wants it.
+    fn take_in(&mut self) -> Result<(), Problem> {
+        let mut observations = std::mem::take(&mut self.observations);
+        for observation in observations.drain(..) {
+            self.tally.observe(&observation);
+            self.brain.observe(&observation, &mut self.events);
+            if let Some(json) = &mut self.json {
+                json.json(&observation)?;
+                for event in &self.events {
+                    json.json(event)?;
+                }
+            }
+            self.events.clear();
+            if let What::FlowEnded(record) = observation.what {
+                self.source.recorded += record.sent.packets + record.received.packets;
+                self.flows.push(*record);
+            }
+        }
+        self.observations = observations;
+        let (tally, at) = (&mut self.tally, self.engine.now());
+        self.brain.drain_shed(|shed| tally.observe(&Observation { at, what: What::Shed(shed) }));
+        Ok(())
+    }
+
+    /// Keeps everything learnt so far.
+    pub(crate) fn commit(&mut self, complete: bool) -> Result<(), Problem> {
+        while !self.waiting.is_empty() {
+            self.collect()?;
+        }
+        if let Some(json) = &mut self.json {
+            json.flush()?;
+        }
+        let started = Instant::now();
+        let counters = self.engine.counters();
+        let since = |now: u64, before: u64| now - before;
+        let mut source = self.source.clone();
+        source.without_flow = self.source.without_flow
+            + since(counters.without_flow, self.before.without_flow)
+            + since(counters.fragments, self.before.fragments);
+        source.shed = self.source.shed + since(counters.packets_shed, self.before.packets_shed);
+        source.open = counters.packets_open;
+        source.open_flows = counters.flows_open;
+        source.complete = complete;
+        source.last = source.last.max(self.engine.now());
+        let (mut devices, mut gone) = (Vec::new(), Vec::new());
+        self.brain.inventory_mut().drain_changed(|device| devices.push(device));
+        self.brain.inventory_mut().drain_gone(|id| gone.push(id));
+        let fresh = std::mem::take(&mut self.tally.fresh);
+        let commit = Commit {
+            flows: std::mem::take(&mut self.flows),
+            devices,
+            gone,
+            protocols: fresh.protocols,
+            anomalies: fresh.anomalies,
+            shed: fresh.shed,
+            source,
+        };
+        self.store.commit(&commit)?;
+        self.totals.add(&Totals {
+            protocols: commit.protocols,
+            anomalies: commit.anomalies,
+            shed: commit.shed,
+        });
+        self.flows = commit.flows;
+        self.flows.clear();
+        self.source = commit.source;
+        self.before = counters;
+        self.last_commit = Instant::now();
+        self.next_commit = COMMIT_INTERVAL.max(started.elapsed() * COMMIT_SHARE);
+        Ok(())
+    }
+
+    /// Nothing comes at the moment: what was learnt is kept if it is time to.
+    pub(crate) fn rest(&mut self) -> Result<(), Problem> {
+        if self.last_commit.elapsed() >= self.next_commit && self.source.packets > 0 {
+            self.commit(false)?;
+        }
+        Ok(())
+    }
+
+    /// How large the source is on disk.
+    pub(crate) const fn size(&mut self, size: Option<u64>) {
+        self.source.size = size;
+    }
+
+    /// The source has ended, or the user has ended it: closes everything and keeps it.
+    pub(crate) fn end(
+        &mut self,
+        complete: bool,
+        dropped: u64,
+        damage: Option<String>,
+    ) -> Result<SourceState, Problem> {
+        while !self.waiting.is_empty() {
+            self.collect()?;
+        }
+        let at = self.engine.now();
+        self.engine.finish(&mut self.observations);
+        self.source.dropped = dropped;
+        self.source.damage.clone_from(&damage);
+        let summary = model::SourceSummary {
+            source: self.source.name.clone(),
+            packets: self.source.packets,
+            bytes: self.source.bytes,
+            dropped,
+            damage,
+        };
+        self.observations.push(Observation { at, what: What::SourceEnded(Box::new(summary)) });
+        self.take_in()?;
+        self.source.last = self.source.last.max(at);
+        self.commit(complete)?;
+        Ok(self.source.clone())
+    }
+
+    /// How many devices are known.
+    pub(crate) fn device_count(&self) -> usize {
+        self.brain.inventory().counts().devices()
+    }
+
+    /// How many anomalies the run has seen.
+    pub(crate) fn anomaly_count(&self) -> u64 {
+        self.totals.anomaly_count() + self.tally.fresh.anomaly_count()
+    }
+
+    /// The devices that are known.
+    pub(crate) fn devices(&self) -> Vec<Device> {
+        self.brain.inventory().devices().collect()
+    }
+}
+
+/// A number that nobody outside can guess, for the digests of the flow table.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

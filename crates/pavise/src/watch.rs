@@ -1,0 +1,249 @@
+//! `pavise watch`: reads sources and learns what is on them.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use capture::Step;
+use store::{Memory, SourceState, Sqlite, Store};
+
+use crate::command::Watch;
+use crate::live::{Input, Together};
+use crate::output::{Output, Problem};
+use crate::progress::{self, Line};
+use crate::report;
+use crate::session::Session;
+use crate::show;
+
+/// How much of a file's beginning goes into its identity, in bytes.
+const IDENTITY_BYTES: u64 = 4096;
+
+/// One source, open.
+struct Opened {
+    name: String,
+    key: String,
+    /// Whether it can be read again from a given packet.
+    resumable: bool,
+    input: Input,
+}
+
+pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
+    let stop = interrupts()?;
+    let mut problems = Vec::new();
+    let sources = open(options, &mut problems);
+    for problem in &problems {
+        eprintln!("pavise: {problem}");
+    }
+    if sources.is_empty() {
+        return Err(Problem::Other("nothing to watch: no source could be opened".into()));
+    }
+    let store = store_for(&sources, options)?;
+    let json = options.json.then(Output::new);
+    let mut session = Session::new(store, usize::from(options.shards), options.max_flows as usize, json)?;
+    let mut states = Vec::new();
+    let mut failed = !problems.is_empty();
+    for mut source in sources {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        match read(&mut session, &mut source, options, &stop) {
+            Ok(state) => {
+                if let Some(damage) = &state.damage {
+                    eprintln!("pavise: {damage}");
+                    failed = true;
+                }
+                states.push(state);
+            }
+            Err(problem) if problem.is_closed_pipe() => return Err(problem),
+            Err(problem) => {
+                eprintln!("pavise: {problem}");
+                failed = true;
+                if matches!(problem, Problem::Store(_)) {
+                    break;
+                }
+            }
+        }
+    }
+    let summary = show::Summary::new(&session, states, &options.state.state);
+    if options.json {
+        summary.write(&mut io::stderr().lock()).map_err(Problem::Output)?;
+    } else {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        summary.write(&mut out).and_then(|()| out.flush()).map_err(Problem::Output)?;
+    }
+    if let Some(path) = &options.report {
+        fs::write(path, report::html(&summary)).map_err(|error| Problem::file("report", path, error))?;
+        eprintln!("Report written to {}.", path.display());
+    }
+    if failed {
+        return Err(Problem::Other("not everything could be read; what was read is kept".into()));
+    }
+    Ok(())
+}
+
+/// A flag that is set when the user or the system asks to stop. Asked twice, the process ends at once.
+fn interrupts() -> Result<Arc<AtomicBool>, Problem> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| Problem::Other(format!("cannot listen for signals: {error}")))?;
+    }
+    Ok(stop)
+}
+
+/// Opens what the user named. Several interfaces become one source; the rest is read one after another.
+fn open(options: &Watch, problems: &mut Vec<Problem>) -> Vec<Opened> {
+    let mut sources = Vec::new();
+    let (mut live, mut live_names) = (Vec::new(), Vec::new());
+    for name in &options.sources {
+        let source = match capture::open(name, &capture::Options::default()) {
+            Ok(source) => source,
+            Err(error) => {
+                problems.push(error.into());
+                continue;
+            }
+        };
+        let path = Path::new(name);
+        if name == "-" {
+            let (name, key) = ("standard input".to_owned(), "stdin".to_owned());
+            sources.push(Opened { name, key, resumable: false, input: Input::One(source) });
+        } else if path.exists() && !name.starts_with("if:") {
+            match identity(path) {
+                Ok(key) => {
+                    let name = name.clone();
+                    sources.push(Opened { name, key, resumable: true, input: Input::One(source) });
+                }
+                Err(error) => {
+                    problems.push(Problem::Other(format!("cannot read {name}: {error}; check the file")));
+                }
+            }
+        } else {
+            live.push(source);
+            live_names.push(name.trim_start_matches("if:").to_owned());
+        }
+    }
+    if !live.is_empty() {
+        let name = live_names.join("+");
+        let key = format!("live:{name}");
+        let input = match live.pop() {
+            Some(only) if live.is_empty() => Input::One(only),
+            Some(last) => {
+                live.push(last);
+                Input::Several(Together::new(live))
+            }
+            None => return sources,
+        };
+        sources.push(Opened { name, key, resumable: false, input });
+    }
+    sources
+}
+
+/// What a file or folder is, wherever it is named from: where it lies, and for a file how it begins, so
+/// that another capture under the same name is another source.
+fn identity(path: &Path) -> io::Result<String> {
+    let canonical = path.canonicalize()?;
+    if canonical.is_dir() {
+        return Ok(format!("folder:{}", canonical.display()));
+    }
+    let mut beginning = Vec::new();
+    fs::File::open(&canonical)?.take(IDENTITY_BYTES).read_to_end(&mut beginning)?;
+    let mut digest = DefaultHasher::new();
+    // A file that is still short may grow; its header alone has to do then.
+    beginning.truncate(if beginning.len() < IDENTITY_BYTES as usize { 24 } else { beginning.len() });
+    beginning.hash(&mut digest);
+    Ok(format!("file:{}:{:016x}", canonical.display(), digest.finish()))
+}
+
+/// The state on disk; or, if every source is in it to its end, a state in memory in which they are shown
+/// again without being added twice.
+fn store_for(sources: &[Opened], options: &Watch) -> Result<Box<dyn Store>, Problem> {
+    let store = Sqlite::create(&options.state.state)?;
+    let mut again = true;
+    for source in sources {
+        let known = store.source(&source.key)?;
+        again &= source.resumable
+            && known.is_some_and(|known| known.complete && known.size == source.input.progress().total);
+    }
+    if again {
+        eprintln!(
+            "Already in {} to the end; shown again without being added twice.",
+            options.state.state.display()
+        );
+        return Ok(Box::new(Memory::default()));
+    }
+    Ok(Box::new(store))
+}
+
+/// Reads one source to its end, or until told to stop.
+fn read(
+    session: &mut Session,
+    source: &mut Opened,
+    options: &Watch,
+    stop: &AtomicBool,
+) -> Result<SourceState, Problem> {
+    let state = session.begin(&source.key, &source.name)?;
+    if source.resumable && state.packets > 0 {
+        let (packets, interrupted) = (state.packets, state.interrupted);
+        let skipped = source.input.skip_to(packets)?;
+        if skipped < packets {
+            return Err(Problem::Other(format!(
+                "{} has only {skipped} packets, but {packets} were read from it before: it was replaced; \
+                 name another folder with --state to read it anew",
+                source.name
+            )));
+        }
+        eprintln!(
+            "Going on with {} after packet {packets}; {interrupted} packets of conversations that were open \
+             when it was cut off are not told as conversations.",
+            source.name
+        );
+    }
+    let mut line = Line::new(&source.name, options.quiet);
+    let mut complete = false;
+    let failure = loop {
+        if stop.load(Ordering::Relaxed) {
+            break None;
+        }
+        let mut batch = session.batch();
+        match source.input.next_batch(&mut batch) {
+            Ok(Step::Batch) => session.work(batch)?,
+            Ok(Step::Idle) => {
+                session.put_back(batch);
+                session.rest()?;
+            }
+            Ok(Step::End) => {
+                complete = true;
+                break None;
+            }
+            Err(error) => break Some(error),
+        }
+        let progress = || {
+            let read = source.input.progress();
+            progress::State {
+                read: read.bytes,
+                total: read.total,
+                packets: session.packets,
+                bytes: session.bytes,
+                dropped: read.dropped,
+                devices: session.device_count(),
+                anomalies: session.anomaly_count(),
+            }
+        };
+        line.show(progress);
+    };
+    drop(line);
+    let read = source.input.progress();
+    let damages: Vec<String> = source.input.damages().iter().map(ToString::to_string).collect();
+    let damage = match (&failure, damages.is_empty()) {
+        (Some(error), _) => Some(error.to_string()),
+        (None, false) => Some(damages.join("; ")),
+        (None, true) => None,
+    };
+    session.size(read.total);
+    session.end(complete, read.dropped, damage)
+}
