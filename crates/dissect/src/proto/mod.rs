@@ -25,6 +25,7 @@ mod http2;
 pub mod http_connect;
 mod icmp;
 mod icmpv6;
+mod iec104;
 mod igmp;
 mod industrial;
 mod irc;
@@ -110,6 +111,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &enip::PROTOCOL,
     &dnp3::PROTOCOL,
     &bacnet::PROTOCOL,
+    &iec104::PROTOCOL,
 ];
 
 /// Describes one protocol.

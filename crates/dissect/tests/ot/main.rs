@@ -348,3 +348,39 @@ fn controllers_are_identified() {
         assert!(says(Attribute::Firmware, firmware), "{capture}: {firmware}");
     }
 }
+
+/// Frames of telecontrol, as many as tshark sees.
+#[test]
+fn iec104_agrees_with_tshark() {
+    let Some((tshark, folder)) = setting("iec104_agrees_with_tshark", "ics_pcaps_iti/IEC60870-5-104") else {
+        return;
+    };
+    for capture in ["090813_diverse.pcap", "TestDissectIec104.pcap"] {
+        let path = folder.join(capture);
+        let found = conversations::read(&tshark, &path, true);
+        nothing_is_lost(&found);
+        let arguments = [
+            "-r",
+            path.to_str().expect("text"),
+            "-Y",
+            "iec60870_asdu",
+            "-T",
+            "fields",
+            "-e",
+            "iec60870_asdu.typeid",
+        ];
+        let text = testkit::output(&tshark, &arguments).expect("tshark runs");
+        // Types 24 and 26 do not exist: tshark reads them out of filler that is too short for an ASDU.
+        let theirs = count(
+            text.split([',', '\n', '\t'])
+                .filter(|item| !matches!(*item, "" | "24" | "26"))
+                .map(str::to_owned),
+        );
+        let ours = count(
+            messages(&found, "iec104")
+                .filter(|(kind, _)| *kind == "i-frame")
+                .map(|(_, fields)| field(fields, "type-code")),
+        );
+        assert_eq!(ours, theirs, "{capture}");
+    }
+}

@@ -1,0 +1,122 @@
+//! The names of codes (IEC 60870-5-101:2003, clauses 7.2.1 and 7.2.3; IEC 60870-5-104:2006, clause 6).
+
+use model::OperationKind;
+
+/// A type of ASDU: its name, the length of one information element, and what kind of operation it is
+/// when it is activated. `None` where the type is not used with 104.
+pub(super) const fn asdu(code: u8) -> Option<(&'static str, Option<usize>, Option<OperationKind>)> {
+    use OperationKind::{Configure, Diagnose, Execute, Read, Restart, SetTime, TransferFile};
+    Some(match code {
+        1 => ("M_SP_NA_1", Some(1), None),
+        2 => ("M_SP_TA_1", Some(4), None),
+        3 => ("M_DP_NA_1", Some(1), None),
+        4 => ("M_DP_TA_1", Some(4), None),
+        5 => ("M_ST_NA_1", Some(2), None),
+        6 => ("M_ST_TA_1", Some(5), None),
+        7 => ("M_BO_NA_1", Some(5), None),
+        8 => ("M_BO_TA_1", Some(8), None),
+        9 => ("M_ME_NA_1", Some(3), None),
+        10 => ("M_ME_TA_1", Some(6), None),
+        11 => ("M_ME_NB_1", Some(3), None),
+        12 => ("M_ME_TB_1", Some(6), None),
+        13 => ("M_ME_NC_1", Some(5), None),
+        14 => ("M_ME_TC_1", Some(8), None),
+        15 => ("M_IT_NA_1", Some(5), None),
+        16 => ("M_IT_TA_1", Some(8), None),
+        17 => ("M_EP_TA_1", Some(6), None),
+        18 => ("M_EP_TB_1", Some(7), None),
+        19 => ("M_EP_TC_1", Some(7), None),
+        20 => ("M_PS_NA_1", Some(5), None),
+        21 => ("M_ME_ND_1", Some(2), None),
+        30 => ("M_SP_TB_1", Some(8), None),
+        31 => ("M_DP_TB_1", Some(8), None),
+        32 => ("M_ST_TB_1", Some(9), None),
+        33 => ("M_BO_TB_1", Some(12), None),
+        34 => ("M_ME_TD_1", Some(10), None),
+        35 => ("M_ME_TE_1", Some(10), None),
+        36 => ("M_ME_TF_1", Some(12), None),
+        37 => ("M_IT_TB_1", Some(12), None),
+        38 => ("M_EP_TD_1", Some(10), None),
+        39 => ("M_EP_TE_1", Some(11), None),
+        40 => ("M_EP_TF_1", Some(11), None),
+        45 => ("C_SC_NA_1", Some(1), Some(Execute)),
+        46 => ("C_DC_NA_1", Some(1), Some(Execute)),
+        47 => ("C_RC_NA_1", Some(1), Some(Execute)),
+        48 => ("C_SE_NA_1", Some(3), Some(Execute)),
+        49 => ("C_SE_NB_1", Some(3), Some(Execute)),
+        50 => ("C_SE_NC_1", Some(5), Some(Execute)),
+        51 => ("C_BO_NA_1", Some(4), Some(Execute)),
+        58 => ("C_SC_TA_1", Some(8), Some(Execute)),
+        59 => ("C_DC_TA_1", Some(8), Some(Execute)),
+        60 => ("C_RC_TA_1", Some(8), Some(Execute)),
+        61 => ("C_SE_TA_1", Some(10), Some(Execute)),
+        62 => ("C_SE_TB_1", Some(10), Some(Execute)),
+        63 => ("C_SE_TC_1", Some(12), Some(Execute)),
+        64 => ("C_BO_TA_1", Some(11), Some(Execute)),
+        70 => ("M_EI_NA_1", Some(1), None),
+        100 => ("C_IC_NA_1", Some(1), Some(Read)),
+        101 => ("C_CI_NA_1", Some(1), Some(Read)),
+        102 => ("C_RD_NA_1", Some(0), Some(Read)),
+        103 => ("C_CS_NA_1", Some(7), Some(SetTime)),
+        104 => ("C_TS_NA_1", Some(2), Some(Diagnose)),
+        105 => ("C_RP_NA_1", Some(1), Some(Restart)),
+        106 => ("C_CD_NA_1", Some(2), Some(Diagnose)),
+        107 => ("C_TS_TA_1", Some(9), Some(Diagnose)),
+        110 => ("P_ME_NA_1", Some(3), Some(Configure)),
+        111 => ("P_ME_NB_1", Some(3), Some(Configure)),
+        112 => ("P_ME_NC_1", Some(5), Some(Configure)),
+        113 => ("P_AC_NA_1", Some(1), Some(Configure)),
+        120 => ("F_FR_NA_1", Some(6), Some(TransferFile)),
+        121 => ("F_SR_NA_1", Some(7), Some(TransferFile)),
+        122 => ("F_SC_NA_1", Some(4), Some(TransferFile)),
+        123 => ("F_LS_NA_1", Some(5), Some(TransferFile)),
+        124 => ("F_AF_NA_1", Some(4), Some(TransferFile)),
+        125 => ("F_SG_NA_1", None, None),
+        126 => ("F_DR_TA_1", Some(13), None),
+        127 => ("F_SC_NB_1", Some(16), Some(TransferFile)),
+        _ => return None,
+    })
+}
+
+/// Why an ASDU is sent.
+pub(super) const fn cause(code: u8) -> Option<&'static str> {
+    Some(match code {
+        1 => "periodic",
+        2 => "background",
+        3 => "spontaneous",
+        4 => "initialized",
+        5 => "request",
+        6 => "activation",
+        7 => "activation-confirmation",
+        8 => "deactivation",
+        9 => "deactivation-confirmation",
+        10 => "activation-termination",
+        11 => "return-remote-command",
+        12 => "return-local-command",
+        13 => "file-transfer",
+        14 => "authentication",
+        15 => "session-key-maintenance",
+        16 => "user-role-maintenance",
+        20 => "interrogated-by-station",
+        21..=36 => "interrogated-by-group",
+        37..=41 => "counter-request",
+        44 => "unknown-type",
+        45 => "unknown-cause",
+        46 => "unknown-common-address",
+        47 => "unknown-information-object-address",
+        _ => return None,
+    })
+}
+
+/// An unnumbered control function (clause 5.3).
+pub(super) const fn unnumbered(code: u8) -> Option<&'static str> {
+    Some(match code {
+        0x07 => "startdt-act",
+        0x0b => "startdt-con",
+        0x13 => "stopdt-act",
+        0x23 => "stopdt-con",
+        0x43 => "testfr-act",
+        0x83 => "testfr-con",
+        _ => return None,
+    })
+}

@@ -1,0 +1,101 @@
+use model::Side::{Client, Server};
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{converse, survives};
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(
+        packets in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..6)
+    ) {
+        let side = |client| if client { Client } else { Server };
+        let plain: Vec<_> = packets.iter().map(|(client, bytes)| (side(*client), bytes.clone())).collect();
+        survives(&PROTOCOL, &plain);
+        let framed: Vec<_> = packets.iter().map(|(client, bytes)| (side(*client), information(bytes))).collect();
+        survives(&PROTOCOL, &framed);
+    }
+}
+
+/// An ASDU in an I frame.
+fn information(asdu: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![START, asdu.len() as u8 + 4, 2, 0, 4, 0];
+    bytes.extend(asdu);
+    bytes
+}
+
+const START_ACT: &[u8] = &[START, 4, 7, 0, 0, 0];
+
+fn opening(bytes: &[u8]) -> Opening<'_> {
+    Opening { bytes, from: Client, client_port: 49_152, server_port: 2_404, stream: true }
+}
+
+#[test]
+fn a_command_is_told_with_its_confirmation() {
+    // A single command, on, to object 5001 of station 3, and a clock that the station refuses.
+    let command = [45, 1, 6, 0, 3, 0, 0x89, 0x13, 0, 1];
+    let mut confirmed = command;
+    confirmed[2] = 7;
+    let clock = [103, 1, 6, 0, 3, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7];
+    let mut refused = clock;
+    refused[2] = 0x47;
+    let text = converse(
+        &PROTOCOL,
+        &[
+            (Client, START_ACT),
+            (Client, &information(&command)),
+            (Server, &information(&confirmed)),
+            (Client, &information(&clock)),
+            (Server, &information(&refused)),
+        ],
+    );
+    let told: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("fact") || line.starts_with("operation")).collect();
+    assert_eq!(
+        told,
+        [
+            r#"fact 192.0.2.20 role = "rtu" (iec104.monitor, 75%)"#,
+            r#"fact 192.0.2.10 role = "scada" (iec104.monitor, 75%)"#,
+            r#"fact 192.0.2.20 identifier = "iec104 common address 3" (iec104.common-address, 75%)"#,
+            "operation client Execute C_SC_NA_1 object 5001 station 3 1 Done",
+            "operation client SetTime C_CS_NA_1 station 3 - Refused",
+        ]
+    );
+}
+
+#[test]
+fn elements_of_a_sequence_have_addresses_one_after_the_other() {
+    let asdu = [1, 0x83, 20, 0, 3, 0, 10, 0, 0, 1, 0, 1];
+    let text = converse(&PROTOCOL, &[(Server, &information(&asdu))]);
+    let objects = r#""objects":[{"address":10,"element":"01"},{"address":11,"element":"00"},{"address":12,"element":"01"}]"#;
+    assert!(text.contains(objects), "{text}");
+    let short = [1, 0x84, 20, 0, 3, 0, 10, 0, 0, 1, 0, 1];
+    let text = converse(&PROTOCOL, &[(Client, START_ACT), (Server, &information(&short))]);
+    assert!(text.contains("anomaly server length-mismatch: M_SP_NA_1 with 4 objects"), "{text}");
+}
+
+#[test]
+fn chance_is_not_telecontrol() {
+    assert_eq!(probe(&opening(START_ACT)), Verdict::Yes);
+    assert_eq!(probe(&opening(&START_ACT[..3])), Verdict::More);
+    assert_eq!(probe(&opening(b"hello, world")), Verdict::No);
+    assert_eq!(probe(&opening(&information(&[99, 1, 6, 0, 3, 0, 1, 0, 0, 1]))), Verdict::No);
+    assert_eq!(probe(&opening(&[START, 4, 1, 0, 2, 0])), Verdict::Maybe);
+}
+
+#[test]
+fn odd_frames_are_anomalies_and_the_stream_goes_on() {
+    let odd = [START, 4, 0x0f, 0, 0, 0];
+    let text =
+        converse(&PROTOCOL, &[(Client, START_ACT), (Client, &odd), (Client, b"????"), (Client, START_ACT)]);
+    let lines: Vec<&str> = text.lines().map(|line| line.split('{').next().unwrap_or_default()).collect();
+    assert_eq!(
+        lines,
+        [
+            "client u-frame ",
+            "anomaly client control-field: frame of 6 bytes",
+            "anomaly client framing: a frame does not begin with 0x68 and a length",
+            "client u-frame ",
+        ]
+    );
+}
