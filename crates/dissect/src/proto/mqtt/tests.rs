@@ -205,11 +205,10 @@ impl Drop for Running {
 /// What a real broker and its clients say to one another, recorded between them.
 #[test]
 fn a_session_of_a_real_broker_is_read() {
-    use std::io::{Read, Write};
+    use std::io::{BufRead, BufReader, Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::process::{Command, Stdio};
     use std::sync::{Arc, Mutex};
-    use std::time::Duration;
 
     const TEST: &str = "a_session_of_a_real_broker_is_read";
     let (Some(broker), Some(client)) =
@@ -220,13 +219,17 @@ fn a_session_of_a_real_broker_is_read() {
     // A port that is free now; the broker takes it at once.
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
-    let broker = Command::new(broker)
+    let mut broker = Command::new(broker)
         .args(["-p", &port.to_string()])
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .map(Running)
         .expect("the broker starts");
+    // It says when it listens. Its log is kept open, for it writes on.
+    let mut log = BufReader::new(broker.0.stderr.take().expect("the log is piped")).lines();
+    let listens = log.any(|line| line.is_ok_and(|line| line.contains("running")));
+    assert!(listens, "the broker has stopped");
     let between = TcpListener::bind("127.0.0.1:0").expect("a port");
     let relay_port = between.local_addr().expect("an address").port();
     let heard = Arc::new(Mutex::new(Vec::<(Side, Vec<u8>)>::new()));
@@ -234,12 +237,7 @@ fn a_session_of_a_real_broker_is_read() {
         let heard = Arc::clone(&heard);
         move || {
             let (near, _) = between.accept().expect("the client connects");
-            let far = (0..100)
-                .find_map(|_| {
-                    std::thread::sleep(Duration::from_millis(50));
-                    TcpStream::connect(("127.0.0.1", port)).ok()
-                })
-                .expect("the broker listens");
+            let far = TcpStream::connect(("127.0.0.1", port)).expect("the broker listens");
             let one_way = |mut from: TcpStream, mut to: TcpStream, side: Side| {
                 let heard = Arc::clone(&heard);
                 std::thread::spawn(move || {
