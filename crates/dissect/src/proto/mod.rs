@@ -37,6 +37,7 @@ mod mqtt;
 mod nbdgm;
 mod nbns;
 mod ntp;
+mod opcua;
 mod product;
 pub mod quic;
 pub mod rdp;
@@ -112,6 +113,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &dnp3::PROTOCOL,
     &bacnet::PROTOCOL,
     &iec104::PROTOCOL,
+    &opcua::PROTOCOL,
 ];
 
 /// Describes one protocol.
