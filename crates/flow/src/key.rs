@@ -47,6 +47,9 @@ impl Keyed {
                     }
                     _ => return None,
                 };
+                // Hosts that have no address yet are told apart by their link-layer addresses (RFC 2131
+                // clause 4.1, RFC 4862 clause 5.4.2).
+                let source = if source == 0 { packet.source_mac.map_or(0, mac_bits) } else { source };
                 (family, u16::from(protocol), source, destination)
             }
             Network::Link { kind, .. } => {

@@ -122,6 +122,11 @@ impl Inventory {
                 attributes.insert(attribute, said.iter().map(|one| one.evidence()).collect());
             }
         }
+        // The one it is known by, then the others in order.
+        let mut macs: Vec<MacAddr> = self.members(root).filter_map(|node| self.hot(node).key.mac()).collect();
+        if let Some((_, others)) = macs.split_first_mut() {
+            others.sort_unstable();
+        }
         let (first, last) = self.span(root);
         let [uses, offers] = self.services(root);
         let mut protocols: Vec<_> =
@@ -132,7 +137,7 @@ impl Inventory {
         Device {
             id: cold.id,
             locality: self.locality(root),
-            macs: self.hot(root).key.mac().into_iter().collect(),
+            macs,
             addresses,
             via: cold.via,
             first,
@@ -229,6 +234,14 @@ impl Inventory {
         if let Some(mac) = key.mac() {
             for used in &device.addresses {
                 self.restore_address(root, mac, used);
+            }
+        }
+        for mac in device.macs.iter().skip(1) {
+            let key = Key::of_mac(*mac);
+            if self.find_key(key).is_none()
+                && let Some(port) = self.create(key, None, at)
+            {
+                self.join(port, root, at);
             }
         }
         for (attribute, evidence) in &device.attributes {

@@ -5,7 +5,9 @@
 //! the same devices and the same events, byte for byte.
 //!
 //! # What is a device
-//! 1. A link-layer address is a device. Devices with several network cards stay apart.
+//! 1. A link-layer address is a device. Devices with several network cards stay apart, unless a port names
+//!    its chassis by another link-layer address of the same maker (LLDP, spanning tree): ports and chassis
+//!    are one device.
 //! 2. A network address that is *bound* to a link-layer address (ARP, NDP, DHCP, link-local) belongs to that
 //!    device. When the address is bound to another device it moves there; the old one keeps what was known
 //!    until then, and the address in its history. A device that gets a new address stays the same device.

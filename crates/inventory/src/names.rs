@@ -61,6 +61,20 @@ pub(crate) enum Numbered {
     Full,
 }
 
+/// Whether a host name is one that a device made up of numbers: a link-layer address, a UUID, what Android
+/// tells instead of a name. It says less than any other.
+pub(crate) fn is_made_up(name: &str) -> bool {
+    let name = name.split('.').next().unwrap_or_default();
+    let bare = || name.bytes().filter(|byte| !matches!(byte, b'-' | b'_' | b':'));
+    let number = bare().all(|byte| byte.is_ascii_hexdigit())
+        && bare().count() >= 8
+        && bare().any(|byte| byte.is_ascii_digit());
+    let android = name.get(..8).is_some_and(|start| {
+        start.eq_ignore_ascii_case("android_") || start.eq_ignore_ascii_case("android-")
+    });
+    number || android
+}
+
 fn hash(name: &str) -> u64 {
     name.as_bytes().chunks(8).fold(name.len() as u64, |sum, chunk| {
         digest(sum, chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)))
@@ -70,6 +84,16 @@ fn hash(name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_no_names() {
+        for name in ["ecb5faa1b2c3.local", "Android_Q7RX1B", "2f402f80-da50-11e1-9b23-001788a1b2c3"] {
+            assert!(is_made_up(name), "{name}");
+        }
+        for name in ["plc-1", "decade", "NPI8A1F42", "shellyplug-s-610F7E", "android", "", "é-é-é-é-é"] {
+            assert!(!is_made_up(name), "{name}");
+        }
+    }
 
     #[test]
     fn a_name_has_one_number_and_those_beyond_the_limit_share_one() {

@@ -3,12 +3,12 @@
 //! Every link-layer address and every network address whose owner is proven is a node. A node without an
 //! owner is a device; the others belong to the device of a link-layer address.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use model::{
-    AddressUse, Attribute, BindingSource, Change, Device, DeviceId, Event, MacAddr, Name, Peer, Reach, Shed,
-    Timestamp, Transport, Volume,
+    AddressUse, Attribute, BindingSource, Change, Device, DeviceId, Event, MacAddr, Name, Peer, Reach, Role,
+    Shed, Timestamp, Transport, Volume,
 };
 
 use crate::address::{self, Family, digest, words};
@@ -16,7 +16,7 @@ use crate::assemble::ATTRIBUTES;
 use crate::evidence::{self, Entry, Said};
 use crate::limits::{Limit, Limits};
 use crate::links::{CLIENT, Code, Links, NONE, SERVER};
-use crate::names::{NameId, Names, Numbered};
+use crate::names::{self, NameId, Names, Numbered};
 use crate::rules::{self, Signs};
 use crate::table::Table;
 use crate::unproven::{Fixed, Pending, Unproven, UnprovenHosts};
@@ -185,6 +185,10 @@ pub struct Inventory {
     pub(crate) unproven: UnprovenHosts,
     /// Networks of which an address is bound to a link.
     pub(crate) networks: HashSet<IpAddr, Fixed>,
+    /// Link-layer addresses of chassis, and those of ports that named them.
+    pub(crate) chassis: BTreeMap<MacAddr, BTreeSet<MacAddr>>,
+    /// Ports and chassis that are to be made one device with this observation.
+    pub(crate) to_join: Vec<(MacAddr, MacAddr)>,
     /// Devices that are not at public addresses, and public addresses.
     counted: [usize; 2],
     hand: usize,
@@ -197,7 +201,8 @@ pub struct Inventory {
     pub(crate) pending: Vec<Event>,
     /// Nodes whose attribute may be believed otherwise now; none stands for what rules conclude.
     doubtful: Vec<(u32, Option<Attribute>)>,
-    vendor_signs: Vec<Option<Signs>>,
+    /// For each organisation of the table: its signs, and the name people know it by.
+    vendors: Vec<Option<(Signs, &'static str)>>,
     protocol_signs: Vec<Option<[Signs; 2]>>,
 }
 
@@ -210,6 +215,13 @@ const WEIGHED: usize = 8;
 
 /// Networks seen on links that are remembered.
 const NETWORKS_MAX: usize = 4_096;
+
+/// What rules conclude.
+const CONCLUDED: [Attribute; 3] = [Attribute::Type, Attribute::OperatingSystem, Attribute::Role];
+
+/// A host name that the device made up of numbers is worth no more than this, in percent: people know it by
+/// any other name.
+const MADE_UP: u8 = 40;
 
 /// The source of evidence from the table of assigned prefixes.
 pub(crate) static ASSIGNED: Name = Name::Borrowed("ieee.oui");
@@ -228,6 +240,8 @@ impl Inventory {
             names: Names::new(limits.names),
             unproven: UnprovenHosts::new(limits.unproven, limits.pending_facts),
             networks: HashSet::with_hasher(Fixed),
+            chassis: BTreeMap::new(),
+            to_join: Vec::new(),
             counted: [0; 2],
             hand: 0,
             shed: [0; Limit::NAMES.len()],
@@ -236,7 +250,7 @@ impl Inventory {
             fresh: Vec::new(),
             pending: Vec::new(),
             doubtful: Vec::new(),
-            vendor_signs: vec![None; vendor::known()],
+            vendors: vec![None; vendor::known()],
             protocol_signs: Vec::new(),
         }
     }
@@ -612,10 +626,12 @@ impl Inventory {
     }
 
     fn vendor_signs(&mut self, vendor: NameId) -> Signs {
-        let Some(slot) = self.vendor_signs.get_mut(usize::from(vendor)) else { return 0 };
-        *slot.get_or_insert_with(|| {
-            vendor::name(vendor).map_or(0, |name| rules::says(Attribute::Vendor, name))
-        })
+        let Some(slot) = self.vendors.get_mut(usize::from(vendor)) else { return 0 };
+        let (signs, _) = slot.get_or_insert_with(|| {
+            let name = vendor::name(vendor).unwrap_or_default();
+            (vendor_signs(name), vendor::brand(name))
+        });
+        *signs
     }
 
     /// The signs in offering and in using a protocol.
@@ -634,14 +650,30 @@ impl Inventory {
     /// Takes up a statement about a node.
     pub(crate) fn believe(&mut self, node: u32, fact: Pending) {
         let Pending { at, attribute, value, source, confidence } = fact;
+        if attribute == Attribute::Identifier
+            && let Some(port) = self.hot(node).key.mac()
+            && let Some(chassis) = chassis_of(&source, &value)
+        {
+            self.note_chassis(port, chassis);
+        }
         let source = self.name(&source);
-        let entry =
-            Entry { value, source, attribute, confidence: confidence.get(), count: 1, first: at, last: at };
+        let (told, mut value, mut confidence) = (value, None, confidence.get());
+        match attribute {
+            Attribute::Vendor => value = Some(vendor::brand(&told)).filter(|brand| **brand != *told),
+            Attribute::Hostname if names::is_made_up(&told) => confidence = confidence.min(MADE_UP),
+            _ => {}
+        }
+        let value = value.map_or_else(|| told.clone(), Box::from);
         let signs = {
             let known = &self.cold(node).entries;
-            let heard = known.iter().any(|known| known.attribute == attribute && known.value == entry.value);
-            if heard { 0 } else { rules::says(attribute, &entry.value) }
+            let heard = known.iter().any(|known| known.attribute == attribute && known.value == value);
+            match attribute {
+                _ if heard => 0,
+                Attribute::Vendor => vendor_signs(&told),
+                _ => rules::says(attribute, &told),
+            }
         };
+        let entry = Entry { value, source, attribute, confidence, count: 1, first: at, last: at };
         let limit = self.limits.values;
         let added = evidence::add(&mut self.cold_mut(node).entries, entry, limit);
         if added.shed {
@@ -786,6 +818,7 @@ impl Inventory {
         if self.fresh.is_empty() && self.doubtful.is_empty() && self.pending.is_empty() {
             return;
         }
+        self.join_chassis(at);
         let mut doubtful: Vec<(u32, Attribute)> = Vec::new();
         for (node, attribute) in std::mem::take(&mut self.doubtful) {
             if self.hot(node).flags & LIVE == 0 {
@@ -794,13 +827,13 @@ impl Inventory {
             let root = self.root(node);
             match attribute {
                 Some(attribute) => doubtful.push((root, attribute)),
-                None => doubtful.extend([(root, Attribute::Type), (root, Attribute::Role)]),
+                None => doubtful.extend(CONCLUDED.map(|attribute| (root, attribute))),
             }
         }
         let fresh = std::mem::take(&mut self.fresh);
         for node in &fresh {
-            let everything = [Attribute::Vendor, Attribute::Type, Attribute::Role];
-            doubtful.extend(everything.map(|attribute| (*node, attribute)));
+            doubtful.push((*node, Attribute::Vendor));
+            doubtful.extend(CONCLUDED.map(|attribute| (*node, attribute)));
         }
         doubtful.sort_unstable();
         doubtful.dedup();
@@ -844,13 +877,19 @@ impl Inventory {
         };
         match attribute {
             Attribute::Vendor => {
-                if let Some(name) = self.station(root).and_then(|station| vendor::name(station.vendor?)) {
-                    add(name, &ASSIGNED, model::Confidence::LIKELY);
+                let number = self.station(root).and_then(|station| station.vendor);
+                let known = number.and_then(|number| *self.vendors.get(usize::from(number))?);
+                if let Some((_, brand)) = known {
+                    add(brand, &ASSIGNED, model::Confidence::LIKELY);
                 }
             }
-            Attribute::Role | Attribute::Type => {
+            Attribute::Role | Attribute::Type | Attribute::OperatingSystem => {
                 for (rule, source) in rules::conclusions(self.signs(root)) {
-                    let value = if attribute == Attribute::Role { Some(rule.role.name()) } else { rule.kind };
+                    let value = match attribute {
+                        Attribute::Role => rule.role.map(Role::name),
+                        Attribute::Type => rule.kind,
+                        _ => rule.system,
+                    };
                     if let Some(value) = value {
                         add(value, source, rule.confidence);
                     }
@@ -905,6 +944,23 @@ impl Inventory {
     pub(crate) const fn family_index(family: Family) -> usize {
         family as usize
     }
+}
+
+/// The signs in a maker's name as it was told, and as people know it.
+fn vendor_signs(name: &str) -> Signs {
+    rules::says(Attribute::Vendor, name) | rules::says(Attribute::Vendor, vendor::brand(name))
+}
+
+/// The link-layer address of the chassis that a port names: in LLDP's chassis identifier (IEEE 802.1AB clause
+/// 8.5.2) and in a bridge's identifier (IEEE 802.1D clause 9.2.5). Neither is forwarded by bridges, so that
+/// they are about their sender.
+fn chassis_of(source: &str, value: &str) -> Option<MacAddr> {
+    let text = match source {
+        "lldp.chassis" => value.strip_prefix("chassis ")?,
+        "stp.bridge" => value.strip_prefix("bridge ")?,
+        _ => return None,
+    };
+    text.parse().ok()
 }
 
 fn id_hash(id: DeviceId) -> u64 {

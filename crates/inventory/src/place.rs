@@ -1,6 +1,7 @@
 //! Which network address belongs to which link-layer address: the rules "What is a device" at the head of
 //! the crate.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ const PROXY_WINDOW: Duration = Duration::from_secs(600);
 /// From so many addresses beyond it on, that a link-layer address forwards is not thought through again.
 const ROUTED_SAMPLE: usize = 4;
 
+/// So many ports of chassis are remembered.
+const PORTS_MAX: usize = 4_096;
+
 const fn crowd(family: Family) -> usize {
     match family {
         Family::V4 => CROWD,
@@ -57,7 +61,8 @@ impl Inventory {
     /// since another one sent it. `before` is when the address was last seen.
     pub(crate) fn place(&mut self, node: u32, ip: IpAddr, came: Came, before: Timestamp, at: Timestamp) {
         let Came { mac, reach } = came;
-        let Some(station) = self.node(Key::of_mac(mac), at) else { return };
+        let Some(sender) = self.node(Key::of_mac(mac), at) else { return };
+        let station = self.root(sender);
         let hot = self.hot_mut(node);
         if hot.mac != mac {
             hot.mac = mac;
@@ -226,8 +231,9 @@ impl Inventory {
         if !mac.is_station() {
             return;
         }
-        let Some(station) = self.node(Key::of_mac(mac), at) else { return };
-        self.touch(station, at);
+        let Some(sender) = self.node(Key::of_mac(mac), at) else { return };
+        self.touch(sender, at);
+        let station = self.root(sender);
         if !address::can_be_host(ip) {
             return;
         }
@@ -329,7 +335,11 @@ impl Inventory {
         self.doubt_like(node, station);
         self.mark_changed(node);
         if too_many {
-            let oldest = self.leaves(station).iter().copied().filter(|leaf| *leaf != node);
+            let oldest = self
+                .leaves(station)
+                .iter()
+                .copied()
+                .filter(|leaf| *leaf != node && self.hot(*leaf).key.ip().is_some());
             if let Some(oldest) = oldest.min_by_key(|leaf| (self.hot(*leaf).last, *leaf)) {
                 self.shed(Limit::Addresses, 1);
                 let behind = self.cold(oldest).behind;
@@ -339,6 +349,89 @@ impl Inventory {
                 self.retire(oldest, at);
                 self.forget_leaf(oldest);
             }
+        }
+    }
+
+    /// A device named the link-layer address of the chassis of which its own is a port.
+    pub(crate) fn note_chassis(&mut self, port: MacAddr, chassis: MacAddr) {
+        let one_maker = port.0[..3] == chassis.0[..3];
+        if port == chassis || !one_maker || !chassis.is_station() {
+            return;
+        }
+        let ports = self.chassis.values().map(BTreeSet::len).sum::<usize>();
+        if ports < PORTS_MAX && self.chassis.entry(chassis).or_default().insert(port) {
+            self.to_join.push((port, chassis));
+        }
+    }
+
+    /// Makes one device of those that turned out to be ports of one chassis with this observation.
+    pub(crate) fn join_chassis(&mut self, at: Timestamp) {
+        if self.chassis.is_empty() {
+            return;
+        }
+        // The chassis may have been named before it sent anything itself.
+        for node in self.fresh.clone() {
+            let Some(chassis) = self.hot(node).key.mac() else { continue };
+            let ports = self.chassis.get(&chassis).into_iter().flatten();
+            self.to_join.extend(ports.map(|port| (*port, chassis)));
+        }
+        for (port, chassis) in std::mem::take(&mut self.to_join) {
+            let [port, chassis] = [port, chassis].map(|mac| self.find_key(Key::of_mac(mac)));
+            if let (Some(port), Some(chassis)) = (port, chassis) {
+                self.join(port, self.root(chassis), at);
+            }
+        }
+    }
+
+    /// A link-layer address becomes part of the device of another, with all that belongs to it.
+    pub(crate) fn join(&mut self, port: u32, station: u32, at: Timestamp) {
+        let mac = self.hot(port).key.mac();
+        let room = self.leaves(station).len() + self.leaves(port).len() < self.limits.addresses.max(1);
+        let (Some(mac), true, true) = (mac, self.hot(port).owner == NONE && port != station, room) else {
+            return;
+        };
+        let Some(mut gone) = self.cold_mut(port).station.as_deref_mut().map(std::mem::take) else { return };
+        // Who it was assigned to and for how many strangers it speaks stays with the address.
+        if let Some(left) = self.station_mut(port) {
+            left.vendor = gone.vendor;
+            left.strangers = gone.strangers;
+        }
+        for leaf in &gone.leaves {
+            self.hot_mut(*leaf).owner = station;
+        }
+        for near in &gone.near {
+            self.cold_mut(*near).behind = station;
+        }
+        self.hot_mut(port).owner = station;
+        self.mark_changed(port);
+        if self.is_fresh(port) {
+            self.fresh.retain(|fresh| *fresh != port);
+        } else {
+            let id = self.cold(port).id;
+            self.mark_gone(id);
+            let device = self.cold(station).id;
+            self.pending.push(Event { at, device, change: Change::DeviceMerged { gone: id } });
+        }
+        if let Some(known) = self.station_mut(station) {
+            known.leaves.append(&mut gone.leaves);
+            known.leaves.push(port);
+            known.near.append(&mut gone.near);
+            known.routed.append(&mut gone.routed);
+            known.routed.truncate(NEAR_MAX);
+            known.routes |= gone.routes;
+            known.proxies |= gone.proxies;
+            known.shared |= gone.shared;
+            for (known, gone) in known.crowded.iter_mut().zip(gone.crowded) {
+                *known |= gone;
+            }
+        }
+        for used in gone.history {
+            self.remember_address(station, used);
+        }
+        self.tell(station, at, Change::MacAdded { mac });
+        self.doubt(station);
+        for family in [Family::V4, Family::V6UniqueLocal, Family::V6Global] {
+            self.settle(station, family, at);
         }
     }
 

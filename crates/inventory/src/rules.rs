@@ -39,9 +39,11 @@ pub struct Rule {
     /// The signs that must all be there.
     pub all: &'static [Sign],
     /// The role that follows.
-    pub role: Role,
+    pub role: Option<Role>,
     /// The type of thing that follows, in words for people.
     pub kind: Option<&'static str>,
+    /// The operating system that follows.
+    pub system: Option<&'static str>,
     /// How sure that is.
     pub confidence: Confidence,
     /// Why it follows.
@@ -57,7 +59,18 @@ const fn rule(
     why: &'static str,
 ) -> Rule {
     let kind = if kind.is_empty() { None } else { Some(kind) };
-    Rule { id, all, role, kind, confidence, why }
+    Rule { id, all, role: Some(role), kind, system: None, confidence, why }
+}
+
+/// A rule from which an operating system follows.
+const fn system(
+    id: &'static str,
+    all: &'static [Sign],
+    system: &'static str,
+    confidence: Confidence,
+    why: &'static str,
+) -> Rule {
+    Rule { id, all, role: None, kind: None, system: Some(system), confidence, why }
 }
 
 const HINT: Confidence = Confidence::HINT;
@@ -261,6 +274,7 @@ const MEDIA_MAKERS: Sign = Sign::Vendor(&[
 const PRINTER_MAKERS: Sign = Sign::Vendor(&[
     "brother",
     "seikoepson",
+    "epson",
     "canon",
     "lexmark",
     "kyocera",
@@ -284,6 +298,20 @@ const PHONE_MAKERS: Sign = Sign::Vendor(&[
     "gigaset",
     "aastra",
     "xiamenyealink",
+]);
+
+/// Makers of gateways for remote access, and of those between protocols.
+const GATEWAY_MAKERS: Sign = Sign::Vendor(&[
+    "hmsindustrialnetworks",
+    "secomea",
+    "mbconnectline",
+    "insysmicroelectronics",
+    "lantronix",
+    "digiinternational",
+    "sierrawireless",
+    "teltonika",
+    "prosofttechnology",
+    "redlion",
 ]);
 
 const MEDICAL_MAKERS: Sign = Sign::Vendor(&[
@@ -340,7 +368,11 @@ const NETWORK_MAKERS: Sign = Sign::Vendor(&[
 ]);
 
 /// The protocols of programmable controllers.
-const CONTROLLER_PROTOCOLS: &[&str] = &[
+const CONTROLLER_PROTOCOLS: &[&str] =
+    &["s7comm", "s7comm-plus", "omron-fins", "fins", "melsec", "ge-srtp", "ads", "codesys", "umas"];
+
+/// The same, and those that not only controllers answer to.
+const CONTROLLER_CLIENTS: &[&str] = &[
     "s7comm",
     "s7comm-plus",
     "enip",
@@ -366,6 +398,14 @@ pub static RULES: &[Rule] = &[
         "It answers in the language of programmable controllers.",
     ),
     rule(
+        "enip-server",
+        &[Sign::Offers(&["enip", "cip"])],
+        Role::Plc,
+        "",
+        FAIR,
+        "It answers EtherNet/IP requests, as controllers do, but drives and remote inputs and outputs, too.",
+    ),
+    rule(
         "modbus-server",
         &[Sign::Offers(&["modbus"])],
         Role::Plc,
@@ -380,6 +420,30 @@ pub static RULES: &[Rule] = &[
         "programmable logic controller",
         STRONG,
         "It answers Modbus requests and its maker builds controllers.",
+    ),
+    rule(
+        "protocol-gateway",
+        &[Sign::Says(&["link150", "egx1", "egx3", "com'x", "mgate", "modbus gateway", "ethernet gateway"])],
+        Role::Gateway,
+        "protocol gateway",
+        Confidence::percent(90),
+        "Its model is one that translates between a serial line and the network.",
+    ),
+    rule(
+        "gateway-maker",
+        &[GATEWAY_MAKERS],
+        Role::Gateway,
+        "",
+        LIKELY,
+        "Its maker builds gateways for remote access and between protocols.",
+    ),
+    rule(
+        "gateway-name",
+        &[Sign::Named(&["gateway", "gw-", "tradfri-gateway", "tradfri gateway"])],
+        Role::Gateway,
+        "",
+        GOOD,
+        "Its name says so.",
     ),
     rule(
         "controller-maker",
@@ -407,7 +471,7 @@ pub static RULES: &[Rule] = &[
     ),
     rule(
         "controller-client",
-        &[Sign::Uses(CONTROLLER_PROTOCOLS)],
+        &[Sign::Uses(CONTROLLER_CLIENTS)],
         Role::Hmi,
         "",
         FAIR,
@@ -435,7 +499,7 @@ pub static RULES: &[Rule] = &[
     ),
     rule(
         "starts-controllers",
-        &[Sign::Does(&[OperationKind::Start, OperationKind::Stop]), Sign::Uses(CONTROLLER_PROTOCOLS)],
+        &[Sign::Does(&[OperationKind::Start, OperationKind::Stop]), Sign::Uses(CONTROLLER_CLIENTS)],
         Role::EngineeringStation,
         "",
         LIKELY,
@@ -555,30 +619,38 @@ pub static RULES: &[Rule] = &[
     ),
     rule(
         "historian-name",
-        &[Sign::Named(&["historian", "hist-", "pi-srv"])],
+        &[Sign::Named(&["historian", "hist-", "pi-srv", "pi-server"])],
         Role::Historian,
-        "",
-        FAIR,
+        "process historian",
+        STRONG,
         "Its name says so.",
     ),
     rule(
         "hmi-name",
         &[Sign::Named(&["hmi", "panel-", "op-panel"])],
         Role::Hmi,
-        "",
-        LIKELY,
+        "operator panel",
+        GOOD,
         "Its name says so.",
     ),
-    rule("scada-name", &[Sign::Named(&["scada"])], Role::Scada, "", LIKELY, "Its name says so."),
+    rule(
+        "scada-name",
+        &[Sign::Named(&["scada", "bms-", "dcs-"])],
+        Role::Scada,
+        "supervisory control server",
+        STRONG,
+        "Its name says so.",
+    ),
+    rule("bacnet-client", &[Sign::Uses(&["bacnet"])], Role::Scada, "", HINT, "It asks building controllers."),
     rule(
         "engineering-name",
-        &[Sign::Named(&["eng-", "ews", "engineering"])],
+        &[Sign::Named(&["eng-", "ews", "es-", "engineering"])],
         Role::EngineeringStation,
-        "",
-        FAIR,
+        "engineering workstation",
+        GOOD,
         "Its name says so.",
     ),
-    rule("plc-name", &[Sign::Named(&["plc"])], Role::Plc, "", LIKELY, "Its name says so."),
+    rule("plc-name", &[Sign::Named(&["plc"])], Role::Plc, "", GOOD, "Its name says so."),
     // Homes and buildings.
     rule(
         "camera-maker",
@@ -950,6 +1022,21 @@ pub static RULES: &[Rule] = &[
         "It offers pages or an interface; small devices do so too.",
     ),
     rule(
+        "network-manager",
+        &[Sign::Uses(&["snmp"])],
+        Role::Server,
+        "",
+        HINT,
+        "It asks devices by SNMP or reports to who does: perhaps a network management station.",
+    ),
+    system(
+        "windows-names",
+        &[Sign::Uses(&["nbns", "nbdgm"]), Sign::Uses(&["llmnr"])],
+        "Windows",
+        LIKELY,
+        "It asks for names in both ways that Windows has of its own.",
+    ),
+    rule(
         "server-name",
         &[Sign::Named(&["srv", "server", "dc-", "sql"])],
         Role::Server,
@@ -1048,7 +1135,7 @@ pub(crate) fn says(attribute: Attribute, value: &str) -> Signs {
     let company = if attribute == Attribute::Vendor { vendor::key(value) } else { String::new() };
     matching(|sign| match sign {
         Sign::Vendor(makers) => {
-            attribute == Attribute::Vendor && makers.iter().any(|maker| is_maker(&company, maker))
+            attribute == Attribute::Vendor && makers.iter().any(|maker| vendor::begins(&company, maker))
         }
         Sign::Named(starts) => {
             attribute == Attribute::Hostname && starts.iter().any(|start| lower.starts_with(start))
@@ -1058,11 +1145,6 @@ pub(crate) fn says(attribute: Attribute, value: &str) -> Signs {
     })
 }
 
-/// Short makers' names must be the whole name: `ge` is not `geovision`.
-fn is_maker(company: &str, maker: &str) -> bool {
-    if maker.len() <= 4 { company == maker } else { company.starts_with(maker) }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -1070,7 +1152,7 @@ mod tests {
     use super::*;
 
     fn roles(signs: Signs) -> Vec<(&'static str, u8)> {
-        conclusions(signs).map(|(rule, _)| (rule.role.name(), rule.confidence.get())).collect()
+        conclusions(signs).filter_map(|(rule, _)| Some((rule.role?.name(), rule.confidence.get()))).collect()
     }
 
     #[test]
@@ -1087,7 +1169,7 @@ mod tests {
     #[test]
     fn evidence_leads_back_to_the_rule_that_says_why() {
         let rule = of_source("rule.broker").unwrap();
-        assert_eq!((rule.role, rule.why), (Role::Broker, "Others publish and subscribe there."));
+        assert_eq!((rule.role, rule.why), (Some(Role::Broker), "Others publish and subscribe there."));
         assert!(of_source("broker").is_none() && of_source("rule.none").is_none());
         assert_eq!(needed_by("rule.forwards"), forwards());
         assert_eq!(needed_by("dhcp.host-name"), 0);

@@ -691,10 +691,10 @@ fn the_maker_is_told_by_the_address_until_something_better_is_said() {
     let vendor = &story.device("10.0.0.1").attributes[&Attribute::Vendor][0];
     assert_eq!((&*vendor.source, vendor.confidence), ("ieee.oui", Confidence::LIKELY));
     story.events.clear();
-    story.then([fact(about, Attribute::Vendor, "Acme Valves Ltd.", "modbus.vendor", Confidence::CERTAIN)]);
+    story.then([fact(about, Attribute::Vendor, "Acme Valves", "modbus.vendor", Confidence::CERTAIN)]);
     assert_eq!(story.changes().len(), 1);
     let device = story.device("10.0.0.1");
-    assert_eq!(device.best(Attribute::Vendor), Some("Acme Valves Ltd."));
+    assert_eq!(device.best(Attribute::Vendor), Some("Acme Valves"));
     assert_eq!(device.attributes[&Attribute::Vendor].len(), 2, "the conflict is shown");
     let mut local = mac(1);
     local.0[0] |= 2;
@@ -806,6 +806,77 @@ fn only_what_changed_is_handed_over_and_only_once() {
     let mut second = Vec::new();
     story.inventory.drain_changed(|device| second.push(device));
     assert_eq!(second, [story.device("10.0.0.2")]);
+}
+
+/// A frame of a station without a network address, to a group.
+fn hello(number: u8) -> What {
+    let group = Host { mac: Some(MacAddr([1, 0x80, 0xc2, 0, 0, 0x0e])), ip: None };
+    let mut talk = Talk::udp(Host { mac: Some(mac(number)), ip: None }, group, 0).unanswered();
+    talk.0.head.transport = Transport::Ether(0x88cc);
+    talk.opened()
+}
+
+fn names_chassis(number: u8, value: &str, source: &'static str) -> What {
+    let about = Host { mac: Some(mac(number)), ip: None };
+    fact(about, Attribute::Identifier, value, source, Confidence::STRONG)
+}
+
+#[test]
+fn the_ports_of_a_chassis_and_its_own_address_are_one_device() {
+    let chassis = format!("chassis {}", mac(1));
+    let bridge = format!("bridge {}", mac(1));
+    let all = [
+        arp(1, "10.0.0.2"),
+        name(host(1, "10.0.0.2"), "sw-core"),
+        hello(3),
+        names_chassis(3, &chassis, "lldp.chassis"),
+        arp(3, "10.0.0.3"),
+        hello(4),
+        names_chassis(4, &bridge, "stp.bridge"),
+        hello(7),
+    ];
+    // Whatever comes first, even the ports before the chassis.
+    for turn in 0..all.len() {
+        let mut order = all.to_vec();
+        order.rotate_left(turn);
+        let mut story = Story::of(order);
+        let device = story.device("sw-core");
+        assert_eq!(device.macs, [mac(1), mac(3), mac(4)], "turn {turn}");
+        let addresses: Vec<IpAddr> = device.addresses.iter().map(|used| used.ip).collect();
+        assert!(addresses.contains(&ip("10.0.0.2")) && addresses.contains(&ip("10.0.0.3")), "turn {turn}");
+        assert_eq!(story.inventory.devices().count(), 2, "turn {turn}");
+        story.then([arp(4, "10.0.0.4"), name(host(4, "10.0.0.4"), "sw-core-mgmt")]);
+        assert_eq!(story.device("sw-core-mgmt").macs, [mac(1), mac(3), mac(4)], "turn {turn}");
+    }
+}
+
+#[test]
+fn who_names_the_chassis_of_another_maker_or_one_that_is_not_there_stays_alone() {
+    let story = Story::of([
+        arp(1, "10.0.0.2"),
+        hello(3),
+        names_chassis(3, "chassis 00:00:bc:00:00:01", "lldp.chassis"),
+        hello(4),
+        names_chassis(4, &format!("chassis {}", mac(9)), "lldp.chassis"),
+        names_chassis(4, &format!("chassis {}", mac(1)), "snmp.identifier"),
+    ]);
+    assert!(story.inventory.devices().all(|device| device.macs.len() == 1));
+    assert_eq!(story.inventory.devices().count(), 3);
+}
+
+#[test]
+fn a_chassis_is_restored_with_its_ports() {
+    let chassis = format!("chassis {}", mac(1));
+    let story = Story::of([
+        arp(1, "10.0.0.2"),
+        hello(3),
+        names_chassis(3, &chassis, "lldp.chassis"),
+        arp(3, "10.0.0.3"),
+    ]);
+    let before = story.device("10.0.0.2");
+    let mut restored = Inventory::new(Limits::default());
+    assert!(restored.restore(&before));
+    assert_eq!(restored.device(before.id), Some(before));
 }
 
 #[test]

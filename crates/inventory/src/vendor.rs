@@ -203,6 +203,132 @@ pub fn key(name: &str) -> String {
     if key.is_empty() { name.to_lowercase() } else { key }
 }
 
+/// Names under which people know makers, by how the [`key`]s of their registered names begin: subsidiaries,
+/// places and the words that only a register needs. Short beginnings must be the whole key.
+static BRANDS: &[(&str, &str)] = &[
+    ("siemenshealth", "Siemens Healthineers"),
+    ("siemensbuilding", "Siemens Building Technologies"),
+    ("siemens", "Siemens"),
+    ("rockwellautomation", "Rockwell Automation"),
+    ("allenbradley", "Rockwell Automation"),
+    ("schneiderelectric", "Schneider Electric"),
+    ("telemecanique", "Schneider Electric"),
+    ("modicon", "Schneider Electric"),
+    ("abb", "ABB"),
+    ("abboy", "ABB"),
+    ("abbautomation", "ABB"),
+    ("wago", "WAGO"),
+    ("wagokontakttechnik", "WAGO"),
+    ("beckhoff", "Beckhoff"),
+    ("phoenixcontact", "Phoenix Contact"),
+    ("omron", "Omron"),
+    ("mitsubishielectric", "Mitsubishi Electric"),
+    ("hirschmann", "Hirschmann"),
+    ("moxa", "Moxa"),
+    ("moxatechnologies", "Moxa"),
+    ("ruggedcom", "Siemens"),
+    ("hmsindustrialnetworks", "HMS Industrial Networks"),
+    ("actl", "HMS Industrial Networks"),
+    ("ewon", "HMS Industrial Networks"),
+    ("johnsoncontrols", "Johnson Controls"),
+    ("meinberg", "Meinberg"),
+    ("yokogawa", "Yokogawa"),
+    ("honeywell", "Honeywell"),
+    ("emerson", "Emerson"),
+    ("gefanuc", "GE"),
+    ("generalelectric", "GE"),
+    ("ciscolinksys", "Linksys"),
+    ("ciscosystems", "Cisco"),
+    ("cisco", "Cisco"),
+    ("juniper", "Juniper"),
+    ("hewlettpackardenterprise", "HPE"),
+    ("hewlettpackard", "HP"),
+    ("hpinc", "HP"),
+    ("dell", "Dell"),
+    ("dellcomputer", "Dell"),
+    ("dellemc", "Dell"),
+    ("lenovo", "Lenovo"),
+    ("apple", "Apple"),
+    ("googlellc", "Google"),
+    ("google", "Google"),
+    ("nestlabs", "Nest"),
+    ("amazontechnologies", "Amazon"),
+    ("amazoncom", "Amazon"),
+    ("microsoft", "Microsoft"),
+    ("vmware", "VMware"),
+    ("intelcorporate", "Intel"),
+    ("intel", "Intel"),
+    ("samsungelectromechanics", "Samsung"),
+    ("samsungelectronics", "Samsung"),
+    ("lgelectronics", "LG"),
+    ("lginnotek", "LG"),
+    ("sonyinteractive", "Sony"),
+    ("sonycorporation", "Sony"),
+    ("sonymobile", "Sony"),
+    ("huawei", "Huawei"),
+    ("xiaomi", "Xiaomi"),
+    ("beijingxiaomi", "Xiaomi"),
+    ("raspberrypi", "Raspberry Pi"),
+    ("murata", "Murata"),
+    ("espressif", "Espressif"),
+    ("texasinstruments", "Texas Instruments"),
+    ("hangzhouhikvision", "Hikvision"),
+    ("hikvision", "Hikvision"),
+    ("hangzhouezviz", "EZVIZ"),
+    ("zhejiangdahua", "Dahua"),
+    ("dahua", "Dahua"),
+    ("zhejianguniview", "Uniview"),
+    ("axiscommunications", "Axis Communications"),
+    ("shenzhenreecam", "Reecam"),
+    ("philipslighting", "Signify"),
+    ("signify", "Signify"),
+    ("physicalgraph", "SmartThings"),
+    ("sonos", "Sonos"),
+    ("roku", "Roku"),
+    ("belkin", "Belkin"),
+    ("dlink", "D-Link"),
+    ("tplink", "TP-Link"),
+    ("netgear", "Netgear"),
+    ("edimax", "Edimax"),
+    ("ednet", "Edimax"),
+    ("avm", "AVM"),
+    ("avmaudiovisuelles", "AVM"),
+    ("asustek", "ASUS"),
+    ("zyxel", "Zyxel"),
+    ("ubiquiti", "Ubiquiti"),
+    ("routerboard", "MikroTik"),
+    ("mikrotik", "MikroTik"),
+    ("fortinet", "Fortinet"),
+    ("paloalto", "Palo Alto Networks"),
+    ("seikoepson", "Epson"),
+    ("brother", "Brother"),
+    ("canon", "Canon"),
+    ("xerox", "Xerox"),
+    ("tuya", "Tuya"),
+    ("hangzhoutuya", "Tuya"),
+    ("yeelink", "Yeelight"),
+    ("alltercorobotics", "Shelly"),
+    ("allterco", "Shelly"),
+    ("withings", "Withings"),
+    ("panasonic", "Panasonic"),
+    ("realtek", "Realtek"),
+    ("lumiunited", "Aqara"),
+];
+
+/// The name under which people know a maker: `Siemens` for `Siemens Switzerland Ltd., I B T HVP`. A name
+/// that is not known as another stays, without its legal form.
+pub fn brand(name: &str) -> &str {
+    let key = key(name);
+    let known = BRANDS.iter().find(|(start, _)| begins(&key, start));
+    known.map_or_else(|| tidy(name), |(_, brand)| brand)
+}
+
+/// Whether a company's [`key`] begins with one of another spelling. Short ones must be the whole key: `ge` is
+/// not `geovision`.
+pub(crate) fn begins(company: &str, start: &str) -> bool {
+    if start.len() <= 4 { company == start } else { company.starts_with(start) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +358,22 @@ mod tests {
         // 20:85:93 is cut into 28-bit blocks.
         assert_eq!(of(MacAddr([0x20, 0x85, 0x93, 0xb1, 2, 3])), Some("IOG Products"));
         assert!(known() > 20_000);
+    }
+
+    #[test]
+    fn makers_are_called_as_people_call_them() {
+        for (registered, brand) in [
+            ("Siemens Switzerland Ltd., I B T HVP", "Siemens"),
+            ("Siemens AG", "Siemens"),
+            ("Rockwell Automation/Allen-Bradley", "Rockwell Automation"),
+            ("Hewlett Packard", "HP"),
+            ("Zhejiang Dahua Technology Co., Ltd.", "Dahua"),
+            ("Dell Inc.", "Dell"),
+            ("Dellon Ltd.", "Dellon"),
+            ("Unheard-of Things GmbH", "Unheard-of Things"),
+        ] {
+            assert_eq!(super::brand(registered), brand);
+        }
     }
 
     #[test]

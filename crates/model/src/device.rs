@@ -382,9 +382,12 @@ impl Device {
         self.attributes.get(&attribute)?.first().map(|evidence| &*evidence.value)
     }
 
-    /// The roles it plays, best-supported first.
+    /// The roles it plays, each once, best-supported first.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.attributes.get(&Attribute::Role).into_iter().flatten().map(|evidence| &*evidence.value)
+        let said = self.attributes.get(&Attribute::Role).map_or(&[][..], Vec::as_slice);
+        let first = |at: usize| said.iter().take(at).all(|before| before.value != said[at].value);
+        let distinct = (0..said.len()).filter(move |at| first(*at));
+        distinct.map(|at| &*said[at].value)
     }
 }
 

@@ -527,8 +527,7 @@ impl Home {
         });
         net.every(60 * SECOND, 45 * SECOND, move |net| {
             let request = http::get("192.168.7.30", "/", "curl/8.9.1", "");
-            let answer =
-                http::answer("200 OK", "DNVRS-Webs", "text/html", "", &http::page("WEB SERVICE", 900));
+            let answer = http::answer("200 OK", "Webs", "text/html", "", &http::page("WEB SERVICE", 900));
             http::fetch(net, self.hub, self.recorder, 80, &request, &answer);
         });
     }

@@ -811,9 +811,9 @@ fn device_type(from: Side, code: u16, confidence: Confidence, out: &mut Emit<'_>
         0x0e => Role::Plc,
         0x18 => Role::Hmi,
         0x2c => Role::Switch,
-        // Communications adapters stand for the chassis behind them.
-        0x0c | 0x29 | 0x35 => Role::Gateway,
-        0x02..=0x0b | 0x10..=0x17 | 0x1a..=0x28 | 0x2a | 0x2d..=0x34 => Role::FieldDevice,
+        0x29 | 0x35 => Role::Gateway,
+        // A communications adapter (0x0c) carries the inputs and outputs beside it.
+        0x02..=0x0c | 0x10..=0x17 | 0x1a..=0x28 | 0x2a | 0x2d..=0x34 => Role::FieldDevice,
         _ => return,
     };
     out.role(from, role, "enip.identity.device-type", confidence.min(Confidence::STRONG));

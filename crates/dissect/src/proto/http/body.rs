@@ -67,6 +67,7 @@ pub(super) fn title(body: &[u8]) -> Option<&[u8]> {
 /// 2.3). Embedded devices come in a list after the fields of the root device and are left out.
 pub(super) fn description(body: &[u8], side: Side, out: &mut Emit<'_>) {
     if !has(body, "urn:schemas-upnp-org:device-1-0") {
+        camera(body, side, out);
         return;
     }
     let Some(start) = find(body, "<device>") else { return };
@@ -101,6 +102,30 @@ pub(super) fn description(body: &[u8], side: Side, out: &mut Emit<'_>) {
             product::maker(text.as_bytes(), side, "upnp.modelName", out);
         }
     }
+}
+
+/// Tells what a camera or recorder says of itself in ISAPI, which many makers have taken over from PSIA
+/// (PSIA IP Media Device API 1.1 clause 7.4.2, `DeviceInfo`).
+fn camera(body: &[u8], side: Side, out: &mut Emit<'_>) {
+    const NAMESPACES: &[&str] =
+        &["www.hikvision.com/ver", "www.isapi.org/ver", "urn:psialliance-org", "www.std-cgi.com/ver"];
+    let Some(start) = find(body, "<deviceinfo") else { return };
+    let info = &body[start..];
+    if !NAMESPACES.iter().any(|namespace| has(info, namespace)) {
+        return;
+    }
+    for (name, attribute, source) in [
+        ("devicename", Attribute::Label, "isapi.deviceName"),
+        ("model", Attribute::Model, "isapi.model"),
+        ("serialnumber", Attribute::Serial, "isapi.serialNumber"),
+        ("firmwareversion", Attribute::Firmware, "isapi.firmwareVersion"),
+        ("devicetype", Attribute::Type, "isapi.deviceType"),
+    ] {
+        if let Some(text) = element(info, name) {
+            out.fact(side, attribute, text, source, Confidence::CERTAIN);
+        }
+    }
+    out.role(side, Role::Camera, "isapi.device-info", Confidence::STRONG);
 }
 
 /// The part that a device of a standard UPnP type plays (the types of the UPnP Forum's device control

@@ -287,3 +287,30 @@ proptest! {
         prop_assert_ne!(verdict(&bytes), Verdict::Yes);
     }
 }
+
+#[test]
+fn a_camera_says_what_it_is_in_isapi() {
+    let answer = |body: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let info = "<DeviceInfo version=\"2.0\" xmlns=\"http://www.isapi.org/ver20/XMLSchema\">\
+                <deviceName>Gate</deviceName><model>C-1</model><serialNumber>7</serialNumber>\
+                <firmwareVersion>V5.4.5</firmwareVersion></DeviceInfo>";
+    let other = "<DeviceInfo xmlns=\"http://example.net/\"><model>C-1</model></DeviceInfo>";
+    let facts = |body: &str| {
+        let request = b"GET /ISAPI/System/deviceInfo HTTP/1.1\r\nHost: 192.0.2.20\r\n\r\n";
+        let text = converse(&PROTOCOL, &[(Client, request), (Server, answer(body).as_bytes())]);
+        text.lines().filter(|line| line.contains("isapi")).map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(facts(info), @r#"
+    fact 192.0.2.20 label = "Gate" (isapi.deviceName, 95%)
+    fact 192.0.2.20 model = "C-1" (isapi.model, 95%)
+    fact 192.0.2.20 serial = "7" (isapi.serialNumber, 95%)
+    fact 192.0.2.20 firmware = "V5.4.5" (isapi.firmwareVersion, 95%)
+    fact 192.0.2.20 role = "camera" (isapi.device-info, 75%)
+    "#);
+    assert_eq!(facts(other), "", "another's element of that name");
+}
