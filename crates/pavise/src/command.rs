@@ -45,8 +45,9 @@ Examples:
   ssh tap tcpdump -w - | pavise watch -         standard input
   pavise watch plant.pcapng --json | jq 'select(.event == \"device-appeared\")'
 
-A file that was cut off in the middle is gone on with where the state says; one that was read to its
-end is shown again without being added twice. Exit status: 0 if everything was read, 1 otherwise.")]
+Reading a file that was interrupted, or has grown, goes on where the state says; a file that was read
+to its end is shown again without being added twice. Ctrl-C ends with what was learnt; twice, at once.
+Exit status: 0 if everything was read or you ended it, 1 if something could not be, 2 for a wrong option.")]
 pub(crate) struct Watch {
     /// Capture files (pcap, pcapng; plain, gzip, zstd), folders of them, `-` for standard input, or
     /// network interfaces (`if:NAME` where a file has the same name)
@@ -64,6 +65,9 @@ pub(crate) struct Watch {
     /// How many conversations are held at once; the oldest unanswered go first when there are more
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) max_flows: u32,
+    /// How often what was learnt is kept, in milliseconds; at most so much is read again after a crash
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    pub(crate) commit_every: u64,
     /// Do not show progress
     #[arg(long, short)]
     pub(crate) quiet: bool,

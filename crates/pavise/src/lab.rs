@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::time::Duration;
 
 use crate::command::Lab;
-use crate::output::Problem;
+use crate::output::{Problem, say};
 
 pub(crate) fn run(options: &Lab) -> Result<(), Problem> {
     let scene_options = lab::SceneOptions {
@@ -23,12 +23,12 @@ pub(crate) fn run(options: &Lab) -> Result<(), Problem> {
     writer.flush().map_err(capture_problem)?;
     let text = serde_json::to_string_pretty(&truth).map_err(|error| Problem::Other(error.to_string()))?;
     std::fs::write(&truth_path, text + "\n").map_err(|error| Problem::file("truth", &truth_path, error))?;
-    eprintln!(
+    say(format_args!(
         "Wrote {} ({} packets, {} devices) and its truth, {}.",
         options.out.display(),
         truth.packets,
         truth.devices.len(),
         truth_path.display()
-    );
+    ));
     Ok(())
 }

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         // Whoever reads our output has read enough.
         Err(problem) if problem.is_closed_pipe() => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("pavise: {problem}");
+            output::say(format_args!("pavise: {problem}"));
             ExitCode::FAILURE
         }
     }

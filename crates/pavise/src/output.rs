@@ -40,8 +40,12 @@ impl fmt::Display for Problem {
         match self {
             Self::Capture(error) => write!(f, "{error}"),
             Self::Store(error) => write!(f, "{error}"),
-            Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
-            Self::File(what, path, error) => write!(f, "cannot write the {what} {path}: {error}"),
+            Self::Output(error) => {
+                write!(f, "cannot write to standard output: {error}; check where it is sent to")
+            }
+            Self::File(what, path, error) => {
+                write!(f, "cannot write the {what} {path}: {error}; name another file or make room")
+            }
             Self::Other(sentence) => f.write_str(sentence),
         }
     }
@@ -57,6 +61,11 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
+}
+
+/// Says something beside the output. Where nobody listens any more, nothing is said.
+pub(crate) fn say(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Standard output, buffered.

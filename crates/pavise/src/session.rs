@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use brain::Brain;
 use capture::Batch;
 use dissect::proto::Wants;
+use dissect::wire::{self, LinkType, Oddity};
 use flow::{Engine, Frame, Frames, Limits};
 use model::{Device, Event, FlowRecord, Observation, What};
 use store::{Commit, SourceState, Store};
@@ -14,10 +15,10 @@ use store::{Commit, SourceState, Store};
 use crate::output::{Output, Problem};
 use crate::tally::{Tally, Totals};
 
-/// A commit is made at most this often,
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// and takes at most this part of the time: one commit that took long is followed by a longer pause.
+/// Commits take at most this part of the time: one that took long is followed by a longer pause.
 const COMMIT_SHARE: u32 = 20;
+/// So many kinds of link are told apart in one source.
+const MAX_LINKS: usize = 16;
 /// More conversations than this do not wait for the next commit.
 const MAX_UNCOMMITTED: usize = 1 << 18;
 
@@ -56,6 +57,9 @@ pub(crate) struct Session {
     before: flow::Counters,
     last_commit: Instant,
     next_commit: Duration,
+    commit_interval: Duration,
+    /// How the frames of the source begin, as far as batches began with them.
+    links: Vec<LinkType>,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
 }
@@ -65,6 +69,7 @@ impl Session {
         store: Box<dyn Store>,
         shards: usize,
         max_flows: usize,
+        commit_interval: Duration,
         json: Option<Output>,
     ) -> Result<Self, Problem> {
         let mut brain = Brain::new(inventory::Limits::default());
@@ -90,7 +95,9 @@ impl Session {
             source: SourceState::default(),
             before,
             last_commit: Instant::now(),
-            next_commit: COMMIT_INTERVAL,
+            next_commit: commit_interval,
+            commit_interval,
+            links: Vec::new(),
             packets: 0,
             bytes: 0,
         })
@@ -111,6 +118,7 @@ impl Session {
             None => SourceState { key: key.to_owned(), name: name.to_owned(), ..SourceState::default() },
         };
         self.before = self.engine.counters();
+        self.links.clear();
         Ok(&self.source)
     }
 
@@ -129,6 +137,12 @@ impl Session {
         let wire: u64 = batch.0.frames.iter().map(|frame| u64::from(frame.wire_length)).sum();
         self.packets += batch.0.frames.len() as u64;
         self.bytes += wire;
+        if let Some(frame) = batch.0.frames.first()
+            && !self.links.contains(&frame.link)
+            && self.links.len() < MAX_LINKS
+        {
+            self.links.push(frame.link);
+        }
         let batch = Arc::new(batch);
         self.engine.submit(&batch);
         self.waiting.push_back(batch);
@@ -220,7 +234,7 @@ impl Session {
         self.source = commit.source;
         self.before = counters;
         self.last_commit = Instant::now();
-        self.next_commit = COMMIT_INTERVAL.max(started.elapsed() * COMMIT_SHARE);
+        self.next_commit = self.commit_interval.max(started.elapsed() * COMMIT_SHARE);
         Ok(())
     }
 
@@ -235,6 +249,20 @@ impl Session {
     /// How large the source is on disk.
     pub(crate) const fn size(&mut self, size: Option<u64>) {
         self.source.size = size;
+    }
+
+    /// Says, if the source has frames of a kind that is not read at all, which.
+    pub(crate) fn unread(&self) -> Option<String> {
+        let unknown = |link: &&LinkType| wire::decode(**link, &[], 0).oddities.has(Oddity::LinkTypeUnknown);
+        let kinds: Vec<_> = self.links.iter().filter(unknown).map(|link| link.0.to_string()).collect();
+        (!kinds.is_empty()).then(|| {
+            format!(
+                "{} has frames of a link type that is not read ({}), which were only counted; capture on an \
+                 interface of another kind, or convert it",
+                self.source.name,
+                kinds.join(", ")
+            )
+        })
     }
 
     /// The source has ended, or the user has ended it: closes everything and keeps it.

@@ -1,49 +1,61 @@
 //! `pavise watch`: reads sources and learns what is on them.
 
-use std::collections::hash_map::DefaultHasher;
 use std::fs;
-use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use capture::Step;
 use store::{Memory, SourceState, Sqlite, Store};
 
 use crate::command::Watch;
 use crate::live::{Input, Together};
-use crate::output::{Output, Problem};
+use crate::output::{Output, Problem, say};
 use crate::progress::{self, Line};
 use crate::report;
 use crate::session::Session;
 use crate::show;
 
 /// How much of a file's beginning goes into its identity, in bytes.
-const IDENTITY_BYTES: u64 = 4096;
+const IDENTITY_BYTES: usize = 4096;
+/// How long an interface that is always busy is read on after the user has ended it: what had arrived by
+/// then is in its ring.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// One source, open.
 struct Opened {
     name: String,
+    /// What it is, for good. For a file also how it begins, by which it is known when it has grown.
     key: String,
+    beginning: Option<Vec<u8>>,
     /// Whether it can be read again from a given packet.
     resumable: bool,
     input: Input,
 }
 
 pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
+    if let Some(path) = &options.report {
+        has_folder(path)?;
+    }
     let stop = interrupts()?;
     let mut problems = Vec::new();
-    let sources = open(options, &mut problems);
+    let mut sources = open(options, &mut problems);
+    if sources.is_empty() && problems.len() == 1 {
+        return problems.pop().map_or(Ok(()), Err);
+    }
     for problem in &problems {
-        eprintln!("pavise: {problem}");
+        say(format_args!("pavise: {problem}"));
     }
     if sources.is_empty() {
         return Err(Problem::Other("nothing to watch: no source could be opened".into()));
     }
-    let store = store_for(&sources, options)?;
+    let store = store_for(&mut sources, options)?;
     let json = options.json.then(Output::new);
-    let mut session = Session::new(store, usize::from(options.shards), options.max_flows as usize, json)?;
+    let interval = Duration::from_millis(options.commit_every);
+    let mut session =
+        Session::new(store, usize::from(options.shards), options.max_flows as usize, interval, json)?;
     let mut states = Vec::new();
     let mut failed = !problems.is_empty();
     for mut source in sources {
@@ -53,14 +65,19 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
         match read(&mut session, &mut source, options, &stop) {
             Ok(state) => {
                 if let Some(damage) = &state.damage {
-                    eprintln!("pavise: {damage}");
+                    say(format_args!("pavise: {damage}"));
                     failed = true;
+                } else if !state.complete && source.resumable {
+                    say(format_args!(
+                        "Ended by you after packet {} of {}: the same command goes on there.",
+                        state.packets, source.name
+                    ));
                 }
                 states.push(state);
             }
             Err(problem) if problem.is_closed_pipe() => return Err(problem),
             Err(problem) => {
-                eprintln!("pavise: {problem}");
+                say(format_args!("pavise: {problem}"));
                 failed = true;
                 if matches!(problem, Problem::Store(_)) {
                     break;
@@ -77,7 +94,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
     }
     if let Some(path) = &options.report {
         fs::write(path, report::html(&summary)).map_err(|error| Problem::file("report", path, error))?;
-        eprintln!("Report written to {}.", path.display());
+        say(format_args!("Report written to {}.", path.display()));
     }
     if failed {
         return Err(Problem::Other("not everything could be read; what was read is kept".into()));
@@ -111,12 +128,13 @@ fn open(options: &Watch, problems: &mut Vec<Problem>) -> Vec<Opened> {
         let path = Path::new(name);
         if name == "-" {
             let (name, key) = ("standard input".to_owned(), "stdin".to_owned());
-            sources.push(Opened { name, key, resumable: false, input: Input::One(source) });
+            let input = Input::One(source);
+            sources.push(Opened { name, key, beginning: None, resumable: false, input });
         } else if path.exists() && !name.starts_with("if:") {
             match identity(path) {
-                Ok(key) => {
-                    let name = name.clone();
-                    sources.push(Opened { name, key, resumable: true, input: Input::One(source) });
+                Ok((key, beginning)) => {
+                    let (name, input) = (name.clone(), Input::One(source));
+                    sources.push(Opened { name, key, beginning, resumable: true, input });
                 }
                 Err(error) => {
                     problems.push(Problem::Other(format!("cannot read {name}: {error}; check the file")));
@@ -138,42 +156,78 @@ fn open(options: &Watch, problems: &mut Vec<Problem>) -> Vec<Opened> {
             }
             None => return sources,
         };
-        sources.push(Opened { name, key, resumable: false, input });
+        sources.push(Opened { name, key, beginning: None, resumable: false, input });
     }
     sources
 }
 
 /// What a file or folder is, wherever it is named from: where it lies, and for a file how it begins, so
 /// that another capture under the same name is another source.
-fn identity(path: &Path) -> io::Result<String> {
+fn identity(path: &Path) -> io::Result<(String, Option<Vec<u8>>)> {
     let canonical = path.canonicalize()?;
     if canonical.is_dir() {
-        return Ok(format!("folder:{}", canonical.display()));
+        return Ok((format!("folder:{}", canonical.display()), None));
     }
     let mut beginning = Vec::new();
-    fs::File::open(&canonical)?.take(IDENTITY_BYTES).read_to_end(&mut beginning)?;
-    let mut digest = DefaultHasher::new();
-    // A file that is still short may grow; its header alone has to do then.
-    beginning.truncate(if beginning.len() < IDENTITY_BYTES as usize { 24 } else { beginning.len() });
-    beginning.hash(&mut digest);
-    Ok(format!("file:{}:{:016x}", canonical.display(), digest.finish()))
+    fs::File::open(&canonical)?.take(IDENTITY_BYTES as u64).read_to_end(&mut beginning)?;
+    Ok((format!("file:{}", canonical.display()), Some(beginning)))
+}
+
+/// The key of a file that lies at `place` and begins with `beginning`: how many bytes were looked at, and
+/// their digest (FNV-1a, 64 bits, which is the same for every build).
+fn file_key(place: &str, beginning: &[u8]) -> String {
+    let digest = beginning.iter().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+        (digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    format!("{place}:{}:{digest:016x}", beginning.len())
+}
+
+/// The key of a file among those that are known: the file may have been shorter when it was read first.
+fn key_of(place: &str, beginning: &[u8], known: &[SourceState]) -> String {
+    let is_same = |key: &&str| {
+        let length = key.strip_prefix(place).and_then(|rest| rest.strip_prefix(':')).and_then(|rest| {
+            let (length, _) = rest.split_once(':')?;
+            length.parse::<usize>().ok()
+        });
+        length
+            .and_then(|length| beginning.get(..length))
+            .is_some_and(|beginning| file_key(place, beginning) == **key)
+    };
+    let same = known.iter().map(|source| source.key.as_str()).filter(is_same).last();
+    same.map_or_else(|| file_key(place, beginning), str::to_owned)
+}
+
+/// Refuses a file that cannot be written at the end because its folder does not exist.
+fn has_folder(path: &Path) -> Result<(), Problem> {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") && !folder.is_dir() => Err(Problem::Other(format!(
+            "cannot write the report {}: there is no folder {}; make it first",
+            path.display(),
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The state on disk; or, if every source is in it to its end, a state in memory in which they are shown
 /// again without being added twice.
-fn store_for(sources: &[Opened], options: &Watch) -> Result<Box<dyn Store>, Problem> {
+fn store_for(sources: &mut [Opened], options: &Watch) -> Result<Box<dyn Store>, Problem> {
     let store = Sqlite::create(&options.state.state)?;
+    let states = store.sources()?;
     let mut again = true;
     for source in sources {
-        let known = store.source(&source.key)?;
+        if let Some(beginning) = source.beginning.take() {
+            source.key = key_of(&source.key, &beginning, &states);
+        }
+        let known = states.iter().find(|known| known.key == source.key);
         again &= source.resumable
             && known.is_some_and(|known| known.complete && known.size == source.input.progress().total);
     }
     if again {
-        eprintln!(
+        say(format_args!(
             "Already in {} to the end; shown again without being added twice.",
             options.state.state.display()
-        );
+        ));
         return Ok(Box::new(Memory::default()));
     }
     Ok(Box::new(store))
@@ -197,23 +251,36 @@ fn read(
                 source.name
             )));
         }
-        eprintln!(
-            "Going on with {} after packet {packets}; {interrupted} packets of conversations that were open \
-             when it was cut off are not told as conversations.",
-            source.name
-        );
+        let mut text = format!("Going on with {} after packet {packets}.", source.name);
+        if interrupted > 0 {
+            text.push_str(&format!(
+                " {interrupted} packets of conversations that were open when it was cut off are not told as \
+                 conversations."
+            ));
+        }
+        say(text);
     }
+    if source.key.starts_with("live:") {
+        say(format_args!("Listening on {}; Ctrl-C ends it.", source.name));
+    }
+    let mut stopped: Option<Instant> = None;
     let mut line = Line::new(&source.name, options.quiet);
     let mut complete = false;
     let failure = loop {
         if stop.load(Ordering::Relaxed) {
-            break None;
+            let since = *stopped.get_or_insert_with(Instant::now);
+            if source.resumable || since.elapsed() > DRAIN {
+                break None;
+            }
         }
         let mut batch = session.batch();
         match source.input.next_batch(&mut batch) {
             Ok(Step::Batch) => session.work(batch)?,
             Ok(Step::Idle) => {
                 session.put_back(batch);
+                if stopped.is_some() {
+                    break None;
+                }
                 session.rest()?;
             }
             Ok(Step::End) => {
@@ -238,7 +305,8 @@ fn read(
     };
     drop(line);
     let read = source.input.progress();
-    let damages: Vec<String> = source.input.damages().iter().map(ToString::to_string).collect();
+    let damages: Vec<String> =
+        source.input.damages().iter().map(ToString::to_string).chain(session.unread()).collect();
     let damage = match (&failure, damages.is_empty()) {
         (Some(error), _) => Some(error.to_string()),
         (None, false) => Some(damages.join("; ")),

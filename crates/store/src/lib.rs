@@ -57,7 +57,9 @@ pub enum StoreError {
     )]
     Full(PathBuf),
     /// The database reports an error.
-    #[error("the state in {path} cannot be used: {source}")]
+    #[error(
+        "the state in {path} cannot be used: {source}; see that this user may write it, or choose another with --state"
+    )]
     Database {
         /// The database file.
         path: PathBuf,

@@ -75,7 +75,10 @@ impl Sqlite {
         let store = Self { connection, path, _lock: None };
         store.pragma("busy_timeout", BUSY_MS)?;
         store.pragma("query_only", 1)?;
-        store.version()?;
+        // A writer that was killed before its first transaction has left an empty file.
+        if store.version()? == 0 {
+            return Err(StoreError::Missing(folder.into()));
+        }
         Ok(store)
     }
 
@@ -308,6 +311,8 @@ mod tests {
     #[test]
     fn a_reader_cannot_write_and_a_missing_state_is_told() {
         let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Sqlite::open(folder.path()), Err(StoreError::Missing(_))));
+        std::fs::write(folder.path().join(FILE), "").unwrap();
         assert!(matches!(Sqlite::open(folder.path()), Err(StoreError::Missing(_))));
         drop(Sqlite::create(folder.path()).unwrap());
         let mut reader = Sqlite::open(folder.path()).unwrap();
