@@ -40,16 +40,19 @@ impl Keyed {
             Network::Ip { source, destination, protocol, .. } => {
                 let (family, source, destination) = match (source, destination) {
                     (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                        (Family::Ipv4, u128::from(source.to_bits()), u128::from(destination.to_bits()))
+                        let bits = match source.to_bits() {
+                            // Hosts that have no address yet (RFC 2131 clause 4.1) are told apart by their
+                            // link-layer addresses, above the bits of which the address is made.
+                            0 => packet.source_mac.map_or(0, mac_bits) << 64,
+                            bits => u128::from(bits),
+                        };
+                        (Family::Ipv4, bits, u128::from(destination.to_bits()))
                     }
                     (IpAddr::V6(source), IpAddr::V6(destination)) => {
                         (Family::Ipv6, source.to_bits(), destination.to_bits())
                     }
                     _ => return None,
                 };
-                // Hosts that have no address yet are told apart by their link-layer addresses (RFC 2131
-                // clause 4.1, RFC 4862 clause 5.4.2).
-                let source = if source == 0 { packet.source_mac.map_or(0, mac_bits) } else { source };
                 (family, u16::from(protocol), source, destination)
             }
             Network::Link { kind, .. } => {

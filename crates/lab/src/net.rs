@@ -477,7 +477,12 @@ impl Net {
     }
 
     /// Writes down that something was said to a group.
-    fn announced(&mut self, host: HostId, group: IpAddr, service: (&'static str, u16, &'static str)) {
+    pub(crate) fn announced(
+        &mut self,
+        host: HostId,
+        group: IpAddr,
+        service: (&'static str, u16, &'static str),
+    ) {
         let (transport, port, protocol) = service;
         self.speaks(host, protocol);
         let key = (self.hosts[host].truth.name.clone(), group.to_string(), transport, port, protocol);

@@ -258,10 +258,7 @@ fn conversations(truth: &Truth, frames: &[(Timestamp, Seen)]) {
             truth.conversations.iter().position(|told| told.transport == "udp" && fits(told))
         };
         let belongs = match to {
-            None => find(&|told| {
-                let to_it = told.server == group || told.protocol.starts_with("dhcp");
-                told.client == from && told.port == to_port && to_it
-            }),
+            None => find(&|told| told.client == from && told.port == to_port && told.server == group),
             Some(to) => find(&|told| {
                 (&*told.client, &*told.server, told.port) == (from, to, to_port)
                     || (&*told.client, &*told.server, told.port) == (to, from, from_port)

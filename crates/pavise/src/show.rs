@@ -1,12 +1,13 @@
 //! Tables and summaries for people.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use console::Alignment;
 use indicatif::{HumanBytes, HumanCount};
-use model::{Attribute, Device, FlowRecord, Locality};
+use model::{Attribute, Confidence, Device, FlowRecord, Locality};
 use store::{AnomalyTotals, ProtocolTotals, SourceState};
 
 use crate::session::Session;
@@ -21,9 +22,9 @@ const ANOMALIES_SHOWN: usize = 10;
 /// So many protocols in one cell.
 const PROTOCOLS_IN_CELL: usize = 6;
 /// Where no terminal tells its width.
-const DEFAULT_WIDTH: u16 = 160;
+const DEFAULT_WIDTH: usize = 160;
 /// Where a terminal does, tables are not narrower than this.
-const MIN_WIDTH: u16 = 80;
+const MIN_WIDTH: usize = 80;
 
 /// What a run has found, for people.
 pub(crate) struct Summary {
@@ -34,23 +35,94 @@ pub(crate) struct Summary {
     pub(crate) state: PathBuf,
 }
 
-/// Columns and how they are aligned.
-fn table(columns: &[(&str, CellAlignment)]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(columns.iter().map(|(name, _)| *name));
-    let width =
-        console::Term::stdout().size_checked().map_or(DEFAULT_WIDTH, |(_, width)| width.max(MIN_WIDTH));
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    for (place, (_, alignment)) in columns.iter().enumerate() {
-        if let Some(column) = table.column_mut(place) {
-            column.set_cell_alignment(*alignment);
-        }
-    }
-    table
+/// How a column is set.
+#[derive(Clone, Copy)]
+enum Set {
+    /// To the left, whole: ids, addresses, times.
+    Left,
+    /// To the right, whole: numbers.
+    Right,
+    /// To the left, at most so many characters wide; what is longer ends in an ellipsis. Where the table is
+    /// too wide for the terminal, these columns become narrower.
+    Text(usize),
 }
 
-const LEFT: CellAlignment = CellAlignment::Left;
-const RIGHT: CellAlignment = CellAlignment::Right;
+use Set::{Left as LEFT, Right as RIGHT, Text};
+
+/// A table under construction: rows of text, one line each.
+pub(crate) struct Rows {
+    columns: Vec<(&'static str, Set)>,
+    rows: Vec<Vec<String>>,
+}
+
+/// No column of text is narrower than this.
+const MIN_TEXT: usize = 8;
+/// The blanks between two columns.
+const GAP: usize = 2;
+
+fn table(columns: &[(&'static str, Set)]) -> Rows {
+    Rows { columns: columns.to_vec(), rows: Vec::new() }
+}
+
+impl Rows {
+    fn add_row(&mut self, row: impl IntoIterator<Item = String>) {
+        self.rows.push(row.into_iter().collect());
+    }
+
+    /// How wide each column is, so that all together are as wide as the terminal if they can be.
+    fn widths(&self, terminal: usize) -> Vec<usize> {
+        let longest = |place: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(place));
+            cells.map(|cell| console::measure_text_width(cell)).max().unwrap_or(0)
+        };
+        let mut widths: Vec<usize> = Vec::new();
+        for (place, (name, set)) in self.columns.iter().enumerate() {
+            let cells = match set {
+                Text(limit) => longest(place).min(*limit),
+                LEFT | RIGHT => longest(place),
+            };
+            widths.push(cells.max(name.len()));
+        }
+        let total = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        // The widest text gives way first.
+        while total(&widths) > terminal {
+            let text = |place: &usize| matches!(self.columns[*place].1, Text(_));
+            let widest = (0..widths.len()).filter(text).max_by_key(|place| widths[*place]);
+            match widest {
+                Some(place) if widths[place] > MIN_TEXT => widths[place] -= 1,
+                _ => break,
+            }
+        }
+        widths
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, terminal: usize) -> fmt::Result {
+        let widths = self.widths(terminal);
+        let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+            let mut text = String::new();
+            for (((_, set), width), cell) in self.columns.iter().zip(&widths).zip(cells) {
+                let side = if matches!(set, RIGHT) { Alignment::Right } else { Alignment::Left };
+                // What comes from the network must not move the cursor.
+                let cell: String = cell.chars().filter(|c| !c.is_control()).collect();
+                text.push_str(&console::pad_str(&cell, *width, side, Some("…")));
+                text.push_str("  ");
+            }
+            writeln!(f, "{}", text.trim_end())
+        };
+        line(&mut self.columns.iter().map(|(name, _)| *name))?;
+        let rules: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
+        line(&mut rules.iter().map(String::as_str))?;
+        self.rows.iter().try_for_each(|row| line(&mut row.iter().map(String::as_str)))
+    }
+}
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = console::Term::stdout().size_checked();
+        let terminal = size.map_or(DEFAULT_WIDTH, |(_, width)| usize::from(width).max(MIN_WIDTH));
+        self.write(f, terminal)
+    }
+}
 
 /// The name by which people know a device.
 pub(crate) fn name(device: &Device) -> &str {
@@ -70,11 +142,27 @@ pub(crate) fn address(device: &Device) -> String {
     }
 }
 
+/// A second role is named only if it is at least so sure.
+const SECOND_ROLE: Confidence = Confidence::LIKELY;
+/// A role that is less sure than this is asked rather than said.
+const DOUBTFUL: Confidence = Confidence::percent(35);
+
 /// What a device is, in a few words.
 pub(crate) fn kind(device: &Device) -> String {
-    let mut words: Vec<&str> = device.roles().take(2).collect();
+    let said = device.attributes.get(&Attribute::Role).map_or(&[][..], Vec::as_slice);
+    let surest = |role: &str| said.iter().filter(|one| &*one.value == role).map(|one| one.confidence).max();
+    let mut words = Vec::new();
+    for role in device.roles() {
+        let sure = surest(role).unwrap_or(Confidence::HINT);
+        match words.len() {
+            0 if sure < DOUBTFUL => words.push(format!("{role}?")),
+            0 => words.push(role.to_owned()),
+            1 if sure >= SECOND_ROLE => words.push(role.to_owned()),
+            _ => {}
+        }
+    }
     if words.is_empty() {
-        words.extend(device.best(Attribute::Type));
+        words.extend(device.best(Attribute::Type).map(str::to_owned));
     }
     if words.is_empty() { "-".into() } else { words.join(", ") }
 }
@@ -84,17 +172,17 @@ fn best(device: &Device, attribute: Attribute) -> &str {
 }
 
 /// Devices, as a table.
-pub(crate) fn devices(devices: &[&Device]) -> Table {
+pub(crate) fn devices(devices: &[&Device]) -> Rows {
     let mut table = table(&[
         ("DEVICE", LEFT),
         ("ADDRESS", LEFT),
         ("MAC", LEFT),
-        ("NAME", LEFT),
-        ("ROLE", LEFT),
-        ("VENDOR", LEFT),
-        ("MODEL", LEFT),
-        ("FIRMWARE / OS", LEFT),
-        ("PROTOCOLS", LEFT),
+        ("NAME", Text(24)),
+        ("ROLE", Text(32)),
+        ("VENDOR", Text(24)),
+        ("MODEL", Text(26)),
+        ("FIRMWARE / OS", Text(20)),
+        ("PROTOCOLS", Text(40)),
     ]);
     for device in devices {
         let mac = device.macs.first().map_or_else(|| "-".into(), ToString::to_string);
@@ -139,7 +227,7 @@ pub(crate) fn in_order(devices: &[Device]) -> Vec<&Device> {
 }
 
 /// Conversations, as a table.
-pub(crate) fn flows<'a>(flows: impl Iterator<Item = &'a FlowRecord>) -> Table {
+pub(crate) fn flows<'a>(flows: impl Iterator<Item = &'a FlowRecord>) -> Rows {
     let mut table = table(&[
         ("BEGAN", LEFT),
         ("LASTED", RIGHT),
@@ -171,14 +259,14 @@ pub(crate) fn flows<'a>(flows: impl Iterator<Item = &'a FlowRecord>) -> Table {
 }
 
 /// Protocols, as a table, the busiest first.
-pub(crate) fn protocols(totals: &BTreeMap<String, ProtocolTotals>) -> Table {
+pub(crate) fn protocols(totals: &BTreeMap<String, ProtocolTotals>) -> Rows {
     let mut table = table(&[
         ("PROTOCOL", LEFT),
         ("CONVERSATIONS", RIGHT),
         ("PACKETS", RIGHT),
         ("BYTES", RIGHT),
         ("ANOMALIES", RIGHT),
-        ("NAME", LEFT),
+        ("NAME", Text(48)),
     ]);
     for (id, totals) in busiest(totals) {
         let known = dissect::proto::by_id(id);
@@ -208,13 +296,13 @@ pub(crate) fn frequent(totals: &BTreeMap<String, AnomalyTotals>) -> Vec<(&str, &
     all
 }
 
-fn anomalies(totals: &BTreeMap<String, AnomalyTotals>) -> Table {
+fn anomalies(totals: &BTreeMap<String, AnomalyTotals>) -> Rows {
     let mut table = table(&[
-        ("ANOMALY", LEFT),
+        ("ANOMALY", Text(40)),
         ("TIMES", RIGHT),
         ("FIRST FROM", LEFT),
         ("FIRST AT", LEFT),
-        ("DETAIL", LEFT),
+        ("DETAIL", Text(72)),
     ]);
     for (kind, totals) in frequent(totals).into_iter().take(ANOMALIES_SHOWN) {
         table.add_row([
@@ -228,7 +316,7 @@ fn anomalies(totals: &BTreeMap<String, AnomalyTotals>) -> Table {
     table
 }
 
-fn conversations(top: &[(Conversation, Weight)]) -> Table {
+fn conversations(top: &[(Conversation, Weight)]) -> Rows {
     let mut table = table(&[
         ("CLIENT", LEFT),
         ("SERVER", LEFT),
@@ -283,9 +371,9 @@ pub(crate) fn device(device: &Device, out: &mut impl Write) -> io::Result<()> {
     )?;
     let mut table = table(&[
         ("ATTRIBUTE", LEFT),
-        ("VALUE", LEFT),
+        ("VALUE", Text(72)),
         ("CONFIDENCE", RIGHT),
-        ("EVIDENCE", LEFT),
+        ("EVIDENCE", Text(40)),
         ("TIMES", RIGHT),
         ("LAST", LEFT),
     ]);
@@ -301,7 +389,7 @@ pub(crate) fn device(device: &Device, out: &mut impl Write) -> io::Result<()> {
             ]);
         }
     }
-    writeln!(out, "\n{table}")?;
+    write!(out, "\n{table}")?;
     let services = |services: &BTreeMap<model::Service, u64>| {
         let one = |(service, count): (&model::Service, &u64)| match service.port {
             0 => format!("{} ({count})", service.protocol),
@@ -360,15 +448,15 @@ impl Summary {
         }
         writeln!(out, "{line}.")?;
         if !self.conversations.is_empty() {
-            writeln!(out, "\nTop conversations\n{}", conversations(&self.conversations))?;
+            write!(out, "\nTop conversations\n{}", conversations(&self.conversations))?;
         }
         if !self.totals.protocols.is_empty() {
-            writeln!(out, "\nProtocols\n{}", protocols(&self.totals.protocols))?;
+            write!(out, "\nProtocols\n{}", protocols(&self.totals.protocols))?;
         }
         if self.totals.anomalies.is_empty() {
             writeln!(out, "\nNo anomalies.")?;
         } else {
-            writeln!(out, "\nAnomalies\n{}", anomalies(&self.totals.anomalies))?;
+            write!(out, "\nAnomalies\n{}", anomalies(&self.totals.anomalies))?;
         }
         for (limit, totals) in &self.totals.shed {
             writeln!(
@@ -406,4 +494,40 @@ pub(crate) fn own(devices: &[Device]) -> Vec<&Device> {
     let own: Vec<&Device> =
         all.iter().copied().filter(|device| device.locality != Locality::External).collect();
     if own.is_empty() { all } else { own }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Wide<'a>(&'a Rows, usize);
+
+    impl fmt::Display for Wide<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.write(f, self.1)
+        }
+    }
+
+    #[test]
+    fn rows_are_one_line_each_and_only_text_gives_way() {
+        let mut rows = table(&[("ID", LEFT), ("TEXT", Text(30)), ("N", RIGHT)]);
+        rows.add_row(["d0a1b2c3d4e5f".into(), "a controller of the boiler".into(), "7".into()]);
+        rows.add_row(["d0".into(), "\x1b[2Jbad\nnews ∅".into(), "1,234".into()]);
+        assert_eq!(
+            Wide(&rows, 100).to_string(),
+            "ID             TEXT                            N\n\
+             ─────────────  ──────────────────────────  ─────\n\
+             d0a1b2c3d4e5f  a controller of the boiler      7\n\
+             d0             [2Jbadnews ∅                1,234\n"
+        );
+        assert_eq!(
+            Wide(&rows, 36).to_string(),
+            "ID             TEXT                N\n\
+             ─────────────  ──────────────  ─────\n\
+             d0a1b2c3d4e5f  a controller …      7\n\
+             d0             [2Jbadnews ∅    1,234\n"
+        );
+        let narrow = Wide(&rows, 10).to_string();
+        assert!(narrow.contains("d0a1b2c3d4e5f  a contr…      7"), "what must be whole is whole: {narrow}");
+    }
 }

@@ -107,7 +107,9 @@ pub(crate) fn obtain(net: &mut Net, host: HostId, server: HostId, client: Client
     head.yours = ip.into();
     let acknowledgement = message(&head, 5, &lease(own));
     net.udp(server, from, to, &acknowledgement);
-    net.conversed(host, server, ("udp", 67, "dhcp"));
+    // The host speaks to everybody; only when it renews does it speak to the server.
+    net.announced(host, all.ip(), ("udp", 67, "dhcp"));
+    net.speaks(server, "dhcp");
     net.pause_us(10_000, 90_000);
     link::probe(net, host, ip);
     net.pause_us(400_000, 900_000);
@@ -153,7 +155,7 @@ pub(crate) fn inform6(net: &mut Net, host: HostId, vendor_class: &str) {
         option(m, 6, &build(|v| _ = v.be16(23).be16(24).be16(32)));
     });
     let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
-    net.udp(host, SocketAddr::new(own.into(), 546), SocketAddr::new(group.into(), 547), &question);
+    net.tell(host, 546, SocketAddr::new(group.into(), 547), "dhcpv6", &question);
     net.wait_for(router);
     let (from, mac6) = (net.hosts[router].link_local(), net.hosts[router].mac.0);
     let answer = build(|m| {
@@ -164,5 +166,5 @@ pub(crate) fn inform6(net: &mut Net, host: HostId, vendor_class: &str) {
         option(m, 24, &build(|v| _ = v.short(b"home").short(b"arpa").u8(0)));
     });
     net.udp(router, SocketAddr::new(from.into(), 547), SocketAddr::new(own.into(), 546), &answer);
-    net.conversed(host, router, ("udp", 547, "dhcpv6"));
+    net.speaks(router, "dhcpv6");
 }
