@@ -29,16 +29,19 @@ pub(crate) fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether the address belongs to no public network: RFC 1918, RFC 6598, RFC 3927, RFC 4193, and the
-/// link-local and the old site-local ones of IPv6.
+/// Whether the address belongs to no public network: RFC 1918, RFC 6598, RFC 3927, RFC 4193, loopback, and
+/// the link-local and the old site-local ones of IPv6.
 pub(crate) fn is_inner(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();
-            ip.is_private() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
         }
         IpAddr::V6(ip) => {
-            is_unique_local(ip) || ip.is_unicast_link_local() || ip.segments()[0] & 0xffc0 == 0xfec0
+            is_unique_local(ip)
+                || ip.is_loopback()
+                || ip.is_unicast_link_local()
+                || ip.segments()[0] & 0xffc0 == 0xfec0
         }
     }
 }

@@ -41,8 +41,10 @@
 //!    the protocol was recognised, for anybody can forge a SYN.
 //! 4. A host that speaks without being answered exists if it said enough (two conversations with three
 //!    packets or one with four, with payload; or a recognised protocol that passed no router), unless its
-//!    link-layer address speaks for many such hosts ([`VOUCHED`]); it is believed after some seconds.
-//! 5. Group addresses, 0.0.0.0/8, loopback and the like are nobody.
+//!    link-layer address speaks for many such hosts ([`VOUCHED`]), or the medium does where frames have no
+//!    sender; it is believed after some seconds.
+//! 5. Group addresses, 0.0.0.0/8 and the like are nobody. A loopback address is the machine that talks to
+//!    itself, or the station that sends it on a link all the same.
 //!
 //! What is said about others is kept for a while and counts when they are proven. For rule 2 a conversation
 //! counts as answered when it ends with packets from the server, and before that when the server's

@@ -457,10 +457,8 @@ impl Inventory {
 
     /// What was kept about a host until it was proven counts from now on.
     fn accept(&mut self, node: u32, heard: Unproven) {
-        if let Some(mac) = heard.mac
-            && let Some(station) = self.find_key(Key::of_mac(mac)).and_then(|node| self.station_mut(node))
-        {
-            station.strangers = station.strangers.saturating_sub(1);
+        if let Some(strangers) = heard.mac.and_then(|mac| self.strangers_mut(mac)) {
+            *strangers = strangers.saturating_sub(1);
         }
         let sent = heard.sent();
         self.add_volume(node, &sent, &Volume::default());

@@ -22,6 +22,9 @@ pub const VOUCHED: u16 = 8;
 /// No more unproven hosts than this are remembered behind one link-layer address.
 const STRANGERS_MAX: u16 = 2 * VOUCHED;
 
+/// Stands for the medium where frames have no sender: it, too, can vouch for some hosts only.
+const UNLINKED: MacAddr = MacAddr([0; 6]);
+
 /// Who an endpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -34,13 +37,25 @@ enum End {
 }
 
 impl End {
+    /// Who is addressed, or speaks.
     fn of(host: &Host) -> Self {
-        if host.mac.is_some_and(MacAddr::is_group) {
+        if host.mac.is_some_and(MacAddr::is_group) { Self::Nobody } else { Self::heard(host) }
+    }
+
+    /// Who speaks. A group address as the sender's is not allowed (IEEE 802.3 clause 3.2.3), so it tells
+    /// nothing; the network address still does, save in frames from everybody.
+    fn heard(host: &Host) -> Self {
+        if host.mac == Some(MacAddr::BROADCAST) {
             return Self::Nobody;
         }
         let mac = host.mac.filter(|mac| mac.is_station());
         match host.ip.map(address::canonical) {
             Some(ip) if address::can_be_host(ip) => Self::Ip(Key::of_ip(ip)),
+            // What a machine says to itself is its own; a loopback address that is on a link all the same
+            // (RFC 1122 clause 3.2.1.3 forbids it) comes from the station that sends it.
+            Some(ip) if ip.is_loopback() => {
+                mac.map_or(Self::Ip(Key::of_ip(ip)), |mac| Self::Mac(Key::of_mac(mac)))
+            }
             // A station without an address of its own yet speaks from 0.0.0.0 or ::.
             Some(ip) if !ip.is_unspecified() => Self::Nobody,
             _ => mac.map_or(Self::Nobody, |mac| Self::Mac(Key::of_mac(mac))),
@@ -88,7 +103,7 @@ impl Inventory {
 
     /// The node of a host that is proven.
     fn sight(&mut self, host: &Host, reach: Reach, at: Timestamp) -> Option<u32> {
-        let end = End::of(host);
+        let end = End::heard(host);
         let Some(key) = end.key() else {
             // The frame came from somebody, though the packet names nobody.
             self.sender(host, at);
@@ -117,7 +132,7 @@ impl Inventory {
 
     /// The node of a host, if it is proven already.
     fn known(&self, host: &Host) -> Option<u32> {
-        self.find_key(End::of(host).key()?)
+        self.find_key(End::heard(host).key()?)
     }
 
     /// The node of the link-layer address that sent a frame.
@@ -131,7 +146,7 @@ impl Inventory {
     /// The client of a conversation in which nobody has answered so far: itself if it is proven, and at
     /// least whoever sent the frame.
     fn unanswered_client(&mut self, head: &FlowHead, at: Timestamp) -> Option<u32> {
-        match End::of(&head.client.host) {
+        match End::heard(&head.client.host) {
             End::Ip(key) => match self.find_key(key) {
                 Some(node) => {
                     self.touch(node, at);
@@ -266,10 +281,10 @@ impl Inventory {
 
     /// An unproven host was heard.
     fn hear(&mut self, head: &FlowHead, at: Timestamp, sent: &Volume, ended: bool, used: Option<Code>) {
-        let (End::Ip(key), Some(mac)) = (End::of(&head.client.host), head.client.host.mac) else { return };
-        let Some(sender) = self.find_key(Key::of_mac(mac)) else { return };
-        let strangers = self.station(sender).map_or(0, |station| station.strangers);
-        if strangers >= STRANGERS_MAX {
+        let End::Ip(key) = End::heard(&head.client.host) else { return };
+        let mac = head.client.host.mac.filter(|mac| mac.is_station()).unwrap_or(UNLINKED);
+        let Some(strangers) = self.strangers_mut(mac) else { return };
+        if *strangers >= STRANGERS_MAX {
             self.shed(Limit::Unproven, 1);
             return;
         }
@@ -277,8 +292,8 @@ impl Inventory {
         let used = used.map(|code| (code, End::of(&head.server.host).key()));
         let heard = Heard { at, mac, reach: head.client_reach, ended, sent: *sent, recognised, used };
         let (new, gone) = self.unproven.heard(key, heard);
-        if new && let Some(station) = self.station_mut(sender) {
-            station.strangers = station.strangers.saturating_add(1);
+        if new && let Some(strangers) = self.strangers_mut(mac) {
+            *strangers = strangers.saturating_add(1);
         }
         if let Some(gone) = gone {
             self.shed(Limit::Unproven, 1);
@@ -288,22 +303,25 @@ impl Inventory {
 
     /// An unproven host is forgotten.
     fn forget_unproven(&mut self, gone: &Unproven) {
-        if let Some(station) =
-            gone.mac.and_then(|mac| self.find_key(Key::of_mac(mac))).and_then(|node| self.station_mut(node))
-        {
-            station.strangers = station.strangers.saturating_sub(1);
+        if let Some(strangers) = gone.mac.and_then(|mac| self.strangers_mut(mac)) {
+            *strangers = strangers.saturating_sub(1);
         }
+    }
+
+    /// How many unproven hosts a link-layer address speaks for.
+    pub(crate) fn strangers_mut(&mut self, mac: MacAddr) -> Option<&mut u16> {
+        if mac == UNLINKED {
+            return Some(&mut self.unproven.unlinked);
+        }
+        let node = self.find_key(Key::of_mac(mac))?;
+        self.station_mut(node).map(|station| &mut station.strangers)
     }
 
     /// Believes the hosts that have spoken enough and whose time of patience is over; all that have spoken
     /// enough if no time is given.
     fn accept_waiting(&mut self, now: Option<Timestamp>, at: Timestamp) {
         while let Some((key, mac, reach)) = self.unproven.next_due(now) {
-            let vouches = self
-                .find_key(Key::of_mac(mac))
-                .and_then(|node| self.station(node))
-                .is_some_and(|station| station.strangers <= VOUCHED);
-            if vouches {
+            if self.strangers_mut(mac).is_some_and(|strangers| *strangers <= VOUCHED) {
                 self.sight(&Host { mac: Some(mac), ip: key.ip() }, reach, at);
             }
         }
@@ -317,7 +335,7 @@ impl Inventory {
             source: fact.source.clone(),
             confidence: fact.confidence,
         };
-        let Some(key) = End::of(&fact.about).key() else { return };
+        let Some(key) = End::heard(&fact.about).key() else { return };
         if let Some(node) = self.find_key(key) {
             self.believe(node, pending);
             return;

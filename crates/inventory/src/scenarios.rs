@@ -643,6 +643,49 @@ fn groups_and_reserved_addresses_are_nobody() {
 }
 
 #[test]
+fn a_machine_that_talks_to_itself_is_a_device() {
+    let mut story = Story::new();
+    let itself = Host { mac: Some(MacAddr::default()), ip: Some(ip("127.0.0.1")) };
+    story.talk(&Talk::tcp(itself, itself, 1883).of("mqtt"));
+    story.talk(&Talk::udp(raw("::1"), raw("::1"), 53).of("dns"));
+    assert_eq!(story.map(), ["127.0.0.1", "::1"]);
+    let machine = story.device("127.0.0.1");
+    assert_eq!((&machine.protocols[..], machine.locality), (&["mqtt".into()][..], Locality::Routed));
+}
+
+#[test]
+fn a_loopback_address_on_a_link_is_the_station_that_sends_it() {
+    let mut story = Story::new();
+    story.talk(&Talk::udp(host(1, "127.0.0.1"), host(2, "127.0.0.1"), 161).of("snmp"));
+    assert_eq!(story.map(), ["1 ", "2 "]);
+    assert_eq!(story.device(&mac(2).to_string()).protocols, ["snmp"]);
+}
+
+#[test]
+fn frames_from_a_group_address_do_not_hide_the_network_address() {
+    let mut story = Story::new();
+    let odd = |number, text| Host { mac: Some(MacAddr([1, 0, 0, 0, 0, number])), ip: Some(ip(text)) };
+    story.talk(&Talk::tcp(odd(1, "10.0.0.1"), odd(2, "10.0.0.2"), 443).of("tls"));
+    assert_eq!(story.map(), ["10.0.0.1", "10.0.0.2"]);
+}
+
+#[test]
+fn without_link_layer_addresses_few_unanswered_hosts_are_believed_and_many_are_not() {
+    let heard = |count: u8| {
+        let mut story = Story { step: Duration::from_millis(10), ..Story::new() };
+        for number in 1..=count {
+            let source = raw(&format!("192.0.2.{number}"));
+            let trap = Talk::udp(source, raw("192.0.2.250"), 162).of("snmp").unanswered().packets(1);
+            story.then([trap.opened(), trap.identified()]).talk(&trap);
+        }
+        story.wait(Duration::from_secs(60));
+        story.map()
+    };
+    assert_eq!(heard(2), ["192.0.2.1", "192.0.2.2"]);
+    assert!(heard(40).is_empty(), "as many as these may be made up");
+}
+
+#[test]
 fn what_is_said_about_an_unproven_host_counts_once_it_is_proven_and_otherwise_not() {
     let mut story = Story::of([name(raw("10.0.0.7"), "tank"), name(raw("10.0.0.8"), "ghost")]);
     assert!(story.map().is_empty());

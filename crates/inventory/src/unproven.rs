@@ -68,6 +68,8 @@ pub(crate) struct UnprovenHosts {
     queue: VecDeque<(Key, u64, Timestamp)>,
     waiting: VecDeque<(Key, u64, Timestamp)>,
     serial: u64,
+    /// How many were heard in frames without a sender.
+    pub(crate) unlinked: u16,
     limit: usize,
     facts_limit: usize,
 }
@@ -107,6 +109,7 @@ impl UnprovenHosts {
             queue: VecDeque::new(),
             waiting: VecDeque::new(),
             serial: 0,
+            unlinked: 0,
             limit: limit.max(1),
             facts_limit,
         }

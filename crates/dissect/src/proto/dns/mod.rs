@@ -232,6 +232,9 @@ impl Dns {
                 Err(fault) => complain(fault, input, out),
             }
         }
+        if !message.has_known_opcode() {
+            out.anomaly(input.from, "opcode", format_args!("{}", message.opcode()));
+        }
         if message.z() {
             out.anomaly(input.from, "reserved-flag", format_args!("flags {:#06x}", message.flags));
         }

@@ -344,8 +344,8 @@ impl<'a> Message<'a> {
 
     /// How well the bytes keep to the form of a message. This is what probes ask; it walks all records.
     pub(crate) fn shape(self) -> Shape {
-        // Opcodes end at 6 (RFC 8490).
-        if self.opcode() > 6 || self.counts == [0; 4] {
+        // With an opcode that is not assigned, only one plain question makes it likely that it is one.
+        if !self.has_known_opcode() && self.counts[0] != 1 || self.counts == [0; 4] {
             return Shape::Not;
         }
         let mut items = self.items();
@@ -356,7 +356,7 @@ impl<'a> Message<'a> {
                 // The extension record keeps a size where others have their class.
                 Some(Ok(Item::Record(_, record))) if record.kind == kind::OPT => 1,
                 Some(Ok(Item::Record(_, record))) => record.class,
-                Some(Err(_)) if seen > 0 => return Shape::Broken,
+                Some(Err(_)) if seen > 0 && self.has_known_opcode() => return Shape::Broken,
                 Some(Err(_)) => return Shape::Not,
                 None => break,
             };
@@ -366,6 +366,11 @@ impl<'a> Message<'a> {
             seen += 1;
         }
         if items.at == self.bytes.len() && !self.z() { Shape::Whole } else { Shape::Broken }
+    }
+
+    /// Whether the operation is one that exists: the last so far is 6 (RFC 8490 clause 5.1).
+    pub(crate) const fn has_known_opcode(self) -> bool {
+        self.opcode() <= 6
     }
 }
 

@@ -76,6 +76,9 @@ impl Parser for Llmnr {
                 return taken;
             }
         };
+        if !message.has_known_opcode() {
+            out.anomaly(from, "opcode", format_args!("{}", message.opcode()));
+        }
         if !self.bound[from.index()] {
             self.bound[from.index()] = true;
             bind_sender(from, out);

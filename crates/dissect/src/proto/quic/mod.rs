@@ -164,12 +164,30 @@ fn google_version(bytes: &[u8]) -> Option<String> {
     google_name(bytes.get(at..)?.first_chunk()?)
 }
 
+/// How far into a datagram of Google's QUIC its first handshake message can begin: behind the header (flags,
+/// connection identifier, nonce, packet number), a hash and short frames, in bytes.
+const MAX_GOOGLE_PREFIX: usize = 96;
+
+/// The name of the handshake message in a server's answer of Google's QUIC: it tells no version, but its
+/// messages have a tag, a small count of entries and two zero bytes.
+fn google_answer(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.first()? & 0xc9 != 0x08 {
+        return None;
+    }
+    let prefix = bytes.get(..MAX_GOOGLE_PREFIX.min(bytes.len()))?;
+    prefix.windows(8).find_map(|window| match window {
+        [b'R', b'E', b'J', 0, 1..=64, 0, 0, 0] => Some("reject"),
+        [b'S', b'H', b'L', b'O', 1..=64, 0, 0, 0] => Some("server-hello"),
+        _ => None,
+    })
+}
+
 fn probe(opening: &Opening<'_>) -> Verdict {
     let bytes = opening.bytes;
     if opening.stream {
         return Verdict::No;
     }
-    if google_version(bytes).is_some() {
+    if google_version(bytes).is_some() || google_answer(bytes).is_some() {
         return Verdict::Yes;
     }
     let mut reader = Reader::new(bytes);
@@ -252,6 +270,12 @@ struct GoogleQuic {
     version: String,
 }
 
+/// A server's answer in Google's QUIC, of which the question was not seen.
+#[derive(Serialize)]
+struct GoogleAnswer {
+    answer: &'static str,
+}
+
 #[derive(Serialize)]
 struct Retry {
     version: Cow<'static, str>,
@@ -270,6 +294,10 @@ impl Parser for Quic {
         self.datagrams += 1;
         if let Some(version) = google_version(input.bytes) {
             out.message(from, "google-quic", &GoogleQuic { version });
+            return Progress::Enough;
+        }
+        if let Some(answer) = google_answer(input.bytes) {
+            out.message(from, "google-quic", &GoogleAnswer { answer });
             return Progress::Enough;
         }
         let mut rest = input.bytes;

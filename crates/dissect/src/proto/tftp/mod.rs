@@ -1,7 +1,7 @@
 //! Trivial File Transfer Protocol (RFC 1350): how firmware and configurations travel to many devices.
 //!
-//! Only the request goes to the known port; the data flows between two others, without anything that
-//! would tell it from noise, and is left alone.
+//! Only the request goes to the known port; the data flows between two others. There it is recognised by
+//! its first full block or by the server's agreement to options.
 
 use std::borrow::Cow;
 
@@ -25,8 +25,37 @@ pub(super) const PROTOCOL: Protocol = Protocol {
 const MAX_NAME: usize = 255;
 
 fn probe(opening: &Opening<'_>) -> Verdict {
-    if !opening.stream && Request::read(opening.bytes).is_some() { Verdict::Yes } else { Verdict::No }
+    let known = Request::read(opening.bytes).is_some() || begins_transfer(opening.bytes);
+    if !opening.stream && known { Verdict::Yes } else { Verdict::No }
 }
+
+/// Whether this is how data begins to flow: the first block, full (RFC 1350 clause 6), or the options that
+/// are agreed on (RFC 2347: names and decimal values, each with a zero byte behind it).
+fn begins_transfer(bytes: &[u8]) -> bool {
+    match bytes {
+        [0, 3, 0, 1, data @ ..] => data.len() == BLOCK,
+        [0, 6, options @ .., 0] => {
+            let mut strings = options.split(|byte| *byte == 0);
+            let known = |name: &[u8]| OPTIONS.iter().any(|known| known.eq_ignore_ascii_case(name));
+            let decimal = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+            let mut agreed = false;
+            while let Some(name) = strings.next() {
+                if !known(name) || !strings.next().is_some_and(decimal) {
+                    return false;
+                }
+                agreed = true;
+            }
+            agreed
+        }
+        _ => false,
+    }
+}
+
+/// The data of a block unless another size was agreed on (RFC 1350 clause 2), in bytes.
+const BLOCK: usize = 512;
+
+/// The options of RFC 2348, RFC 2349 and RFC 7440.
+const OPTIONS: &[&[u8]] = &[b"blksize", b"tsize", b"timeout", b"windowsize"];
 
 /// A request to read or write a file (RFC 1350 clause 5, figure 5-1), with options (RFC 2347).
 #[derive(Serialize)]
@@ -136,6 +165,21 @@ mod tests {
             [b"\x00\x01a\0octet".as_slice(), b"\x00\x01\0octet\0", b"\x00\x01a\0binary\0", b"\x00\x03a"]
         {
             assert!(Request::read(bytes).is_none(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_transfer_itself_is_recognised_on_any_port() {
+        let block = |length| [vec![0, 3, 0, 1], vec![0x5a; length]].concat();
+        for (bytes, known) in [
+            (block(512), true),
+            (block(511), false),
+            (b"\x00\x06tsize\x00524288\0blksize\x001428\0".to_vec(), true),
+            (b"\x00\x06\0".to_vec(), false),
+            (b"\x00\x06tsize\0many\0".to_vec(), false),
+            (b"\x00\x06colour\x003\0".to_vec(), false),
+        ] {
+            assert_eq!(begins_transfer(&bytes), known, "{bytes:02x?}");
         }
     }
 

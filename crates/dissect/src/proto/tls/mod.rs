@@ -67,6 +67,10 @@ fn header(bytes: &[u8; HEADER]) -> Option<(u8, usize)> {
     (known && major == 3 && minor <= 4).then(|| (kind, usize::from(u16::from_be_bytes([high, low]))))
 }
 
+/// The ciphers of TLS add at least so much to what they protect, in bytes (RFC 8446 clause 5.2: a type and
+/// a tag of 8 or 16; RFC 5246 clause 6.2.3.3 likewise).
+const MIN_PROTECTED: usize = 16;
+
 fn probe(opening: &Opening<'_>) -> Verdict {
     if !opening.stream {
         return Verdict::No;
@@ -103,8 +107,11 @@ fn probe(opening: &Opening<'_>) -> Verdict {
 }
 
 /// Whether one record header follows another, as it does where a conversation is picked up in its
-/// middle.
+/// middle, or the bytes end where a record of protected data does.
 fn chained(bytes: &[u8], length: usize) -> Verdict {
+    if bytes.len() == HEADER + length && length >= MIN_PROTECTED {
+        return Verdict::Yes;
+    }
     match bytes.get(HEADER + length..).and_then(|rest| rest.first_chunk()) {
         Some(next) if header(next).is_some() => Verdict::Yes,
         Some(_) => Verdict::No,
