@@ -1,5 +1,6 @@
 //! Developer commands.
 
+mod bench;
 mod check;
 mod r#gen;
 mod run;
@@ -26,6 +27,14 @@ enum Command {
     Test,
     /// Checks format, lints, allowed crate edges and licences
     Check,
+    /// Measures speed and memory beside what is asked, on captures that Pavise makes itself
+    Bench(bench::Arguments),
+    /// Runs a program and prints what it cost
+    #[command(hide = true, trailing_var_arg = true, disable_help_flag = true)]
+    Measure {
+        #[arg(required = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
     /// Makes the tables that are generated from public lists again.
     Gen(r#gen::Arguments),
 }
@@ -35,6 +44,8 @@ fn main() -> ExitCode {
         Command::Up => up::up(),
         Command::Test => test::test(),
         Command::Check => check::check(),
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Measure { command } => bench::measure(&command),
         Command::Gen(arguments) => r#gen::run(&arguments).map_err(run::Failure::from),
     })
 }

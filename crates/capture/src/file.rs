@@ -14,6 +14,12 @@ use crate::stream::Stream;
 use crate::sys::Map;
 use crate::{Progress, Source, Step};
 
+/// So many bytes of a mapped file behind the place of reading stay in the process's memory, and at most
+/// twice as many.
+const KEPT_BEHIND: usize = 16 << 20;
+/// Pages are let go of in multiples of this, which is a multiple of every system's page size.
+const PAGE: usize = 64 << 10;
+
 /// A capture file, read in one way or the other.
 #[derive(Debug)]
 pub(crate) enum FileSource {
@@ -58,6 +64,7 @@ impl FileSource {
             held: Arc::new(held),
             format,
             at,
+            released: 0,
             packets: 0,
             damage: None,
         }))
@@ -116,6 +123,8 @@ pub(crate) struct Whole {
     format: Format,
     /// Where the next record begins.
     at: usize,
+    /// Up to where the file's pages were let go of.
+    released: usize,
     packets: u64,
     damage: Option<Damage>,
 }
@@ -139,6 +148,7 @@ impl Whole {
         };
         self.packets += frames.len() as u64;
         if !frames.is_empty() {
+            self.release();
             return Step::Batch;
         }
         let reason = match stop {
@@ -156,6 +166,18 @@ impl Whole {
             reason,
         });
         Step::End
+    }
+
+    /// Lets go of pages that lie far enough behind that batches which are still worked on are not among
+    /// them; if one is, its pages are read again.
+    fn release(&mut self) {
+        if let Held::Mapped(map) = &*self.held
+            && self.at.saturating_sub(self.released) >= 2 * KEPT_BEHIND
+        {
+            let end = (self.at - KEPT_BEHIND) & !(PAGE - 1);
+            map.release(self.released..end);
+            self.released = end;
+        }
     }
 
     fn skip_to(&mut self, packet: u64) -> u64 {

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use memmap2::{Advice, Mmap, MmapOptions, MmapRaw};
+use memmap2::{Advice, Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 
 /// A file mapped for reading, as long as it was when it was mapped.
 ///
@@ -37,6 +37,18 @@ impl Map {
         // Only a hint: read ahead, and let go of what was read.
         let _ = map.advise(Advice::Sequential);
         Ok(Self { map, file })
+    }
+
+    /// Lets go of the pages that hold the bytes in `range`: they stay in the system's cache, but are no
+    /// part of this process's memory until they are read again.
+    pub(crate) fn release(&self, range: std::ops::Range<usize>) {
+        // SAFETY: the mapping is never written, so a page that is read again comes from the file as it did
+        // the first time.
+        let advice = unsafe {
+            self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.end - range.start)
+        };
+        // Only a hint: without it the process merely looks larger.
+        let _ = advice;
     }
 
     /// How much of the mapping the file still backs.

@@ -31,6 +31,8 @@ pub(crate) struct Keyed {
     pub(crate) key: Key,
     /// Whether the packet's source is the key's second end.
     pub(crate) swapped: bool,
+    /// The lane that works it.
+    pub(crate) lane: u8,
 }
 
 impl Keyed {
@@ -77,7 +79,7 @@ impl Keyed {
             | u64::from(packet.vlans[1] & 0xfff) << 16
             | u64::from(packet.vlans[0] & 0xfff);
         let key = Key([(low >> 64) as u64, low as u64, (high >> 64) as u64, high as u64, what, place]);
-        Some(Self { key, swapped })
+        Some(Self { key, swapped, lane: key.lane() as u8 })
     }
 }
 
@@ -102,15 +104,18 @@ impl Key {
     #[inline]
     pub(crate) fn digest(&self, seed: u64) -> u64 {
         let [a, b, c, d, e, f] = self.0;
+        // A factor that is 0 would swallow the other: no word of a key is so large that, with the constant,
+        // it could be 0 under the fixed seed, and nobody knows the other seed.
+        let seed = seed ^ 0xa076_1d64_78bd_642f;
         let first = fold(a ^ seed, b ^ 0x9e37_79b9_7f4a_7c15);
         let second = fold(c ^ seed, d ^ 0xc2b2_ae3d_27d4_eb4f);
         let third = fold(e ^ seed, f ^ 0x1656_67b1_9e37_79f9);
-        fold(first ^ second.rotate_left(23), third ^ 0x27d4_eb2f_1656_67c5)
+        fold(first ^ second.rotate_left(23) ^ seed, third ^ 0x27d4_eb2f_1656_67c5)
     }
 
     /// The lane that works this conversation.
     #[inline]
-    pub(crate) fn lane(&self) -> usize {
+    fn lane(&self) -> usize {
         (self.digest(0) >> 32) as usize % LANES
     }
 
@@ -174,4 +179,39 @@ pub(crate) const fn side(swapped: bool, client_is_second: bool) -> Side {
 const fn fold(a: u64, b: u64) -> u64 {
     let product = (a as u128).wrapping_mul(b as u128);
     (product as u64) ^ ((product >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key of a conversation between two IPv4 addresses.
+    fn key(low: u32, high: u32, ports: u32) -> Key {
+        Key([0, low.into(), 0, high.into(), u64::from(ports) << 32 | 17 << 16 | 4, 0])
+    }
+
+    #[test]
+    fn conversations_are_spread_evenly_over_the_lanes_and_have_ids_of_their_own() {
+        let mut lanes = [0_u32; LANES];
+        let mut ids = std::collections::HashSet::new();
+        for number in 0..64_000 {
+            // Neighbouring addresses, as networks have them; all at the same time.
+            let key = key(0x0a00_0000 + number / 100, 0x0a00_8000 + number % 100, 502);
+            lanes[key.lane()] += 1;
+            assert!(ids.insert(key.id(Timestamp::from_secs(1))));
+        }
+        assert!(lanes.iter().all(|count| (800..1200).contains(count)), "{lanes:?}");
+    }
+
+    #[test]
+    fn no_word_of_a_key_is_without_influence_on_its_digest() {
+        for seed in [0, 7] {
+            let plain = key(1, 2, 3);
+            for word in 0..6 {
+                let mut other = plain;
+                other.0[word] ^= 1 << 40;
+                assert_ne!(plain.digest(seed), other.digest(seed), "word {word}");
+            }
+        }
+    }
 }

@@ -225,20 +225,29 @@ impl Lane {
         }
     }
 
-    /// Works a packet.
+    /// The place of a conversation.
+    #[inline]
+    pub(crate) fn find(&self, key: &Key, digest: u64) -> Option<u32> {
+        let slab = &self.slab;
+        self.table.find(digest, |index| slab.get(*index).is_some_and(|flow| flow.key == *key)).copied()
+    }
+
+    /// How many bytes a conversation's streams hold.
+    #[inline]
+    pub(crate) fn held_bytes_of(&self, index: u32) -> usize {
+        self.slab.get(index).and_then(|flow| flow.application.as_ref()).map_or(0, |known| known.held_bytes)
+    }
+
+    /// Works a packet. `digest` is that of its key under the secret seed.
     pub(crate) fn packet(
         &mut self,
         keyed: Keyed,
+        digest: u64,
         arrival: Arrival<'_, '_>,
         environment: &Environment,
         out: &mut Vec<Observation>,
     ) {
-        let digest = keyed.key.digest(environment.seed);
-        let slab = &self.slab;
-        let known = self
-            .table
-            .find(digest, |index| slab.get(*index).is_some_and(|flow| flow.key == keyed.key))
-            .copied();
+        let known = self.find(&keyed.key, digest);
         let index = match known {
             Some(index) if !self.begins_again(index, arrival) => index,
             Some(index) => {
@@ -338,6 +347,7 @@ impl Lane {
         flow.last = flow.last.max(at);
         let sent = &mut flow.sent[side.index()];
         sent.packets = sent.packets.saturating_add(1);
+        self.counters.packets_open += 1;
         sent.bytes += u64::from(wire_length);
         sent.payload += (packet.payload.len() + packet.cut) as u64;
         if flow.reach[side.index()] == Reach::Unknown {
@@ -482,6 +492,7 @@ impl Lane {
         let active_at = flow.record_first + limits.active;
         if active_at <= now {
             if flow.packets() > 0 {
+                self.counters.packets_open -= flow.packets();
                 let record = flow.record(EndReason::Active);
                 out.push(Observation { at: now, what: What::FlowEnded(Box::new(record)) });
                 flow.sent = [Sent::default(); 2];
@@ -538,6 +549,7 @@ impl Lane {
     /// Takes a conversation out of the table.
     fn forget(&mut self, index: u32, environment: &Environment) -> Option<Flow> {
         let flow = self.slab.remove(index)?;
+        self.counters.packets_open -= flow.packets();
         let digest = flow.key.digest(environment.seed);
         if let Ok(entry) = self.table.find_entry(digest, |other| *other == index) {
             entry.remove();
@@ -615,12 +627,9 @@ impl Lane {
         self.turned = None;
     }
 
-    /// What is open at this moment.
-    pub(crate) fn snapshot(&self) -> Counters {
-        let mut counters = self.counters.clone();
-        counters.flows_open = self.table.len() as u64;
-        counters.packets_open = self.slab.flows.iter().flatten().map(Flow::packets).sum();
-        counters
+    /// How many conversations are open at this moment.
+    pub(crate) fn open(&self) -> u64 {
+        self.table.len() as u64
     }
 }
 

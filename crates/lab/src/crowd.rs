@@ -331,7 +331,8 @@ pub struct Flood {
     pub seed: u64,
     /// How many made-up flows of one SYN each.
     pub spoofed: u64,
-    /// How many conversations stand before, go on through and end after the flood. At most 30,000.
+    /// How many conversations stand before, go on through and end after the flood. At most a
+    /// million, between at most 30,000 pairs of hosts.
     pub established: u32,
     /// When it begins.
     pub start: Timestamp,
@@ -347,6 +348,9 @@ impl Default for Flood {
     }
 }
 
+/// So many pairs of hosts have conversations in a flood; more conversations are between the same.
+const PAIRS_MAX: u32 = 30_000;
+
 /// In a flood, one packet in so many belongs to an established conversation.
 const REAL_EVERY: u64 = 100;
 
@@ -358,7 +362,8 @@ pub fn flood(options: &Flood, out: &mut impl Write) -> io::Result<Truth> {
     let mut rng = Rng::new(options.seed);
     let mut time = options.start.as_nanos();
     let mut packets = 0_u64;
-    let count = options.established.clamp(1, 30_000);
+    let standing = options.established.clamp(1, 1_000_000);
+    let count = standing.min(PAIRS_MAX);
     // Two nets' worth of addresses: 10.99.0.0/17 asks, 10.99.128.0/17 answers.
     let end = |number: u32, half: u32| {
         let [.., a, b] = (number + 1 + half * 0x8000).to_be_bytes();
@@ -376,14 +381,13 @@ pub fn flood(options: &Flood, out: &mut impl Write) -> io::Result<Truth> {
     let own = Ipv4Addr::new(10, 99, 255, 254);
     let announcement = frame::arp(1, (router, own), (MacAddr::default(), own));
     put(time, &frame::ethernet(MacAddr::BROADCAST, router, None, frame::ARP, &announcement))?;
-    let mut flows: Vec<Flow> = (0..count)
-        .map(|number| {
+    let mut flows: Vec<Flow> = (0..standing)
+        .map(|place| {
+            let (number, port) = (place % count, 49_152 + (place % count % 10_000) as u16);
+            let port = port.wrapping_sub(1_000 * (place / count) as u16);
             let [(mac_a, ip_a), (mac_b, ip_b)] = [end(number, 0), end(number, 1)];
             Flow {
-                ends: [
-                    SocketAddr::from((ip_a, 49_152 + (number % 10_000) as u16)),
-                    SocketAddr::from((ip_b, 502)),
-                ],
+                ends: [SocketAddr::from((ip_a, port)), SocketAddr::from((ip_b, 502))],
                 macs: [mac_a, mac_b],
                 vlan: None,
                 ttl: [128, 64],
@@ -400,8 +404,9 @@ pub fn flood(options: &Flood, out: &mut impl Write) -> io::Result<Truth> {
             (1, ACK | PSH, modbus::message(id, 1, 3, &answer)),
         ]
     };
-    // Before: all conversations are opened and have spoken.
-    for round in 0..5_u16 {
+    // Before: all conversations are opened and have spoken; very many say less, for the capture's size.
+    let rounds = if standing > count { 2 } else { 5_u16 };
+    for round in 0..rounds {
         for flow in &mut flows {
             if flow.packets.as_slice().is_empty() {
                 flow.packets = poll(round).to_vec().into_iter();
@@ -445,7 +450,7 @@ pub fn flood(options: &Flood, out: &mut impl Write) -> io::Result<Truth> {
     for flow in &mut flows {
         let left: Vec<Next> = flow.packets.by_ref().collect();
         let mut rest = left;
-        (0..3).for_each(|id| rest.extend(poll(id)));
+        (0..rounds.min(3)).for_each(|id| rest.extend(poll(id)));
         rest.extend([(0, FIN | ACK, vec![]), (1, FIN | ACK, vec![]), (0, ACK, vec![])]);
         flow.packets = rest.into_iter();
     }
@@ -486,7 +491,7 @@ pub fn flood(options: &Flood, out: &mut impl Write) -> io::Result<Truth> {
             transport: "tcp".into(),
             port: 502,
             protocol: "modbus".into(),
-            count: 1,
+            count: u64::from(standing / count + u32::from(number < standing % count)),
         });
     }
     Ok(Truth {

@@ -157,9 +157,12 @@ pub(crate) struct Protocols {
 #[command(after_help = "\
 Examples:
   pavise lab plant --out plant.pcapng     writes plant.pcapng and plant.truth.json
-  pavise lab home --seed 7 --minutes 60 --out home.pcapng")]
+  pavise lab home --seed 7 --minutes 60 --out home.pcapng
+  pavise lab crowd --packets 400000 --hosts 5000 --out crowd.pcapng
+  pavise lab flood --packets 200000 --out flood.pcapng")]
 pub(crate) struct Lab {
-    /// The scene: `home` or `plant`
+    /// The scene: `home` or `plant`; or, for measuring, `crowd` (many hosts and small packets) or `flood`
+    /// (made-up connections around real ones)
     #[arg(value_name = "SCENE")]
     pub(crate) scene: String,
     /// Where to write the capture; the truth is written beside it
@@ -168,7 +171,17 @@ pub(crate) struct Lab {
     /// The same seed gives the same capture, byte for byte
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How long the scene lasts, in minutes of packet time
+    /// How long a home or plant lasts, in minutes of packet time
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_080))]
     pub(crate) minutes: u32,
+    /// How many packets a crowd sends (4,000,000 unless said), or how many made-up ones a flood has
+    /// (10,000,000 unless said)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) packets: Option<u64>,
+    /// How many hosts a crowd has (50,000 unless said)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=16_777_216))]
+    pub(crate) hosts: Option<u32>,
+    /// How many real conversations stand through a flood (1,000 unless said)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) established: Option<u32>,
 }

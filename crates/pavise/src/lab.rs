@@ -1,34 +1,73 @@
 //! `pavise lab`: scenes as captures.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::command::Lab;
 use crate::output::{Problem, say};
 
 pub(crate) fn run(options: &Lab) -> Result<(), Problem> {
-    let scene_options = lab::SceneOptions {
-        seed: options.seed,
-        duration: Duration::from_secs(u64::from(options.minutes) * 60),
-        ..lab::SceneOptions::default()
-    };
-    let scene =
-        lab::scene(&options.scene, &scene_options).map_err(|error| Problem::Other(error.to_string()))?;
-    let truth_path = options.out.with_extension("truth.json");
+    let Lab { seed, packets, hosts, established, .. } = *options;
+    if !matches!(&*options.scene, "crowd" | "flood") && packets.is_some() {
+        return Err(Problem::Other("--packets is for a crowd or a flood; a scene has --minutes".into()));
+    }
+    if options.scene != "crowd" && hosts.is_some() {
+        return Err(Problem::Other("--hosts is for a crowd".into()));
+    }
+    if options.scene != "flood" && established.is_some() {
+        return Err(Problem::Other("--established is for a flood".into()));
+    }
+    match &*options.scene {
+        "crowd" => {
+            let usual = lab::Crowd::default();
+            let packets = packets.unwrap_or(usual.packets);
+            let crowd = lab::Crowd { seed, packets, hosts: hosts.unwrap_or(usual.hosts), ..usual };
+            let summary = write(options, |out| lab::crowd(&crowd, out))?;
+            wrote(options, summary.packets, format_args!("{} hosts", summary.hosts));
+        }
+        "flood" => {
+            let usual = lab::Flood::default();
+            let spoofed = packets.unwrap_or(usual.spoofed);
+            let established = established.unwrap_or(usual.established);
+            let flood = lab::Flood { seed, spoofed, established, ..usual };
+            let truth = write(options, |out| lab::flood(&flood, out))?;
+            wrote(options, truth.packets, format_args!("{} devices", truth.devices.len()));
+        }
+        name => {
+            let duration = Duration::from_secs(u64::from(options.minutes) * 60);
+            let scene = lab::SceneOptions { seed, duration, ..lab::SceneOptions::default() };
+            let scene = lab::scene(name, &scene).map_err(|error| Problem::Other(error.to_string()))?;
+            let truth = write(options, |out| scene.write(out))?;
+            wrote(options, truth.packets, format_args!("{} devices", truth.devices.len()));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the capture that `make` makes, and beside it what `make` says is true of it.
+fn write<T: Serialize>(
+    options: &Lab,
+    make: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>,
+) -> Result<T, Problem> {
     let capture_problem = |error| Problem::file("capture", &options.out, error);
     let file = File::create(&options.out).map_err(capture_problem)?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
-    let truth = scene.write(&mut writer).map_err(capture_problem)?;
+    let truth = make(&mut writer).map_err(capture_problem)?;
     writer.flush().map_err(capture_problem)?;
     let text = serde_json::to_string_pretty(&truth).map_err(|error| Problem::Other(error.to_string()))?;
-    std::fs::write(&truth_path, text + "\n").map_err(|error| Problem::file("truth", &truth_path, error))?;
-    say(format_args!(
-        "Wrote {} ({} packets, {} devices) and its truth, {}.",
-        options.out.display(),
-        truth.packets,
-        truth.devices.len(),
-        truth_path.display()
-    ));
-    Ok(())
+    let path = truth_path(options);
+    std::fs::write(&path, text + "\n").map_err(|error| Problem::file("truth", &path, error))?;
+    Ok(truth)
+}
+
+fn truth_path(options: &Lab) -> std::path::PathBuf {
+    options.out.with_extension("truth.json")
+}
+
+fn wrote(options: &Lab, packets: u64, of: std::fmt::Arguments<'_>) {
+    let (capture, truth) = (options.out.display(), truth_path(options));
+    say(format_args!("Wrote {capture} ({packets} packets, {of}) and its truth, {}.", truth.display()));
 }

@@ -276,7 +276,12 @@ impl Session {
             self.collect()?;
         }
         let at = self.engine.now();
-        self.engine.finish(&mut self.observations);
+        while self.engine.finish(&mut self.observations) {
+            self.take_in()?;
+            if self.flows.len() >= MAX_UNCOMMITTED {
+                self.commit(false)?;
+            }
+        }
         self.source.dropped = dropped;
         self.source.damage.clone_from(&damage);
         let summary = model::SourceSummary {

@@ -59,7 +59,8 @@ impl Totals {
 /// What a run has seen so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    conversations: HashMap<Conversation, Weight>,
+    /// Who can choose addresses cannot choose the seed.
+    conversations: HashMap<Conversation, Weight, foldhash::fast::RandomState>,
     /// Since the last commit.
     pub(crate) fresh: Totals,
 }

@@ -10,6 +10,7 @@
 
 pub mod conformance;
 mod memory;
+mod packed;
 mod segment;
 mod sqlite;
 

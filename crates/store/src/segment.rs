@@ -24,7 +24,7 @@ const HAS_VLAN: u8 = 4;
 const HAS_TCP: u8 = 8;
 const HAS_RTT: u8 = 16;
 
-/// The bytes are not a segment.
+/// The bytes are not a segment, or not a packed device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotASegment;
 
@@ -102,15 +102,13 @@ pub(crate) fn pack(flows: &[FlowRecord]) -> Vec<u8> {
 
 /// Unpacks a segment, one record at a time, until `each` returns false.
 pub(crate) fn unpack(segment: &[u8], each: &mut dyn FnMut(FlowRecord) -> bool) -> Result<bool, NotASegment> {
-    let mut from = Bytes(segment);
+    let mut from = Bytes::new(segment);
     if from.byte()? != VERSION {
         return Err(NotASegment);
     }
     let mut names = Vec::<Name>::new();
     for _ in 0..from.varint()? {
-        let length = usize::try_from(from.varint()?).map_err(|_| NotASegment)?;
-        let text = std::str::from_utf8(from.take(length)?).map_err(|_| NotASegment)?;
-        names.push(Cow::Owned(text.to_owned()));
+        names.push(Cow::Owned(from.text()?.to_owned()));
     }
     let mut before = 0_u64;
     for _ in 0..from.varint()? {
@@ -164,7 +162,7 @@ pub(crate) fn unpack(segment: &[u8], each: &mut dyn FnMut(FlowRecord) -> bool) -
     Ok(true)
 }
 
-fn varint(to: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn varint(to: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         to.push(number as u8 | 0x80);
         number >>= 7;
@@ -172,7 +170,7 @@ fn varint(to: &mut Vec<u8>, mut number: u64) {
     to.push(number as u8);
 }
 
-fn zigzag(to: &mut Vec<u8>, number: i64) {
+pub(crate) fn zigzag(to: &mut Vec<u8>, number: i64) {
     varint(to, ((number << 1) ^ (number >> 63)) as u64);
 }
 
@@ -180,7 +178,13 @@ fn endpoint(to: &mut Vec<u8>, endpoint: &Endpoint) {
     if let Some(mac) = endpoint.host.mac {
         to.extend_from_slice(&mac.0);
     }
-    match endpoint.host.ip {
+    ip(to, endpoint.host.ip);
+    to.extend_from_slice(&endpoint.port.to_le_bytes());
+}
+
+/// A network address: its family, and its bytes.
+pub(crate) fn ip(to: &mut Vec<u8>, ip: Option<IpAddr>) {
+    match ip {
         None => to.push(0),
         Some(IpAddr::V4(ip)) => {
             to.push(4);
@@ -191,30 +195,33 @@ fn endpoint(to: &mut Vec<u8>, endpoint: &Endpoint) {
             to.extend_from_slice(&ip.octets());
         }
     }
-    to.extend_from_slice(&endpoint.port.to_le_bytes());
 }
 
 /// What is left of a segment.
-struct Bytes<'a>(&'a [u8]);
+pub(crate) struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
     fn take(&mut self, length: usize) -> Result<&'a [u8], NotASegment> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(NotASegment)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], NotASegment> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], NotASegment> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(NotASegment)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn byte(&mut self) -> Result<u8, NotASegment> {
+    pub(crate) fn byte(&mut self) -> Result<u8, NotASegment> {
         self.array().map(|[byte]| byte)
     }
 
-    fn varint(&mut self) -> Result<u64, NotASegment> {
+    pub(crate) fn varint(&mut self) -> Result<u64, NotASegment> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -226,19 +233,28 @@ impl<'a> Bytes<'a> {
         Err(NotASegment)
     }
 
-    fn zigzag(&mut self) -> Result<i64, NotASegment> {
+    pub(crate) fn zigzag(&mut self) -> Result<i64, NotASegment> {
         let number = self.varint()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    fn endpoint(&mut self, has_mac: bool) -> Result<Endpoint, NotASegment> {
-        let mac = if has_mac { Some(MacAddr(self.array()?)) } else { None };
-        let ip = match self.byte()? {
+    pub(crate) fn text(&mut self) -> Result<&'a str, NotASegment> {
+        let length = usize::try_from(self.varint()?).map_err(|_| NotASegment)?;
+        std::str::from_utf8(self.take(length)?).map_err(|_| NotASegment)
+    }
+
+    pub(crate) fn ip(&mut self) -> Result<Option<IpAddr>, NotASegment> {
+        Ok(match self.byte()? {
             0 => None,
             4 => Some(IpAddr::V4(Ipv4Addr::from(self.array::<4>()?))),
             6 => Some(IpAddr::V6(Ipv6Addr::from(self.array::<16>()?))),
             _ => return Err(NotASegment),
-        };
+        })
+    }
+
+    fn endpoint(&mut self, has_mac: bool) -> Result<Endpoint, NotASegment> {
+        let mac = if has_mac { Some(MacAddr(self.array()?)) } else { None };
+        let ip = self.ip()?;
         Ok(Endpoint { host: Host { mac, ip }, port: u16::from_le_bytes(self.array()?) })
     }
 
@@ -298,6 +314,7 @@ macro_rules! codes {
         }
     )*};
 }
+pub(crate) use codes;
 
 codes! {
     reach_code, reach_from: Reach { Unknown = 0, Near = 1, Routed = 2 }

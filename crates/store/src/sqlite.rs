@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::packed;
 use crate::segment::{self, SEGMENT_RECORDS};
 use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError};
 
@@ -16,19 +17,24 @@ use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, Source
 const FILE: &str = "pavise.db";
 /// The file that the one process that writes holds locked.
 const LOCK: &str = "writer.lock";
-/// Statements that bring the format from each version to the next. Entries are never changed, only
-/// added.
+/// Statements that bring the format from each version to the next. Entries that were released are never
+/// changed, only followed by others.
+///
+/// Devices are found by their number, not by its text: rows are large, and a table without row numbers
+/// would read whole rows to compare their keys.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE source (
         number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
-    CREATE TABLE device (id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, body TEXT NOT NULL)
-        WITHOUT ROWID;
+    CREATE TABLE device (
+        id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, body BLOB NOT NULL);
     CREATE TABLE flow_segment (
         number INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, records INTEGER NOT NULL,
         body BLOB NOT NULL);
     CREATE TABLE total (
         kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 "];
+/// So much of the database is held in memory while it is written, in KiB.
+const CACHE_KIB: i32 = 16 << 10;
 /// How long a reader waits for a writer's checkpoint, in milliseconds.
 const BUSY_MS: u32 = 5_000;
 
@@ -109,6 +115,7 @@ impl Sqlite {
         self.connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
             .map_err(|source| self.problem(source))?;
+        self.pragma_cache()?;
         // In write-ahead mode NORMAL survives a killed process at any moment; a power cut may lose the
         // last commits, never a part of one.
         self.connection
@@ -125,6 +132,10 @@ impl Sqlite {
             migrate(&mut self.connection).map_err(|source| problem(&path, source))?;
         }
         Ok(())
+    }
+
+    fn pragma_cache(&self) -> Result<(), StoreError> {
+        self.connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(|source| self.problem(source))
     }
 
     fn damaged(&self, what: impl std::fmt::Display) -> StoreError {
@@ -189,7 +200,16 @@ impl Store for Sqlite {
     }
 
     fn devices(&self) -> Result<Vec<Device>, StoreError> {
-        self.bodies("SELECT body FROM device ORDER BY id")
+        let problem = |source| self.problem(source);
+        let mut statement =
+            self.connection.prepare("SELECT body FROM device ORDER BY id").map_err(problem)?;
+        let mut rows = statement.query([]).map_err(problem)?;
+        let mut devices = Vec::new();
+        while let Some(row) = rows.next().map_err(problem)? {
+            let body = row.get_ref(0).and_then(|body| Ok(body.as_blob()?)).map_err(problem)?;
+            devices.push(packed::unpack(body).map_err(|_| self.damaged("a device"))?);
+        }
+        Ok(devices)
     }
 
     fn flows(&self, query: &FlowQuery, each: &mut dyn FnMut(FlowRecord) -> bool) -> Result<(), StoreError> {
@@ -244,17 +264,18 @@ fn write(connection: &mut Connection, commit: &Commit) -> Result<(), rusqlite::E
         let mut replace = transaction.prepare_cached(
             "INSERT OR REPLACE INTO device (id, first, last, body) VALUES (?1, ?2, ?3, ?4)",
         )?;
-        for device in &commit.devices {
-            replace.execute(params![
-                device.id.to_string(),
-                nanos(device.first),
-                nanos(device.last),
-                body(device)?
-            ])?;
+        // In the order of the table every page is touched once.
+        let mut devices: Vec<&Device> = commit.devices.iter().collect();
+        devices.sort_unstable_by_key(|device| device.id);
+        let mut packed = Vec::new();
+        for device in devices {
+            packed.clear();
+            packed::pack(&mut packed, device);
+            replace.execute(params![device.id.0 as i64, nanos(device.first), nanos(device.last), packed])?;
         }
         let mut remove = transaction.prepare_cached("DELETE FROM device WHERE id = ?1")?;
         for gone in &commit.gone {
-            remove.execute([gone.to_string()])?;
+            remove.execute([gone.0 as i64])?;
         }
         add(&transaction, "protocol", &commit.protocols, ProtocolTotals::add)?;
         add(&transaction, "anomaly", &commit.anomalies, AnomalyTotals::add)?;

@@ -41,7 +41,7 @@ pub(crate) fn observe(path: &Path, limits: &Limits, shards: usize) -> (Vec<Obser
     while engine.in_flight() > 0 {
         engine.collect(&mut observations);
     }
-    engine.finish(&mut observations);
+    while engine.finish(&mut observations) {}
     let counters = engine.counters();
     (observations, counters)
 }

@@ -1,0 +1,196 @@
+//! `cargo xtask bench`: how fast Pavise is and how much memory it needs, beside what it should.
+//!
+//! Ratios are of runs that alternate on the same machine, since absolute times differ between machines
+//! and with what else runs; medians of several. Times are CPU time, user and system, of the whole
+//! process; memory is the largest resident set, in which mapped pages of the capture count, too.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+use crate::run::{Done, Failure, cargo, release, run, target};
+
+/// How the benchmark is to be run.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A tenth of every size, to see that it works; the figures then say little
+    #[arg(long)]
+    quick: bool,
+    /// How often each is run
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+}
+
+/// The sizes that the targets are set for.
+const CROWD_PACKETS: u64 = 4_000_000;
+const CROWD_HOSTS: u64 = 50_000;
+const FLOOD_PACKETS: u64 = 10_000_000;
+const FLOWS: u64 = 1_000_000;
+
+/// Packets for each second of CPU time: what is asked now.
+const RATE_TARGET: f64 = 1_000_000.0;
+/// So many times the CPU time of the bare read loop.
+const RATIO_TARGET: f64 = 10.0;
+/// Memory with a million conversations, and in a flood, in MiB.
+const FLOWS_TARGET_MIB: u64 = 1024;
+/// Memory with 50,000 devices, in MiB.
+const DEVICES_TARGET_MIB: u64 = 512;
+
+/// What one run cost.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    cpu_s: f64,
+    resident_mib: u64,
+}
+
+/// Runs the benchmark.
+pub(crate) fn bench(arguments: &Arguments) -> Done {
+    run(&mut cargo(["build", "--release", "--package", "pavise"]))?;
+    run(&mut cargo(["build", "--release", "--package", "capture", "--example", "read_loop"]))?;
+    let folder = target().join("bench");
+    std::fs::create_dir_all(&folder)?;
+    let part = if arguments.quick { 10 } else { 1 };
+    let (packets, hosts) = (CROWD_PACKETS / part, CROWD_HOSTS / part);
+    let crowd = made(&folder, "crowd", &["--packets", &packets.to_string(), "--hosts", &hosts.to_string()])?;
+    speed(&folder, &crowd, packets, arguments.runs.max(1))?;
+    memory(&folder, &crowd, part)
+}
+
+/// Speed, in runs that alternate.
+fn speed(folder: &Path, crowd: &Path, packets: u64, runs: usize) -> Done {
+    let read_loop = release("examples").join("read_loop");
+    let mut costs: [Vec<Cost>; 4] = Default::default();
+    for number in 1..=runs {
+        eprintln!("run {number} of {runs}");
+        costs[0].push(cost(Command::new(&read_loop).arg(crowd))?);
+        costs[1].push(cost(Command::new(&read_loop).arg("--sum").arg(crowd))?);
+        costs[2].push(cost(&mut watch(folder, crowd, 1)?)?);
+        costs[3].push(cost(&mut watch(folder, crowd, 2)?)?);
+    }
+    let [heads, bytes, one, two] = costs.map(|costs| median(costs.iter().map(|cost| cost.cpu_s)));
+    let rate = |seconds: f64| packets as f64 / seconds;
+    println!("\nSpeed: {packets} packets, CPU seconds, medians of {runs} runs that alternate");
+    println!("  read loop, the start of each frame touched   {heads:8.3} s  {:12.0} packets/s", rate(heads));
+    println!("  read loop, every byte summed                 {bytes:8.3} s  {:12.0} packets/s", rate(bytes));
+    println!("  pavise watch, 1 shard                        {one:8.3} s  {:12.0} packets/s", rate(one));
+    println!("  pavise watch, 2 shards                       {two:8.3} s  {:12.0} packets/s", rate(two));
+    println!(
+        "  packets per CPU-second, 1 shard: {:.0}; {}",
+        rate(one),
+        judged(rate(one) >= RATE_TARGET, "at least 1000000")
+    );
+    for (what, loop_s) in [("start of each frame touched", heads), ("every byte summed", bytes)] {
+        let ratio = one / loop_s;
+        println!(
+            "  times the read loop ({what}): {ratio:.1}; {}",
+            judged(ratio <= RATIO_TARGET, "at most 10")
+        );
+    }
+    Ok(())
+}
+
+/// Memory: many devices, many conversations, a flood.
+fn memory(folder: &Path, crowd: &Path, part: u64) -> Done {
+    println!("\nMemory: the largest resident set of one run");
+    let devices = cost(&mut watch(folder, crowd, 1)?)?;
+    let known = count(folder, "devices")?;
+    tell(&format!("{known} devices in a crowd"), devices, DEVICES_TARGET_MIB);
+
+    let flows = (FLOWS / part).to_string();
+    let standing = made(folder, "standing", &["--packets", "1", "--established", &flows])?;
+    let all = cost(&mut watch(folder, &standing, 1)?)?;
+    tell(&format!("{flows} conversations open at once"), all, FLOWS_TARGET_MIB);
+    std::fs::remove_file(standing)?;
+
+    let spoofed = (FLOOD_PACKETS / part).to_string();
+    let flood = made(folder, "flood", &["--packets", &spoofed])?;
+    let all = cost(&mut watch(folder, &flood, 1)?)?;
+    tell(&format!("a flood of {spoofed} made-up conversations"), all, FLOWS_TARGET_MIB);
+    let known = count(folder, "devices")?;
+    println!("  devices known after the flood: {known}; {}", judged(known == 2001, "2001, the true ones"));
+    std::fs::remove_file(flood)?;
+    Ok(())
+}
+
+fn tell(what: &str, cost: Cost, target_mib: u64) {
+    let Cost { cpu_s, resident_mib } = cost;
+    let asked = format!("at most {target_mib}");
+    println!(
+        "  {what}: {resident_mib} MiB, {cpu_s:.1} CPU-s; {}",
+        judged(resident_mib <= target_mib, &asked)
+    );
+}
+
+fn judged(met: bool, asked: &str) -> String {
+    format!("asked: {asked}: {}", if met { "met" } else { "NOT met" })
+}
+
+/// A capture that Pavise makes itself.
+fn made(folder: &Path, name: &str, options: &[&str]) -> Result<PathBuf, Failure> {
+    let scene = if name == "crowd" { "crowd" } else { "flood" };
+    let path = folder.join(format!("{name}.pcapng"));
+    run(Command::new(release("pavise")).args(["lab", scene]).args(options).arg("--out").arg(&path))?;
+    Ok(path)
+}
+
+/// Pavise watching a capture with a state that holds nothing yet.
+fn watch(folder: &Path, capture: &Path, shards: u16) -> Result<Command, Failure> {
+    let state = state(folder);
+    if state.exists() {
+        std::fs::remove_dir_all(&state)?;
+    }
+    let mut command = Command::new(release("pavise"));
+    command.args(["watch", "--quiet", "--shards", &shards.to_string(), "--state"]).arg(state).arg(capture);
+    Ok(command)
+}
+
+fn state(folder: &Path) -> PathBuf {
+    folder.join("state")
+}
+
+/// How many things the state knows.
+fn count(folder: &Path, what: &str) -> Result<usize, Failure> {
+    let output =
+        Command::new(release("pavise")).args([what, "--json", "--state"]).arg(state(folder)).output()?;
+    let all: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout)?;
+    Ok(all.len())
+}
+
+/// What a program costs. It is run by this program once more, for the system tells the largest resident
+/// set of all children together.
+fn cost(command: &mut Command) -> Result<Cost, Failure> {
+    let output = Command::new(std::env::current_exe()?)
+        .arg("measure")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stderr(Stdio::inherit())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut words = text.split_whitespace();
+    let (Some(cpu), Some(resident), true) = (words.next(), words.next(), output.status.success()) else {
+        return Err(Failure(format!("{command:?} failed")));
+    };
+    Ok(Cost { cpu_s: cpu.parse::<f64>()? / 1e6, resident_mib: resident.parse::<u64>()? >> 10 })
+}
+
+/// The hidden command behind [`cost`]: runs a program and prints its CPU time in microseconds and its
+/// largest resident set in KiB.
+pub(crate) fn measure(command: &[String]) -> Done {
+    let [program, arguments @ ..] = command else { return Err(Failure("nothing to measure".into())) };
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
+    if !status.success() {
+        return Err(Failure(format!("{program} failed: {status}")));
+    }
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let cpu = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    println!("{cpu} {}", usage.max_rss());
+    Ok(())
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
