@@ -19,6 +19,7 @@ mod emit;
 mod enip;
 mod enterprise;
 mod ftp;
+mod hart_ip;
 mod hostname;
 mod http;
 mod http2;
@@ -37,6 +38,7 @@ mod mqtt;
 mod nbdgm;
 mod nbns;
 mod ntp;
+mod omron_fins;
 mod opcua;
 mod product;
 pub mod quic;
@@ -54,6 +56,7 @@ pub mod socks;
 mod ssdp;
 pub mod ssh;
 mod stp;
+mod synchrophasor;
 mod syslog;
 mod telnet;
 mod text;
@@ -114,6 +117,9 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &bacnet::PROTOCOL,
     &iec104::PROTOCOL,
     &opcua::PROTOCOL,
+    &omron_fins::PROTOCOL,
+    &hart_ip::PROTOCOL,
+    &synchrophasor::PROTOCOL,
 ];
 
 /// Describes one protocol.

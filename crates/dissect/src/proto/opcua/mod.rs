@@ -259,13 +259,7 @@ fn tell(old: Pending, outcome: Outcome, out: &mut Emit<'_>) {
 }
 
 impl OpcUa {
-    fn chunk(
-        &mut self,
-        from: Side,
-        header: Header,
-        chunk: &[u8],
-        out: &mut Emit<'_>,
-    ) -> Result<(), Short> {
+    fn chunk(&mut self, from: Side, header: Header, chunk: &[u8], out: &mut Emit<'_>) -> Result<(), Short> {
         let mut reader = Reader::new(chunk);
         reader.skip(HEADER)?;
         match header.kind {

@@ -60,7 +60,14 @@ fn message(request: u32, service: u16) -> Bytes {
 }
 
 fn hello() -> Vec<u8> {
-    Bytes::default().u32(0).u32(65_535).u32(65_535).u32(0).u32(0).text("opc.tcp://press-7:4840").chunk(b"HELF")
+    Bytes::default()
+        .u32(0)
+        .u32(65_535)
+        .u32(65_535)
+        .u32(0)
+        .u32(0)
+        .text("opc.tcp://press-7:4840")
+        .chunk(b"HELF")
 }
 
 fn acknowledge() -> Vec<u8> {
