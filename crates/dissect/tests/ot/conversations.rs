@@ -190,7 +190,8 @@ pub(crate) fn read(tshark: &Path, capture: &Path, messages: bool) -> Vec<Convers
         "udp.dstport",
         "udp.payload",
     ];
-    let mut arguments = vec!["-r", capture, "-n", "-T", "fields", "-E", "occurrence=f"];
+    // ICMP quotes datagrams, which tshark would give again.
+    let mut arguments = vec!["-r", capture, "-n", "-Y", "not icmp", "-T", "fields", "-E", "occurrence=f"];
     for field in fields {
         arguments.extend(["-e", field]);
     }
