@@ -99,8 +99,20 @@ impl Application {
 
     /// Begins to read packets that have no conversation of their own and whose protocol is given by
     /// their header.
-    pub(crate) fn common(head: FlowHead, opened: bool, index: Index) -> Self {
-        Self { state: State::Common { index }, ..Self::new(head, opened) }
+    pub(crate) fn read_common(
+        &mut self,
+        index: Index,
+        at: Timestamp,
+        protocol: &mut Option<Index>,
+        shared: &mut Shared<'_>,
+    ) {
+        self.state = State::Common { index };
+        self.identified(index, at, protocol, shared);
+    }
+
+    /// Whether the protocol is still, or again, looked for.
+    pub(crate) const fn is_looked_for(&self) -> bool {
+        matches!(self.state, State::Probing { .. })
     }
 
     fn opening<'a>(&self, bytes: &'a [u8], from: Side) -> Opening<'a> {

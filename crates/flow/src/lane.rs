@@ -20,6 +20,8 @@ use crate::tcp::{Placement, Tcp};
 
 /// Seconds that the timer wheel turns before it comes round; longer waits are looked at once a turn.
 const WHEEL: usize = 1024;
+/// A CAN frame as its parser gets it: identifier and at most 64 bytes (ISO 11898-1 clause 10.4.2).
+const CAN_FRAME: usize = 4 + 64;
 /// How many quiet conversations are compared when one must go.
 const COMPARED: usize = 16;
 
@@ -818,24 +820,44 @@ fn common(flow: &mut Flow, packet: &Packet<'_>, from: Side, at: Timestamp, share
     if flow.unread {
         return;
     }
-    let mut application = match flow.application.take() {
-        Some(application) => application,
-        None => {
-            let is_fragment = matches!(packet.network, Network::Ip { fragment: Some(_), .. });
-            match shared.registry.without_ports(packet) {
-                Some(index) if !is_fragment => {
-                    let mut application = Box::new(Application::common(flow.head(), flow.opened, index));
-                    application.identified(index, at, &mut flow.protocol, shared);
-                    application
-                }
-                _ => {
-                    flow.unread = !is_fragment;
-                    return;
+    let mut frame = [0; CAN_FRAME];
+    let bytes = match packet.network {
+        // The identifier is what a CAN frame is about, and its parser gets it before the data.
+        Network::Can { id, .. } => {
+            let length = packet.payload.len().min(CAN_FRAME - 4);
+            frame[..4].copy_from_slice(&id.to_be_bytes());
+            frame[4..4 + length].copy_from_slice(&packet.payload[..length]);
+            &frame[..4 + length]
+        }
+        _ => packet.payload,
+    };
+    let input = Input { bytes, from, at, cut: packet.cut };
+    // A frame may be of another protocol under the same EtherType than those before it; that one says so
+    // and the right one is asked, once.
+    for _ in 0..2 {
+        let mut application = match flow.application.take() {
+            Some(application) if !application.is_looked_for() => application,
+            other => {
+                let is_fragment = matches!(packet.network, Network::Ip { fragment: Some(_), .. });
+                match shared.registry.without_ports(packet) {
+                    Some(index) if !is_fragment => {
+                        let mut application =
+                            other.unwrap_or_else(|| Box::new(Application::new(flow.head(), flow.opened)));
+                        application.read_common(index, at, &mut flow.protocol, shared);
+                        application
+                    }
+                    _ => {
+                        flow.unread = !is_fragment;
+                        return;
+                    }
                 }
             }
+        };
+        let next = application.datagram(&input, &mut flow.protocol, shared);
+        let again = application.is_looked_for();
+        put_back(flow, application, next);
+        if !again {
+            break;
         }
-    };
-    let input = Input { bytes: packet.payload, from, at, cut: packet.cut };
-    let next = application.datagram(&input, &mut flow.protocol, shared);
-    put_back(flow, application, next);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dissect::proto::{Carrier, Opening, PROTOCOLS, Verdict};
 use dissect::wire::{Network, Packet};
-use model::Transport;
+use model::{Side, Transport};
 
 /// A protocol by its place in [`PROTOCOLS`].
 pub(crate) type Index = u8;
@@ -61,6 +61,8 @@ pub(crate) struct Registry {
     ethertypes: Vec<(u16, Index)>,
     snaps: Vec<([u8; 3], u16, Index)>,
     ip: [Option<Index>; 256],
+    can: Option<Index>,
+    wpan: Option<Index>,
 }
 
 impl Registry {
@@ -76,6 +78,8 @@ impl Registry {
             ethertypes: Vec::new(),
             snaps: Vec::new(),
             ip: [None; 256],
+            can: None,
+            wpan: None,
         };
         for (index, protocol) in (0..).zip(PROTOCOLS) {
             for carrier in protocol.carriers {
@@ -85,7 +89,9 @@ impl Registry {
                     Carrier::Llc(point) => registry.ethertypes.push((point.into(), index)),
                     Carrier::Snap(organisation, kind) => registry.snaps.push((organisation, kind, index)),
                     Carrier::Ip(number) => registry.ip[usize::from(number)] = Some(index),
-                    _ => {}
+                    Carrier::Can => registry.can = Some(index),
+                    Carrier::Wpan => registry.wpan = Some(index),
+                    Carrier::Tcp(_) | Carrier::Udp(_) | Carrier::Sctp(_) => {}
                 }
             }
         }
@@ -100,12 +106,20 @@ impl Registry {
                 .iter()
                 .find(|(o, k, _)| (*o, *k) == (organisation, kind))
                 .map(|(_, _, index)| *index),
-            Network::Link { kind, snap: None } => {
-                self.ethertypes.iter().find(|(known, _)| *known == kind).map(|(_, index)| *index)
-            }
+            Network::Link { kind, snap: None } => self.of_ethertype(kind, packet.payload),
             Network::Ip { protocol, .. } => self.ip[usize::from(protocol)],
-            Network::Can { .. } | Network::Wpan => None,
+            Network::Can { .. } => self.can,
+            Network::Wpan => self.wpan,
         }
+    }
+
+    /// The protocol of frames of an EtherType. Where several share it, the first that does not deny the
+    /// frame, or else the first of all.
+    fn of_ethertype(&self, kind: u16, bytes: &[u8]) -> Option<Index> {
+        let opening = Opening { bytes, from: Side::Client, client_port: 0, server_port: 0, stream: false };
+        let sharing = || self.ethertypes.iter().filter(|(known, _)| *known == kind).map(|(_, index)| *index);
+        let agrees = |index: &Index| (PROTOCOLS[usize::from(*index)].probe)(&opening) != Verdict::No;
+        sharing().find(agrees).or_else(|| sharing().next())
     }
 
     const fn candidates(&self, transport: Transport) -> Option<&Candidates> {

@@ -18,7 +18,9 @@ pub mod dtls;
 mod emit;
 mod enip;
 mod enterprise;
+mod ethercat;
 mod ftp;
+mod goose;
 mod hart_ip;
 mod hostname;
 mod http;
@@ -41,6 +43,9 @@ mod ntp;
 mod omron_fins;
 mod opcua;
 mod product;
+mod profinet_dcp;
+mod profinet_io_cm;
+mod profinet_rt;
 pub mod quic;
 pub mod rdp;
 mod reader;
@@ -56,6 +61,7 @@ pub mod socks;
 mod ssdp;
 pub mod ssh;
 mod stp;
+mod sv;
 mod synchrophasor;
 mod syslog;
 mod telnet;
@@ -117,9 +123,15 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &bacnet::PROTOCOL,
     &iec104::PROTOCOL,
     &opcua::PROTOCOL,
+    &goose::PROTOCOL,
+    &profinet_dcp::PROTOCOL,
     &omron_fins::PROTOCOL,
     &hart_ip::PROTOCOL,
     &synchrophasor::PROTOCOL,
+    &ethercat::PROTOCOL,
+    &profinet_io_cm::PROTOCOL,
+    &sv::PROTOCOL,
+    &profinet_rt::PROTOCOL,
 ];
 
 /// Describes one protocol.
@@ -146,7 +158,7 @@ pub enum Carrier {
     Tcp(&'static [u16]),
     /// UDP, usually on these ports.
     Udp(&'static [u16]),
-    /// Frames of this EtherType (0x0600 and up).
+    /// Frames of this EtherType (0x0600 and up). Where several protocols share one, their probes decide.
     EtherType(u16),
     /// Frames with an LLC header and SNAP of this organisation and protocol (IEEE 802.2).
     Snap([u8; 3], u16),
@@ -156,7 +168,8 @@ pub enum Carrier {
     Ip(u8),
     /// SCTP data chunks with this payload protocol identifier (0: any).
     Sctp(u32),
-    /// Frames of a CAN bus.
+    /// Frames of a CAN bus: the identifier with its flags as SocketCAN has them, four bytes, most
+    /// significant first, and then the data.
     Can,
     /// Frames of IEEE 802.15.4.
     Wpan,
@@ -233,7 +246,8 @@ pub enum Progress {
     /// So many bytes were taken; from there on, in both directions, the stream carries another protocol:
     /// a tunnel was opened or encryption was agreed. The parser is dropped, without [`Parser::finish`],
     /// and the protocols are asked afresh about what follows, including what the other side sent and the
-    /// parser had not taken. Streams only.
+    /// parser had not taken. Streams; and for frames it says, whatever the number, that this one is of
+    /// another protocol under the same EtherType, which reads it and those that follow.
     Upgrade(usize),
     /// This is not, or no longer, the protocol; the reason is reported as an anomaly
     /// `<protocol>.<reason>`.
