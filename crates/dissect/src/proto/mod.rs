@@ -7,6 +7,7 @@
 mod amqp;
 mod arp;
 mod bacnet;
+mod can;
 mod cdp;
 mod coap;
 mod cotp;
@@ -29,6 +30,7 @@ pub mod http_connect;
 mod icmp;
 mod icmpv6;
 mod iec104;
+mod ieee802154;
 mod igmp;
 mod industrial;
 mod irc;
@@ -46,6 +48,7 @@ mod product;
 mod profinet_dcp;
 mod profinet_io_cm;
 mod profinet_rt;
+mod ptp;
 pub mod quic;
 pub mod rdp;
 mod reader;
@@ -127,9 +130,12 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &profinet_dcp::PROTOCOL,
     &omron_fins::PROTOCOL,
     &hart_ip::PROTOCOL,
-    &synchrophasor::PROTOCOL,
-    &ethercat::PROTOCOL,
     &profinet_io_cm::PROTOCOL,
+    &ptp::PROTOCOL,
+    &can::PROTOCOL,
+    &ethercat::PROTOCOL,
+    &ieee802154::PROTOCOL,
+    &synchrophasor::PROTOCOL,
     &sv::PROTOCOL,
     &profinet_rt::PROTOCOL,
 ];

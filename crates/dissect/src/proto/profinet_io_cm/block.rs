@@ -77,10 +77,6 @@ const fn is_zero(value: &u16) -> bool {
 impl Blocks {
     pub(super) fn read(&mut self, mut reader: Reader<'_>) -> Result<(), Short> {
         for _ in 0..MAX_BLOCKS {
-            // Between blocks of several writes there may be filling to a multiple of four.
-            while reader.left() >= 2 && reader.rest().starts_with(&[0, 0]) {
-                reader.skip(2)?;
-            }
             if reader.left() < 6 {
                 break;
             }
@@ -94,6 +90,11 @@ impl Blocks {
                 let data = Reader::new(reader.rest().get(..written).ok_or(Short)?);
                 if !self.is_blocks(data) {
                     reader.skip(written)?;
+                    // Of several writes in one, each begins at a multiple of four bytes.
+                    let filling = written.wrapping_neg() % 4;
+                    if reader.left() > filling {
+                        reader.skip(filling)?;
+                    }
                 }
             }
         }

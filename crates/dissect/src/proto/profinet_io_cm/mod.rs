@@ -132,9 +132,9 @@ impl ContextManagement {
         out.role(device, Role::FieldDevice, "profinet-io-cm.device", C::STRONG);
         if let (Some(vendor_id), Some(device_id)) = (message.vendor_id, message.device_id) {
             let source = "profinet-io-cm.object";
-            out.fact(device, Attribute::Vendor, vendor(vendor_id).unwrap_or_default(), source, C::STRONG);
+            out.fact(called, Attribute::Vendor, vendor(vendor_id).unwrap_or_default(), source, C::STRONG);
             let known = format!("profinet {vendor_id:04x}:{device_id:04x}");
-            out.fact(device, Attribute::Identifier, known, source, C::STRONG);
+            out.fact(called, Attribute::Identifier, known, source, C::STRONG);
         }
         let blocks = &message.blocks;
         if let Some(kind) = blocks.ar_type.filter(|_| is_request && call.operation == rpc::CONNECT) {
