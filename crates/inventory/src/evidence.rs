@@ -89,6 +89,14 @@ impl<'a> Said<'a> {
         }
     }
 
+    /// Adds the same statement about another address of the device.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.confidence = self.confidence.max(other.confidence);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.count = self.count.saturating_add(other.count);
+    }
+
     /// As the rest of the house knows it.
     pub(crate) fn evidence(&self) -> Evidence {
         Evidence {

@@ -859,7 +859,16 @@ impl Inventory {
         let mut said = Vec::new();
         for node in self.members(root) {
             let entries = self.cold(node).entries.iter().filter(|entry| entry.attribute == attribute);
-            said.extend(entries.map(|entry| Said::entry(entry, &self.names)));
+            for one in entries.map(|entry| Said::entry(entry, &self.names)) {
+                // What was said about several of its addresses was said about one device.
+                let same = said
+                    .iter_mut()
+                    .find(|known: &&mut Said<'_>| known.value == one.value && known.source == one.source);
+                match same {
+                    Some(known) => known.add(&one),
+                    None => said.push(one),
+                }
+            }
         }
         self.conclude(root, attribute, &mut said);
         evidence::rank(attribute, &mut said);

@@ -23,6 +23,8 @@ pub enum Sign {
     Vendor(&'static [&'static str]),
     /// Its host name, in lower case, begins with one of these.
     Named(&'static [&'static str]),
+    /// Its host name, in lower case and without its domain, ends with one of these.
+    NameEnds(&'static [&'static str]),
     /// A value said about it contains one of these, in lower case.
     Says(&'static [&'static str]),
     /// It asked another to do one of these.
@@ -251,6 +253,7 @@ const HUB_MAKERS: Sign = Sign::Vendor(&[
     "athom",
     "hubitat",
     "eq3",
+    "eq3entwicklung",
 ]);
 
 const MEDIA_MAKERS: Sign = Sign::Vendor(&[
@@ -362,6 +365,25 @@ const NETWORK_MAKERS: Sign = Sign::Vendor(&[
     "sagemcom",
     "arris",
     "draytek",
+    "lancom",
+    "ruckus",
+    "meraki",
+]);
+
+/// Those of them who make little else.
+const SWITCH_MAKERS: Sign = Sign::Vendor(&[
+    "cisco",
+    "juniper",
+    "arista",
+    "extreme",
+    "aruba",
+    "hirschmann",
+    "ruggedcom",
+    "mikrotik",
+    "routerboard",
+    "westermo",
+    "fortinet",
+    "paloalto",
     "lancom",
     "ruckus",
     "meraki",
@@ -635,7 +657,7 @@ pub static RULES: &[Rule] = &[
     ),
     rule(
         "scada-name",
-        &[Sign::Named(&["scada", "bms-", "dcs-"])],
+        &[Sign::Named(&["scada", "bms-"])],
         Role::Scada,
         "supervisory control server",
         STRONG,
@@ -687,6 +709,14 @@ pub static RULES: &[Rule] = &[
     rule(
         "camera-name",
         &[Sign::Named(&["cam-", "camera", "ipcam", "axis-", "ipc-", "reolink", "wyzecam"])],
+        Role::Camera,
+        "",
+        LIKELY,
+        "Its name says so.",
+    ),
+    rule(
+        "camera-name-end",
+        &[Sign::NameEnds(&["cam", "camera"])],
         Role::Camera,
         "",
         LIKELY,
@@ -964,7 +994,7 @@ pub static RULES: &[Rule] = &[
         LIKELY,
         "It takes part in a protocol of switches.",
     ),
-    rule("network-maker", &[NETWORK_MAKERS], Role::Switch, "", HINT, "Its maker builds network equipment."),
+    rule("network-maker", &[SWITCH_MAKERS], Role::Switch, "", HINT, "Its maker builds network equipment."),
     rule(
         "broker",
         &[Sign::Offers(&["mqtt", "mqtts", "amqp", "nats", "kafka"])],
@@ -1139,6 +1169,10 @@ pub(crate) fn says(attribute: Attribute, value: &str) -> Signs {
         }
         Sign::Named(starts) => {
             attribute == Attribute::Hostname && starts.iter().any(|start| lower.starts_with(start))
+        }
+        Sign::NameEnds(ends) => {
+            let host = lower.split('.').next().unwrap_or_default();
+            attribute == Attribute::Hostname && ends.iter().any(|end| host.ends_with(end))
         }
         Sign::Says(parts) => attribute != Attribute::Role && parts.iter().any(|part| lower.contains(part)),
         _ => false,

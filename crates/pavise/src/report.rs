@@ -11,27 +11,27 @@ use crate::tally::protocol_name;
 
 /// More devices than this do not fit into the picture; those with most peers are drawn.
 const DRAWN: usize = 72;
-/// The picture's radius and the room for names around it, in pixels.
+/// The picture's radius, and the room that a character of a name around it takes, in pixels.
 const RADIUS: f64 = 250.0;
-const MARGIN: f64 = 190.0;
+const CHARACTER: f64 = 7.5;
 /// So many bars.
 const BARS: usize = 16;
 
 /// What devices look like in the picture: a class of roles and its colour (light and dark theme alike).
 const CLASSES: &[(&str, &[&str], &str)] = &[
-    ("Controllers", &["plc", "rtu", "ied", "field-device", "building-controller", "ecu"], "#c2410c"),
-    ("Operation", &["hmi", "scada", "historian", "engineering-station"], "#b45309"),
+    ("Controllers", &["plc", "rtu", "ied", "field-device", "building-controller", "ecu"], "#ea580c"),
+    ("Operation", &["hmi", "scada", "historian", "engineering-station"], "#ca8a04"),
     (
         "Network",
         &["router", "switch", "access-point", "gateway", "dns-server", "dhcp-server", "time-server"],
-        "#1d4ed8",
+        "#3b82f6",
     ),
     (
         "Things",
         &["camera", "smart-device", "hub", "broker", "media", "printer", "phone", "medical", "point-of-sale"],
-        "#0f766e",
+        "#0d9488",
     ),
-    ("Computers", &["server", "workstation", "mobile"], "#6d28d9"),
+    ("Computers", &["server", "workstation", "mobile"], "#a855f7"),
 ];
 const OTHER: (&str, &str) = ("Other", "#64748b");
 
@@ -133,7 +133,8 @@ fn map(own: &[&Device], page: &mut String) -> fmt::Result {
     };
     let places: BTreeMap<DeviceId, usize> =
         drawn.iter().enumerate().map(|(number, device)| (device.id, number)).collect();
-    let size = RADIUS + MARGIN;
+    let longest = drawn.iter().map(|device| short(device).chars().count()).max().unwrap_or(0);
+    let size = RADIUS + CHARACTER * (longest + 3) as f64;
     writeln!(
         page,
         "<section><h2>Who talks to whom</h2>\n<svg viewBox=\"{0:.0} {0:.0} {1:.0} {1:.0}\" role=\"img\" \
@@ -189,7 +190,7 @@ fn devices(own: &[&Device], page: &mut String) -> fmt::Result {
     )?;
     for device in own {
         let (_, colour) = class(device);
-        let best = |attribute| device.best(attribute).unwrap_or("");
+        let best = |attribute| show::told(device, attribute).unwrap_or("");
         let what = [best(Attribute::Vendor), best(Attribute::Model), best(Attribute::Firmware)];
         let what: Vec<&str> = what.into_iter().filter(|text| !text.is_empty()).collect();
         writeln!(
@@ -394,5 +395,6 @@ th{color:var(--soft);font-weight:600}.n{text-align:right;white-space:nowrap}
 .bars>div>span{overflow-wrap:anywhere}.bars>div>span:last-child{text-align:right;white-space:nowrap}
 .bars small{display:block}ul{margin:0;padding-left:18px}footer{text-align:center}
 @media(max-width:700px){summary{grid-template-columns:11px 1fr 1fr}summary>:nth-child(n+4){display:none}.bars>div{grid-template-columns:1fr 90px}.bars>div>div{display:none}}
-@media print{body{background:#fff}section{break-inside:avoid}}
+summary:focus-visible{outline:2px solid var(--bar);outline-offset:-2px}
+@media print{:root{color-scheme:light;--back:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--bar:#0f766e}body{font-size:11px}main{max-width:none;padding:0}section{border:0;padding:0 0 12px}.cards,svg,.bars>div,summary,tr{break-inside:avoid}h2{break-after:avoid}i{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{display:block;content-visibility:visible;height:auto}}
 ";

@@ -126,10 +126,8 @@ impl fmt::Display for Rows {
 
 /// The name by which people know a device.
 pub(crate) fn name(device: &Device) -> &str {
-    [Attribute::Hostname, Attribute::Label]
-        .into_iter()
-        .find_map(|attribute| device.best(attribute))
-        .unwrap_or("-")
+    let label = || sure(device, Attribute::Label, Confidence::STRONG);
+    device.best(Attribute::Hostname).or_else(label).unwrap_or("-")
 }
 
 /// The address by which a device is reached: its latest, its link-layer address if it has none.
@@ -167,8 +165,15 @@ pub(crate) fn kind(device: &Device) -> String {
     if words.is_empty() { "-".into() } else { words.join(", ") }
 }
 
-fn best(device: &Device, attribute: Attribute) -> &str {
-    device.best(attribute).unwrap_or("-")
+/// What is believed of an attribute, if it is at least so sure.
+fn sure(device: &Device, attribute: Attribute, enough: Confidence) -> Option<&str> {
+    let best = device.attributes.get(&attribute)?.first()?;
+    (best.confidence >= enough).then_some(&*best.value)
+}
+
+/// What is believed of an attribute, if it is more than a guess.
+pub(crate) fn told(device: &Device, attribute: Attribute) -> Option<&str> {
+    sure(device, attribute, DOUBTFUL)
 }
 
 /// Devices, as a table.
@@ -186,20 +191,21 @@ pub(crate) fn devices(devices: &[&Device]) -> Rows {
     ]);
     for device in devices {
         let mac = device.macs.first().map_or_else(|| "-".into(), ToString::to_string);
-        let firmware = device.best(Attribute::Firmware).or_else(|| device.best(Attribute::OperatingSystem));
+        let told = |attribute| told(device, attribute);
+        let firmware = told(Attribute::Firmware).or_else(|| told(Attribute::OperatingSystem));
         let mut protocols =
             device.protocols.iter().take(PROTOCOLS_IN_CELL).map(|name| &**name).collect::<Vec<_>>().join(" ");
         if device.protocols.len() > PROTOCOLS_IN_CELL {
             protocols.push_str(&format!(" +{}", device.protocols.len() - PROTOCOLS_IN_CELL));
         }
-        let model = device.best(Attribute::Model).or_else(|| device.best(Attribute::PartNumber));
+        let model = told(Attribute::Model).or_else(|| told(Attribute::PartNumber));
         table.add_row([
             device.id.to_string(),
             address(device),
             mac,
             name(device).to_owned(),
             kind(device),
-            best(device, Attribute::Vendor).to_owned(),
+            told(Attribute::Vendor).unwrap_or("-").to_owned(),
             model.unwrap_or("-").to_owned(),
             firmware.unwrap_or("-").to_owned(),
             protocols,
@@ -435,7 +441,9 @@ impl Summary {
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let shown = self.own_devices();
         let elsewhere = self.devices.len() - shown.len();
-        writeln!(out, "{}", devices(&shown[..shown.len().min(DEVICES_SHOWN)]))?;
+        if !shown.is_empty() {
+            writeln!(out, "{}", devices(&shown[..shown.len().min(DEVICES_SHOWN)]))?;
+        }
         let mut line = format!("{} devices", HumanCount(shown.len() as u64));
         if shown.len() > DEVICES_SHOWN {
             line.push_str(&format!(", the first {DEVICES_SHOWN} shown (`pavise devices` lists all)"));

@@ -381,11 +381,12 @@ impl Oddities {
 }
 
 impl Packet<'_> {
-    /// How far the packet has come.
+    /// How far the packet has come. Controllers of Siemens begin with 30, which nobody else's packets have
+    /// left: hardly a system that begins with 32 is routed.
     pub const fn reach(&self) -> Reach {
         match self.network {
             Network::Ip { ttl, .. } => match ttl {
-                1 | 32 | 64 | 128 | 255 => Reach::Near,
+                1 | 30 | 32 | 64 | 128 | 255 => Reach::Near,
                 _ => Reach::Routed,
             },
             _ => Reach::Unknown,

@@ -103,7 +103,7 @@ fn component(from: Side, index: u16, value: &[u8], out: &mut Emit<'_>) {
     let (attribute, source) = match index & 0xff {
         1 => (Attribute::Label, "s7comm.automation-system-name"),
         2 => (Attribute::Label, "s7comm.module-name"),
-        3 => (Attribute::Label, "s7comm.plant-designation"),
+        3 => (Attribute::Location, "s7comm.plant-designation"),
         5 => (Attribute::Serial, "s7comm.module-serial"),
         7 => (Attribute::Model, "s7comm.module-type"),
         0x0b => (Attribute::Location, "s7comm.location-designation"),
