@@ -227,7 +227,6 @@ const HOME_MAKERS: Sign = Sign::Vendor(&[
     "august",
     "chamberlain",
     "rachio",
-    "belkin",
     "govee",
     "broadlink",
     "hangzhougubei",
@@ -912,6 +911,22 @@ pub static RULES: &[Rule] = &[
         "Its name is one that telephones and tablets give themselves.",
     ),
     rule(
+        "mobile-name-end",
+        &[Sign::NameEnds(&["iphone", "ipad", "-phone"])],
+        Role::Mobile,
+        "telephone or tablet",
+        GOOD,
+        "Its name is one that telephones and tablets give themselves.",
+    ),
+    rule(
+        "workstation-name-end",
+        &[Sign::NameEnds(&["imac", "macbook", "macbook-pro", "macbook-air", "-pc", "laptop"])],
+        Role::Workstation,
+        "computer",
+        LIKELY,
+        "Its name is one that computers give themselves or are given.",
+    ),
+    rule(
         "workstation-name",
         &[Sign::Named(&[
             "desktop-",
@@ -1216,6 +1231,8 @@ mod tests {
         assert!(roles(both).contains(&("plc", 75)));
         assert_eq!(roles(offers("", Transport::Tcp, 9100)), [("printer", 50)]);
         assert_eq!(roles(says(Attribute::Hostname, "ESP_1A2B3C")), [("smart-device", 50)]);
+        assert_eq!(roles(says(Attribute::Hostname, "Anna-iPhone.local")), [("mobile", 65)]);
+        assert_eq!(roles(says(Attribute::Hostname, "drivecam")), [("camera", 50)]);
         assert_eq!(roles(does(OperationKind::ProgramDownload)), [("engineering-station", 75)]);
         assert_eq!(roles(forwards()), [("router", 75)]);
     }

@@ -232,6 +232,10 @@ static BRANDS: &[(&str, &str)] = &[
     ("ewon", "HMS Industrial Networks"),
     ("johnsoncontrols", "Johnson Controls"),
     ("meinberg", "Meinberg"),
+    ("schweitzerengineering", "Schweitzer Engineering Laboratories"),
+    ("technicolor", "Technicolor"),
+    // Its prefix is the one that the machines of VirtualBox have.
+    ("pcssystemtechnik", "VirtualBox"),
     ("yokogawa", "Yokogawa"),
     ("honeywell", "Honeywell"),
     ("emerson", "Emerson"),

@@ -83,14 +83,15 @@ fn find(devices: Vec<model::Device>, text: &str) -> Result<model::Device, Proble
 }
 
 pub(crate) fn device(options: &command::Device) -> Result<(), Problem> {
-    let device = find(Sqlite::open(&options.state.state)?.devices()?, &options.id)?;
+    let all = Sqlite::open(&options.state.state)?.devices()?;
+    let device = find(all.clone(), &options.id)?;
     if options.json {
         let mut out = Output::new();
         out.json(&device)?;
         return out.flush();
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
-    show::device(&device, &mut out).and_then(|()| out.flush()).map_err(Problem::Output)
+    show::device(&device, &all, &mut out).and_then(|()| out.flush()).map_err(Problem::Output)
 }
 
 pub(crate) fn flows(options: &command::Flows) -> Result<(), Problem> {

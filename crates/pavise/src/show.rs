@@ -17,6 +17,8 @@ use crate::tally::{Conversation, Totals, Weight};
 const DEVICES_SHOWN: usize = 40;
 /// So many conversations, the largest.
 const CONVERSATIONS_SHOWN: usize = 10;
+/// So many peers of one device, those with most traffic.
+const PEERS_SHOWN: usize = 20;
 /// So many kinds of anomaly, the most frequent.
 const ANOMALIES_SHOWN: usize = 10;
 /// So many protocols in one cell.
@@ -344,8 +346,8 @@ fn conversations(top: &[(Conversation, Weight)]) -> Rows {
     table
 }
 
-/// One device: everything known, and why.
-pub(crate) fn device(device: &Device, out: &mut impl Write) -> io::Result<()> {
+/// One device: everything known, and why. Its peers are called by what is known in `all`.
+pub(crate) fn device(device: &Device, all: &[Device], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}  {}  {}", device.id, name(device), kind(device))?;
     writeln!(out, "  seen     {} to {}", device.first, device.last)?;
     let place = match device.locality {
@@ -412,10 +414,29 @@ pub(crate) fn device(device: &Device, out: &mut impl Write) -> io::Result<()> {
     if !device.peers.is_empty() {
         let mut peers: Vec<_> = device.peers.iter().collect();
         peers.sort_by_key(|(id, peer)| (std::cmp::Reverse(peer.bytes_in + peer.bytes_out), **id));
-        let shown = peers.iter().take(CONVERSATIONS_SHOWN).map(|(id, peer)| {
-            format!("{id} ({} sent, {} received)", HumanBytes(peer.bytes_out), HumanBytes(peer.bytes_in))
-        });
-        writeln!(out, "  peers    {}", shown.collect::<Vec<_>>().join(", "))?;
+        let mut table = self::table(&[
+            ("PEER", LEFT),
+            ("ADDRESS", LEFT),
+            ("NAME", Text(32)),
+            ("CONVERSATIONS", RIGHT),
+            ("SENT", RIGHT),
+            ("RECEIVED", RIGHT),
+        ]);
+        for (id, peer) in peers.iter().take(PEERS_SHOWN) {
+            let known = all.iter().find(|known| known.id == **id);
+            table.add_row([
+                id.to_string(),
+                known.map_or_else(|| "-".into(), address),
+                known.map_or("-", name).to_owned(),
+                HumanCount(peer.flows).to_string(),
+                HumanBytes(peer.bytes_out).to_string(),
+                HumanBytes(peer.bytes_in).to_string(),
+            ]);
+        }
+        write!(out, "\n{table}")?;
+        if peers.len() > PEERS_SHOWN {
+            writeln!(out, "and {} more peers.", peers.len() - PEERS_SHOWN)?;
+        }
     }
     Ok(())
 }
