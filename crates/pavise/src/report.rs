@@ -221,7 +221,10 @@ fn device_body(device: &Device, page: &mut String) -> fmt::Result {
         list(
             services
                 .keys()
-                .map(|service| format!("{} ({}/{})", service.protocol, service.transport, service.port))
+                .map(|service| match service.port {
+                    0 => service.protocol.to_string(),
+                    port => format!("{} ({}/{port})", service.protocol, service.transport),
+                })
                 .collect(),
         )
     };
@@ -251,13 +254,14 @@ fn device_body(device: &Device, page: &mut String) -> fmt::Result {
          <th class=\"n\">Times</th></tr></thead><tbody>"
     )?;
     for (attribute, evidence) in &device.attributes {
-        for one in evidence {
+        for (place, one) in evidence.iter().enumerate() {
             writeln!(
                 page,
-                "<tr><td>{attribute}</td><td>{}</td><td class=\"n\">{} %</td><td>{}</td><td class=\"n\">{}</td></tr>",
+                "<tr><td>{}</td><td>{}</td><td class=\"n\">{} %</td><td>{}</td><td class=\"n\">{}</td></tr>",
+                if place == 0 { attribute.name() } else { "" },
                 Safe(&one.value),
                 one.confidence.get(),
-                Safe(&one.source),
+                Safe(&show::reason(&one.source)),
                 HumanCount(one.count)
             )?;
         }
@@ -389,12 +393,12 @@ details{border-top:1px solid var(--line)}summary{display:grid;grid-template-colu
 summary>*{overflow-wrap:anywhere}summary:hover{background:var(--back)}
 dl{display:grid;grid-template-columns:110px 1fr;gap:4px 12px;margin:8px 0 12px}dd{margin:0;overflow-wrap:anywhere}
 table{width:100%;border-collapse:collapse;margin:8px 0}th,td{text-align:left;padding:5px 8px;border-top:1px solid var(--line);overflow-wrap:anywhere}
-th{color:var(--soft);font-weight:600}.n{text-align:right;white-space:nowrap}
+th{color:var(--soft);font-weight:600}details td:first-child{white-space:nowrap}.n{text-align:right;white-space:nowrap}
 .bars>div{display:grid;grid-template-columns:minmax(180px,1.3fr) 2fr 110px;gap:12px;align-items:center;padding:5px 0}
 .bars>div>div{background:var(--back);border-radius:6px}.bars i{display:block;height:12px;border-radius:6px;background:var(--bar)}
 .bars>div>span{overflow-wrap:anywhere}.bars>div>span:last-child{text-align:right;white-space:nowrap}
 .bars small{display:block}ul{margin:0;padding-left:18px}footer{text-align:center}
 @media(max-width:700px){summary{grid-template-columns:11px 1fr 1fr}summary>:nth-child(n+4){display:none}.bars>div{grid-template-columns:1fr 90px}.bars>div>div{display:none}}
 summary:focus-visible{outline:2px solid var(--bar);outline-offset:-2px}
-@media print{:root{color-scheme:light;--back:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--bar:#0f766e}body{font-size:11px}main{max-width:none;padding:0}section{border:0;padding:0 0 12px}.cards,svg,.bars>div,summary,tr{break-inside:avoid}h2{break-after:avoid}i{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{display:block;content-visibility:visible;height:auto}}
+@media print{:root{color-scheme:light;--back:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--bar:#0f766e}body{font-size:11px}main{max-width:none;padding:0}section{border:0;padding:0 0 12px}.cards,svg,.bars>div,summary,tr{break-inside:avoid}h2{break-after:avoid}i{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 ";

@@ -346,6 +346,12 @@ fn conversations(top: &[(Conversation, Weight)]) -> Rows {
     table
 }
 
+/// Where a piece of evidence stood; of what was concluded also why.
+pub(crate) fn reason(source: &str) -> String {
+    let rule = inventory::rules::of_source(source);
+    rule.map_or_else(|| source.to_owned(), |rule| format!("{source}: {}", rule.why.trim_end_matches('.')))
+}
+
 /// One device: everything known, and why. Its peers are called by what is known in `all`.
 pub(crate) fn device(device: &Device, all: &[Device], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}  {}  {}", device.id, name(device), kind(device))?;
@@ -381,7 +387,7 @@ pub(crate) fn device(device: &Device, all: &[Device], out: &mut impl Write) -> i
         ("ATTRIBUTE", LEFT),
         ("VALUE", Text(72)),
         ("CONFIDENCE", RIGHT),
-        ("EVIDENCE", Text(40)),
+        ("EVIDENCE", Text(64)),
         ("TIMES", RIGHT),
         ("LAST", LEFT),
     ]);
@@ -391,7 +397,7 @@ pub(crate) fn device(device: &Device, all: &[Device], out: &mut impl Write) -> i
                 if place == 0 { attribute.name().to_owned() } else { String::new() },
                 one.value.to_string(),
                 format!("{} %", one.confidence.get()),
-                one.source.to_string(),
+                reason(&one.source),
                 HumanCount(one.count).to_string(),
                 one.last.to_string(),
             ]);
