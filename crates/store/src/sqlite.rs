@@ -71,14 +71,19 @@ impl Sqlite {
             return Err(StoreError::Missing(folder.into()));
         }
         // Reading a database in write-ahead mode needs its shared-memory file, so it is opened for
-        // writing; `query_only` keeps it from being changed. A folder that cannot be written is opened
-        // as it is.
+        // writing; `query_only` keeps it from being changed.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags)
-            .or_else(|_| Connection::open_with_flags(&path, read_only))
-            .map_err(|source| problem(&path, source))?;
-        let store = Self { connection, path, _lock: None };
+        let connection =
+            Connection::open_with_flags(&path, flags).map_err(|source| problem(&path, source))?;
+        let mut store = Self { connection, path, _lock: None };
+        if store.is_out_of_reach() {
+            // Of another user's, without a writer at work: nothing is in the journal, nothing changes.
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX
+                | OpenFlags::SQLITE_OPEN_URI;
+            store.connection = Connection::open_with_flags(immutable(&store.path), flags)
+                .map_err(|source| problem(&store.path, source))?;
+        }
         store.pragma("busy_timeout", BUSY_MS)?;
         store.pragma("query_only", 1)?;
         // A writer that was killed before its first transaction has left an empty file.
@@ -86,6 +91,14 @@ impl Sqlite {
             return Err(StoreError::Missing(folder.into()));
         }
         Ok(store)
+    }
+
+    /// Whether the database cannot be read only because this user may not make its shared-memory file.
+    fn is_out_of_reach(&self) -> bool {
+        let read = self.connection.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0));
+        let code = read.err().and_then(|error| error.sqlite_error_code());
+        matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
+            && !self.path.with_extension("db-wal").exists()
     }
 
     fn problem(&self, source: rusqlite::Error) -> StoreError {
@@ -170,6 +183,20 @@ impl Sqlite {
             })
             .collect()
     }
+}
+
+/// The name under which SQLite opens a database that nobody changes (SQLite, URI filenames).
+fn immutable(path: &Path) -> String {
+    let mut name = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                name.push(char::from(*byte))
+            }
+            other => name.push_str(&format!("%{other:02x}")),
+        }
+    }
+    name + "?immutable=1"
 }
 
 /// What SQLite says, as what it means for the user.
