@@ -165,6 +165,7 @@ const NDPI_NAMES: &[(&str, &[&str])] = &[
 /// Where the results of nDPI are not followed: capture, nDPI's name, why.
 const NDPI_DIFFERENCES: &[(&str, &str, &str)] = &[
     ("coap_mqtt.pcap", "Dropbox", "nDPI goes by the port; the datagrams are CoAP requests"),
+    ("wa_voice.pcap", "SRTP", "the media follow STUN in the same conversation, which is what is named here"),
     ("rsh-syslog-false-positive.pcap", "Syslog", "a remote shell, as the name of the capture says"),
     ("NTPv4.pcap", "NTP", "one unanswered datagram from behind a router proves no device"),
 ];

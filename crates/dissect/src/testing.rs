@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use model::{Endpoint, FlowHead, FlowId, Host, MacAddr, Reach, Side, Timestamp, Transport};
 
 use crate::proto::{
-    Carrier, Emit, Input, Opening, PROTOCOLS, Parser, Progress, Protocol, Told, Verdict, Wants, Yield,
+    Carrier, Emit, Input, Opening, PROTOCOLS, Parser, Progress, Protocol, Told, Verdict, Wants, Yield, by_id,
 };
 
 /// The conversation that tests talk about: 192.0.2.10:49152 asks 192.0.2.20 on `port`.
@@ -46,22 +46,26 @@ pub(crate) fn converse_on(
     stream: bool,
     packets: &[(Side, &[u8])],
 ) -> String {
+    if let Some((from, bytes)) = packets.first() {
+        let (client_port, server_port) = (head.client.port, head.server.port);
+        let opening = Opening { bytes, from: *from, client_port, server_port, stream };
+        assert_ne!((protocol.probe)(&opening), Verdict::No, "the probe does not know its own protocol");
+    }
+    read(protocol, head, stream, packets)
+}
+
+/// As [`converse`] on a stream, for a protocol that no probe knows because another names it.
+pub(crate) fn converse_with(protocol: &Protocol, packets: &[(Side, &[u8])]) -> String {
+    read(protocol, head(Transport::Tcp, 80), true, packets)
+}
+
+fn read(protocol: &Protocol, head: FlowHead, stream: bool, packets: &[(Side, &[u8])]) -> String {
     let mut parser = Some((protocol.start)());
     let mut told = Told::default();
     let mut found = Vec::new();
     let mut text = String::new();
     let mut pending: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
     let mut skip = [0_usize; 2];
-    if let Some((from, bytes)) = packets.first() {
-        let opening = Opening {
-            bytes,
-            from: *from,
-            client_port: head.client.port,
-            server_port: head.server.port,
-            stream,
-        };
-        assert_ne!((protocol.probe)(&opening), Verdict::No, "the probe does not know its own protocol");
-    }
     for (number, (from, bytes)) in packets.iter().enumerate() {
         let side = from.index();
         let skipped = skip[side].min(bytes.len());
@@ -98,6 +102,11 @@ pub(crate) fn converse_on(
                 let taken = taken.min(pending[side].len());
                 pending[side].drain(..taken);
                 parser = None;
+            }
+            Progress::Become(taken, id) => {
+                text.push_str(&format!("it becomes {id}\n"));
+                pending[side].drain(..taken.min(pending[side].len()));
+                parser = by_id(id).map(|protocol| (protocol.start)());
             }
             Progress::Lost(reason) => {
                 text.push_str(&format!("lost: {reason}\n"));
@@ -161,7 +170,7 @@ pub(crate) fn survives(protocol: &Protocol, packets: &[(Side, Vec<u8>)]) {
             let input = Input { bytes, from: *from, at: Timestamp::EPOCH, cut: 0 };
             let mut emit = Emit::new(&head, Wants { messages: true }, &mut told, &mut found);
             let progress = parser.parse(&input, &mut emit);
-            if let Progress::Lost(_) | Progress::Enough | Progress::Upgrade(_) = progress {
+            if !matches!(progress, Progress::Took(_)) {
                 break;
             }
         }

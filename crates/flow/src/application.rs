@@ -132,26 +132,32 @@ impl Application {
         protocol: &mut Option<Index>,
         shared: &mut Shared<'_>,
     ) -> Next {
-        if let State::Probing { tries } = &mut self.state {
-            *tries += 1;
-            let give_up = *tries >= MAX_PROBES;
-            match shared.registry.guess(self.head.transport, &self.opening(input.bytes, input.from)) {
-                Guess::Is(index) => self.start(index, input.at, protocol, shared),
-                Guess::More | Guess::Unknown => return if give_up { Next::Drop } else { Next::Keep },
+        // Once more if a parser hands this very datagram on.
+        for handed_on in [false, true] {
+            if let State::Probing { tries } = &mut self.state {
+                *tries += 1;
+                let give_up = *tries >= MAX_PROBES;
+                match shared.registry.guess(self.head.transport, &self.opening(input.bytes, input.from)) {
+                    Guess::Is(index) => self.start(index, input.at, protocol, shared),
+                    Guess::More | Guess::Unknown => return if give_up { Next::Drop } else { Next::Keep },
+                }
+            }
+            match self.parse(input, shared) {
+                Progress::Took(_) => {
+                    self.took();
+                    return Next::Keep;
+                }
+                Progress::Enough => return Next::Drop,
+                Progress::Upgrade(taken) | Progress::Become(taken, _) => {
+                    self.state = State::Probing { tries: 0 };
+                    if handed_on || taken > 0 {
+                        return Next::Keep;
+                    }
+                }
+                Progress::Lost(reason) => return self.lost(reason, input.from, input.at, protocol, shared),
             }
         }
-        match self.parse(input, shared) {
-            Progress::Took(_) => {
-                self.took();
-                Next::Keep
-            }
-            Progress::Enough => Next::Drop,
-            Progress::Upgrade(_) => {
-                self.state = State::Probing { tries: 0 };
-                Next::Keep
-            }
-            Progress::Lost(reason) => self.lost(reason, input.from, input.at, protocol, shared),
-        }
+        Next::Keep
     }
 
     /// Bytes of a stream, in order.
@@ -214,14 +220,10 @@ impl Application {
                 match shared.registry.guess(self.head.transport, &self.opening(rest, from)) {
                     Guess::Is(index) => {
                         self.start(index, at, protocol, shared);
-                        // What the other side has said so far came before.
-                        let earlier = std::mem::take(&mut self.streams[from.other().index()].pending);
-                        if !earlier.is_empty() {
-                            self.held_bytes -= earlier.len();
-                            if self.stream(from.other(), &earlier, at, protocol, shared) == Next::Drop {
-                                return Next::Drop;
-                            }
-                            continue;
+                        match self.hear_earlier(from, at, protocol, shared) {
+                            Some(Next::Drop) => return Next::Drop,
+                            Some(Next::Keep) => continue,
+                            None => {}
                         }
                     }
                     guess => {
@@ -251,8 +253,37 @@ impl Application {
                         return Next::Keep;
                     }
                 }
+                Progress::Become(taken, id) => {
+                    *rest = &rest[taken.min(rest.len())..];
+                    self.state = State::Probing { tries: 0 };
+                    if let Some(index) = index_of(id) {
+                        self.start(index, at, protocol, shared);
+                        if self.hear_earlier(from, at, protocol, shared) == Some(Next::Drop) {
+                            return Next::Drop;
+                        }
+                    }
+                    if rest.is_empty() {
+                        return Next::Keep;
+                    }
+                }
             }
         }
+    }
+
+    /// Reads what the other side has said so far, which came before; `None` if that was nothing.
+    fn hear_earlier(
+        &mut self,
+        from: Side,
+        at: Timestamp,
+        protocol: &mut Option<Index>,
+        shared: &mut Shared<'_>,
+    ) -> Option<Next> {
+        let earlier = std::mem::take(&mut self.streams[from.other().index()].pending);
+        if earlier.is_empty() {
+            return None;
+        }
+        self.held_bytes -= earlier.len();
+        Some(self.stream(from.other(), &earlier, at, protocol, shared))
     }
 
     /// `missing` bytes from `from` will never come.
@@ -426,6 +457,11 @@ impl Application {
         }
         *shared.found = found;
     }
+}
+
+/// The place of the protocol with this id.
+fn index_of(id: &str) -> Option<Index> {
+    PROTOCOLS.iter().position(|protocol| protocol.id == id).and_then(|place| Index::try_from(place).ok())
 }
 
 /// A protocol's id.

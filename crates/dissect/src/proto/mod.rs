@@ -32,8 +32,10 @@ mod icmpv6;
 mod iec104;
 mod ieee802154;
 mod igmp;
+pub mod ike;
 mod industrial;
 mod irc;
+pub mod ldap;
 mod lldp;
 mod llmnr;
 mod mdns;
@@ -52,6 +54,7 @@ mod ptp;
 pub mod quic;
 pub mod rdp;
 mod reader;
+pub mod rfb;
 mod rtsp;
 mod s7comm;
 mod s7comm_plus;
@@ -64,6 +67,7 @@ pub mod socks;
 mod ssdp;
 pub mod ssh;
 mod stp;
+pub mod stun;
 mod sv;
 mod synchrophasor;
 mod syslog;
@@ -71,6 +75,9 @@ mod telnet;
 mod text;
 mod tftp;
 pub mod tls;
+pub mod tplink_smarthome;
+pub mod websocket;
+pub mod wireguard;
 
 pub use emit::{Emit, MAX_TEXT, Told, Wants, Yield};
 pub use reader::{Reader, Short};
@@ -130,14 +137,21 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &profinet_dcp::PROTOCOL,
     &omron_fins::PROTOCOL,
     &hart_ip::PROTOCOL,
+    &ldap::PROTOCOL,
+    &tplink_smarthome::PROTOCOL,
+    &profinet_rt::PROTOCOL,
+    &sv::PROTOCOL,
+    &ieee802154::PROTOCOL,
+    &rfb::PROTOCOL,
+    &websocket::PROTOCOL,
+    &synchrophasor::PROTOCOL,
     &profinet_io_cm::PROTOCOL,
-    &ptp::PROTOCOL,
     &can::PROTOCOL,
     &ethercat::PROTOCOL,
-    &ieee802154::PROTOCOL,
-    &synchrophasor::PROTOCOL,
-    &sv::PROTOCOL,
-    &profinet_rt::PROTOCOL,
+    &stun::PROTOCOL,
+    &ike::PROTOCOL,
+    &ptp::PROTOCOL,
+    &wireguard::PROTOCOL,
 ];
 
 /// Describes one protocol.
@@ -254,7 +268,11 @@ pub enum Progress {
     /// and the protocols are asked afresh about what follows, including what the other side sent and the
     /// parser had not taken. Streams; and for frames it says, whatever the number, that this one is of
     /// another protocol under the same EtherType, which reads it and those that follow.
+    /// parser had not taken. Of datagrams, 0 asks about this one, anything else about those that follow.
     Upgrade(usize),
+    /// As [`Progress::Upgrade`], but both sides have named the protocol that follows, so that nobody is
+    /// asked: it is the one with this id. Streams only.
+    Become(usize, &'static str),
     /// This is not, or no longer, the protocol; the reason is reported as an anomaly
     /// `<protocol>.<reason>`.
     Lost(&'static str),

@@ -282,6 +282,8 @@ enum Step {
     Took(usize),
     More,
     Upgrade(usize),
+    /// The same, and it is WebSocket.
+    WebSocket(usize),
     Lost(&'static str),
 }
 
@@ -293,6 +295,7 @@ impl Parser for Http {
                 Step::Took(taken) => at = at.saturating_add(taken),
                 Step::More => break,
                 Step::Upgrade(taken) => return Progress::Upgrade(at.saturating_add(taken)),
+                Step::WebSocket(taken) => return Progress::Become(at.saturating_add(taken), "websocket"),
                 Step::Lost(reason) => return Progress::Lost(reason),
             }
         }
@@ -615,7 +618,13 @@ impl Http {
         } else {
             stream.watch = Some(Box::new(watch));
         }
-        if upgraded { Step::Upgrade(head.length) } else { Step::Took(head.length) }
+        let socket = fields.upgrade.is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        match upgraded {
+            // RFC 6455 clause 4.1.
+            true if status == 101 && socket => Step::WebSocket(head.length),
+            true => Step::Upgrade(head.length),
+            false => Step::Took(head.length),
+        }
     }
 
     /// What a response's header fields tell about the server.

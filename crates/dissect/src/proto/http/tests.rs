@@ -177,7 +177,7 @@ fn a_tunnel_and_an_upgrade_hand_the_connection_on() {
     assert_snapshot!(upgrade, @r#"
     client request {"method":"GET","target":"/ws","version":"1.1","host":"a","upgrade":"websocket"}
     server response {"status":101,"version":"1.1","method":"GET","target":"/ws","host":"a","body-length":0,"upgrade":"websocket"}
-    upgrade
+    it becomes websocket
     "#);
 }
 
