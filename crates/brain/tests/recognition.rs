@@ -57,7 +57,7 @@ fn see(path: &Path) -> Seen {
     while engine.in_flight() > 0 {
         engine.collect(&mut observations);
     }
-    engine.finish(&mut observations);
+    while engine.finish(&mut observations) {}
     let (mut seen, mut brain, mut events) = (Seen::default(), Brain::new(Limits::default()), Vec::new());
     let mut last = None;
     for observation in &observations {

@@ -193,7 +193,7 @@ fn key_of(place: &str, beginning: &[u8], known: &[SourceState]) -> String {
             .and_then(|length| beginning.get(..length))
             .is_some_and(|beginning| file_key(place, beginning) == **key)
     };
-    let same = known.iter().map(|source| source.key.as_str()).filter(is_same).last();
+    let same = known.iter().map(|source| source.key.as_str()).rfind(is_same);
     same.map_or_else(|| file_key(place, beginning), str::to_owned)
 }
 

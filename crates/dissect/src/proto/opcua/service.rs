@@ -197,14 +197,14 @@ pub(super) fn read(
         }
         // What a method is given may be a password, and is not reported.
         712 => {
-            for _ in 0..counted(reader, body)?.min(1) {
+            if counted(reader, body)? > 0 {
                 let object = node_id(reader)?;
                 let method = node_id(reader)?;
                 body.nodes.push(format!("{method} of {object}"));
             }
         }
         715 => {
-            for _ in 0..count(reader)?.min(1) {
+            if count(reader)? > 0 {
                 let code = reader.le32()?;
                 body.result(code);
             }

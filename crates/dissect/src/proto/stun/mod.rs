@@ -114,10 +114,10 @@ const fn is_classic(kind: u16, length: usize) -> bool {
 fn probe(opening: &Opening<'_>) -> Verdict {
     match Frame::read(opening.bytes) {
         Ok(message) if opening.stream || message.length == opening.bytes.len() => {
-            if message.classic {
-                Verdict::Maybe
-            } else {
+            if message.sure {
                 Verdict::Yes
+            } else {
+                Verdict::Maybe
             }
         }
         Err(_) if opening.stream && opening.bytes.len() < HEADER && opening.bytes.first() == Some(&0) => {
