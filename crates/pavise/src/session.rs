@@ -1,6 +1,6 @@
 //! One run: sources through the flow engine to the brain and the store.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use capture::Batch;
 use dissect::proto::Wants;
 use dissect::wire::{self, LinkType, Oddity};
 use flow::{Engine, Frame, Frames, Limits};
-use model::{Device, Event, FlowRecord, Observation, What};
+use model::{Device, DeviceId, Event, FlowRecord, Observation, What};
 use store::{Commit, SourceState, Store};
 
 use crate::output::{Output, Problem};
@@ -53,6 +53,8 @@ pub(crate) struct Session {
     events: Vec<Event>,
     flows: Vec<FlowRecord>,
     source: SourceState,
+    /// Devices that the run has learnt something about.
+    seen: BTreeSet<DeviceId>,
     /// What the engine had counted when the source began.
     before: flow::Counters,
     last_commit: Instant,
@@ -93,6 +95,7 @@ impl Session {
             events: Vec::new(),
             flows: Vec::new(),
             source: SourceState::default(),
+            seen: BTreeSet::new(),
             before,
             last_commit: Instant::now(),
             next_commit: commit_interval,
@@ -213,6 +216,7 @@ impl Session {
         let (mut devices, mut gone) = (Vec::new(), Vec::new());
         self.brain.inventory_mut().drain_changed(|device| devices.push(device));
         self.brain.inventory_mut().drain_gone(|id| gone.push(id));
+        self.seen.extend(devices.iter().map(|device| device.id));
         let fresh = std::mem::take(&mut self.tally.fresh);
         let commit = Commit {
             flows: std::mem::take(&mut self.flows),
@@ -308,9 +312,9 @@ impl Session {
         self.totals.anomaly_count() + self.tally.fresh.anomaly_count()
     }
 
-    /// The devices that are known.
+    /// The devices that the run has learnt something about.
     pub(crate) fn devices(&self) -> Vec<Device> {
-        self.brain.inventory().devices().collect()
+        self.brain.inventory().devices().filter(|device| self.seen.contains(&device.id)).collect()
     }
 }
 

@@ -266,9 +266,9 @@ pub enum Progress {
     /// So many bytes were taken; from there on, in both directions, the stream carries another protocol:
     /// a tunnel was opened or encryption was agreed. The parser is dropped, without [`Parser::finish`],
     /// and the protocols are asked afresh about what follows, including what the other side sent and the
-    /// parser had not taken. Streams; and for frames it says, whatever the number, that this one is of
-    /// another protocol under the same EtherType, which reads it and those that follow.
     /// parser had not taken. Of datagrams, 0 asks about this one, anything else about those that follow.
+    /// Of frames it says, whatever the number, that this one is of another protocol under the same
+    /// EtherType, which reads it and those that follow.
     Upgrade(usize),
     /// As [`Progress::Upgrade`], but both sides have named the protocol that follows, so that nobody is
     /// asked: it is the one with this id. Streams only.

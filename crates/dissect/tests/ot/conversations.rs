@@ -142,7 +142,7 @@ impl Conversation {
                     self.pending[side.index()].drain(..taken.min(held));
                 }
                 Progress::Took(_) => self.pending[side.index()].clear(),
-                Progress::Enough | Progress::Upgrade(_) => self.over = true,
+                Progress::Enough | Progress::Upgrade(_) | Progress::Become(..) => self.over = true,
                 Progress::Lost(reason) => {
                     self.lost = Some(reason);
                     self.over = true;
