@@ -39,6 +39,7 @@ pub mod ldap;
 mod lldp;
 mod llmnr;
 mod mdns;
+mod mms;
 mod modbus;
 mod mqtt;
 mod nbdgm;
@@ -133,24 +134,25 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &bacnet::PROTOCOL,
     &iec104::PROTOCOL,
     &opcua::PROTOCOL,
+    &mms::PROTOCOL,
     &goose::PROTOCOL,
     &profinet_dcp::PROTOCOL,
     &omron_fins::PROTOCOL,
     &hart_ip::PROTOCOL,
-    &ldap::PROTOCOL,
-    &tplink_smarthome::PROTOCOL,
-    &profinet_rt::PROTOCOL,
-    &sv::PROTOCOL,
-    &ieee802154::PROTOCOL,
-    &rfb::PROTOCOL,
-    &websocket::PROTOCOL,
-    &synchrophasor::PROTOCOL,
-    &profinet_io_cm::PROTOCOL,
     &can::PROTOCOL,
     &ethercat::PROTOCOL,
-    &stun::PROTOCOL,
+    &ieee802154::PROTOCOL,
     &ike::PROTOCOL,
+    &ldap::PROTOCOL,
+    &profinet_io_cm::PROTOCOL,
+    &profinet_rt::PROTOCOL,
     &ptp::PROTOCOL,
+    &rfb::PROTOCOL,
+    &stun::PROTOCOL,
+    &sv::PROTOCOL,
+    &synchrophasor::PROTOCOL,
+    &tplink_smarthome::PROTOCOL,
+    &websocket::PROTOCOL,
     &wireguard::PROTOCOL,
 ];
 
