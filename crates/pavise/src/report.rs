@@ -231,7 +231,7 @@ fn device_body(device: &Device, page: &mut String) -> fmt::Result {
     writeln!(page, "<dl>")?;
     for (term, text) in [
         ("Id", device.id.to_string()),
-        ("Seen", format!("{} to {}", device.first, device.last)),
+        ("Seen", format!("{} to {}", show::moment(device.first), show::moment(device.last))),
         ("Place", place.to_owned()),
         ("MAC", macs),
         ("Addresses", addresses),
@@ -337,7 +337,7 @@ fn anomalies(summary: &Summary, page: &mut String) -> fmt::Result {
             Safe(kind),
             HumanCount(totals.count),
             totals.host,
-            totals.first,
+            show::moment(totals.first),
             Safe(&totals.detail)
         )?;
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use console::Alignment;
 use indicatif::{HumanBytes, HumanCount};
-use model::{Attribute, Confidence, Device, FlowRecord, Locality};
+use model::{Attribute, Confidence, Device, FlowRecord, Locality, Timestamp};
 use store::{AnomalyTotals, ProtocolTotals, SourceState};
 
 use crate::session::Session;
@@ -317,7 +317,7 @@ fn anomalies(totals: &BTreeMap<String, AnomalyTotals>) -> Rows {
             kind.to_owned(),
             HumanCount(totals.count).to_string(),
             totals.host.to_string(),
-            totals.first.to_string(),
+            moment(totals.first),
             totals.detail.clone(),
         ]);
     }
@@ -346,6 +346,12 @@ fn conversations(top: &[(Conversation, Weight)]) -> Rows {
     table
 }
 
+/// A moment to the second, as precise as people read it.
+pub(crate) fn moment(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.split_once('.').map_or(text.clone(), |(whole, _)| format!("{whole}Z"))
+}
+
 /// Where a piece of evidence stood; of what was concluded also why.
 pub(crate) fn reason(source: &str) -> String {
     let rule = inventory::rules::of_source(source);
@@ -355,7 +361,7 @@ pub(crate) fn reason(source: &str) -> String {
 /// One device: everything known, and why. Its peers are called by what is known in `all`.
 pub(crate) fn device(device: &Device, all: &[Device], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}  {}  {}", device.id, name(device), kind(device))?;
-    writeln!(out, "  seen     {} to {}", device.first, device.last)?;
+    writeln!(out, "  seen     {} to {}", moment(device.first), moment(device.last))?;
     let place = match device.locality {
         Locality::OnLink => "on the link".to_owned(),
         Locality::Routed => "beyond a router".to_owned(),
@@ -373,7 +379,8 @@ pub(crate) fn device(device: &Device, all: &[Device], out: &mut impl Write) -> i
                 format!("told by {}", serde_json::to_string(&binding).unwrap_or_default().trim_matches('"'))
             },
         );
-        writeln!(out, "  address  {}  {why}, {} to {}", known.ip, known.first, known.last)?;
+        let (first, last) = (moment(known.first), moment(known.last));
+        writeln!(out, "  address  {}  {why}, {first} to {last}", known.ip)?;
     }
     writeln!(
         out,
@@ -399,7 +406,7 @@ pub(crate) fn device(device: &Device, all: &[Device], out: &mut impl Write) -> i
                 format!("{} %", one.confidence.get()),
                 reason(&one.source),
                 HumanCount(one.count).to_string(),
-                one.last.to_string(),
+                moment(one.last),
             ]);
         }
     }
