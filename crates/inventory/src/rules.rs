@@ -476,11 +476,27 @@ pub static RULES: &[Rule] = &[
     ),
     rule(
         "profinet-device",
-        &[Sign::Offers(&["profinet-dcp", "pn-dcp", "profinet"])],
+        &[Sign::Offers(&["profinet-dcp", "profinet-io-cm"])],
         Role::FieldDevice,
         "",
         LIKELY,
         "It answers PROFINET discovery.",
+    ),
+    rule(
+        "phasor-measurement",
+        &[Sign::Offers(&["synchrophasor"])],
+        Role::Ied,
+        "phasor measurement unit",
+        GOOD,
+        "It sends synchrophasors to those who ask.",
+    ),
+    rule(
+        "plug-protocol",
+        &[Sign::Offers(&["tplink-smarthome"])],
+        Role::SmartDevice,
+        "smart-home device",
+        GOOD,
+        "It answers in the language of TP-Link's plugs and lamps.",
     ),
     rule(
         "ethercat",
