@@ -1,6 +1,6 @@
 //! Compressed captures, unpacked as they are read.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -49,18 +49,22 @@ struct Zstd<R> {
     packed: BufReader<R>,
     decoder: Box<FrameDecoder>,
     within_frame: bool,
+    /// Why it cannot be unpacked any further. What the decoder still holds is given before that is said.
+    failed: Option<String>,
 }
+
+/// Ends a frame: an empty block that is the last (RFC 8878, clause 3.1.1.2) and room for a checksum.
+const LAST_BLOCK: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
 
 impl<R: Read> Zstd<R> {
     fn new(packed: BufReader<R>) -> Self {
         let mut decoder = Box::new(FrameDecoder::new());
         decoder.set_max_window_size(MAX_ZSTD_WINDOW);
-        Self { packed, decoder, within_frame: false }
+        Self { packed, decoder, within_frame: false, failed: None }
     }
 
     /// Begins the next frame, passing over those that hold no content. False at the end.
     fn begin_frame(&mut self) -> io::Result<bool> {
-        use std::io::BufRead;
         while !self.packed.fill_buf()?.is_empty() {
             match self.decoder.reset(&mut self.packed) {
                 Ok(()) => {
@@ -92,14 +96,22 @@ impl<R: Read> Read for Zstd<R> {
             if !self.within_frame && !self.begin_frame()? {
                 return Ok(0);
             }
-            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                self.decoder
-                    .decode_blocks(&mut self.packed, BlockDecodingStrategy::UptoBlocks(1))
-                    .map_err(io::Error::other)?;
+            while self.failed.is_none() && self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                let one = BlockDecodingStrategy::UptoBlocks(1);
+                if let Err(error) = self.decoder.decode_blocks(&mut self.packed, one) {
+                    let is_cut = self.packed.fill_buf()?.is_empty();
+                    self.failed =
+                        Some(if is_cut { "it ends within a block".into() } else { error.to_string() });
+                    // The decoder keeps a window of what it has unpacked until the frame ends.
+                    let _ = self.decoder.decode_blocks(&LAST_BLOCK[..], BlockDecodingStrategy::All);
+                }
             }
             let read = self.decoder.read(buffer)?;
             if read > 0 {
                 return Ok(read);
+            }
+            if let Some(reason) = &self.failed {
+                return Err(io::Error::other(reason.clone()));
             }
             self.within_frame = false;
             let (stored, actual) =
@@ -156,5 +168,15 @@ mod tests {
         assert_eq!(unpacked(Compression::Zstd, &packed).unwrap(), b"one two");
         *packed.last_mut().unwrap() ^= 1;
         assert!(unpacked(Compression::Zstd, &packed).unwrap_err().to_string().contains("checksum"));
+
+        // Content that is cut is given up to the last whole block, though it is far less than a window.
+        let content: Vec<u8> =
+            (0..200_000_u32).flat_map(|number| number.wrapping_mul(number).to_be_bytes()).collect();
+        let packed = zstd(&content);
+        let mut got = Vec::new();
+        let cut = &packed[..packed.len() - 100];
+        let error = Compression::Zstd.unpack(cut).read_to_end(&mut got).unwrap_err();
+        assert_eq!(error.to_string(), "it ends within a block");
+        assert!(got.len() > content.len() / 2 && content.starts_with(&got), "{} bytes", got.len());
     }
 }

@@ -156,7 +156,7 @@ fn what_is_sent_on_a_wire_is_seen_without_loss_and_told_as_from_a_file() {
         assert_eq!(source.bytes, file.bytes, "{name}: tags are put back");
         let tagged = vlans(&read);
         assert_eq!(vlans(&live), tagged, "{name}");
-        assert_eq!(tagged.iter().any(|(vlan, _)| vlan.is_some()), name == "crowd.pcapng");
+        assert!(tagged.iter().any(|(vlan, _)| vlan.is_some()), "{name} has no tags: nothing was tested");
         assert_eq!(devices(&live), devices(&read), "{name}");
     }
 }
