@@ -1,0 +1,83 @@
+//! Frames without ports: an EtherType that two protocols share, and a bus without addresses.
+
+use std::sync::Arc;
+
+use dissect::proto::Wants;
+use dissect::wire::LinkType;
+use flow::{Engine, Frame, Frames, Limits};
+use model::{Observation, Timestamp, What};
+
+struct Given(LinkType, Vec<Vec<u8>>);
+
+impl Frames for Given {
+    fn count(&self) -> usize {
+        self.1.len()
+    }
+
+    fn frame(&self, index: usize) -> Frame<'_> {
+        let bytes = &self.1[index];
+        let at = Timestamp::from_secs(1_700_000_000 + index as u64);
+        Frame { at, link: self.0, wire_length: bytes.len() as u32, bytes }
+    }
+}
+
+fn observe(link: LinkType, frames: Vec<Vec<u8>>) -> Vec<Observation> {
+    let mut engine = Engine::<Given>::new(Limits::default(), Wants { messages: true }, 1, 7);
+    let mut observations = Vec::new();
+    engine.submit(&Arc::new(Given(link, frames)));
+    engine.collect(&mut observations);
+    while engine.finish(&mut observations) {}
+    observations
+}
+
+/// What was recognised and which messages were read, in order.
+fn story(observations: &[Observation]) -> Vec<String> {
+    let tell = |observation: &Observation| match &observation.what {
+        What::FlowIdentified(identified) => Some(format!("it is {}", identified.protocol)),
+        What::Message(message) => Some(format!("{} {}", message.protocol, message.kind)),
+        _ => None,
+    };
+    observations.iter().filter_map(tell).collect()
+}
+
+#[test]
+fn two_protocols_under_one_ethertype_share_a_conversation() {
+    let frame = |body: &[u8]| {
+        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0x92];
+        bytes.extend(body);
+        bytes.resize(60, 0);
+        bytes
+    };
+    // PROFINET: a station is identified, exchanges data, and is renamed meanwhile.
+    let identified = frame(&[0xfe, 0xff, 5, 1, 0, 0, 0, 7, 0, 0, 0, 0]);
+    let cyclic = frame(&[0x80, 0x00, 1, 2, 3]);
+    let renamed = frame(&[0xfe, 0xfd, 4, 1, 0, 0, 0, 8, 0, 0, 0, 0]);
+    let frames = vec![identified, cyclic.clone(), cyclic.clone(), renamed, cyclic];
+    let story = story(&observe(LinkType::ETHERNET, frames));
+    assert_eq!(
+        story,
+        [
+            "it is profinet-dcp",
+            "profinet-dcp identify-response",
+            "it is profinet-rt",
+            "profinet-rt cyclic",
+            "profinet-rt cyclic",
+            "it is profinet-dcp",
+            "profinet-dcp set-response",
+            "it is profinet-rt",
+            "profinet-rt cyclic",
+        ]
+    );
+}
+
+#[test]
+fn a_frame_of_a_bus_reaches_its_parser_with_its_identifier() {
+    let frame = vec![0x98, 0xda, 0x10, 0xf1, 3, 0, 0, 0, 2, 0x11, 1];
+    let observations = observe(LinkType::CAN_SOCKETCAN, vec![frame]);
+    assert_eq!(story(&observations), ["it is can", "can diagnostic-request"]);
+    let restarts = observations.iter().filter(|observation| match &observation.what {
+        What::Operation(operation) => operation.name == "ecu-reset",
+        _ => false,
+    });
+    assert_eq!(restarts.count(), 1);
+}
