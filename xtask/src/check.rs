@@ -25,7 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Which crates may besides be known in tests and examples only.
 const TEST_EDGES: &[(&str, &[&str])] = &[
-    ("flow", &["capture", "lab"]),
+    ("flow", &["capture", "inventory", "lab"]),
     ("capture", &[]),
     ("inventory", &[]),
     ("brain", &["lab", "capture", "dissect", "flow"]),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod fuzz;
 mod r#gen;
 mod run;
 mod test;
@@ -35,6 +36,8 @@ enum Command {
         #[arg(required = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+    /// Runs the fuzz targets for a while
+    Fuzz(fuzz::Arguments),
     /// Makes the tables that are generated from public lists again.
     Gen(r#gen::Arguments),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Check => check::check(),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Measure { command } => bench::measure(&command),
+        Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Gen(arguments) => r#gen::run(&arguments).map_err(run::Failure::from),
     })
 }

@@ -1,0 +1,119 @@
+//! Makes the seeds of all targets from the laboratory's scenes: `cargo run --example seeds` in `fuzz/`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use capture::write::PcapWriter;
+use dissect::proto::{Carrier, Opening, PROTOCOLS, Verdict};
+use dissect::wire::{self, LinkType, Network, TransportInfo};
+use model::Side;
+
+/// No seed is much longer, in bytes: short inputs are explored faster.
+const MAX_SEED: usize = 1_500;
+
+fn main() -> std::io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for target in ["capture", "wire", "protocols", "engine"] {
+        fs::create_dir_all(corpus.join(target))?;
+    }
+    for scene in ["home", "plant"] {
+        let options =
+            lab::SceneOptions { duration: std::time::Duration::from_secs(90), ..Default::default() };
+        let mut frames = Vec::new();
+        lab::scene(scene, &options).expect("the scene is known").play(&mut |at, frame| {
+            frames.push((at, frame.to_vec()));
+            Ok(())
+        })?;
+        let mut kinds = BTreeSet::new();
+        let mut conversations = BTreeMap::<_, (usize, Vec<u8>)>::new();
+        for (at, frame) in &frames {
+            let packet = wire::decode(LinkType::ETHERNET, frame, frame.len());
+            let (kind, ports, transport) = match (packet.network, packet.transport) {
+                (
+                    Network::Ip { source, .. },
+                    TransportInfo::Tcp { source: source_port, destination: destination_port, .. },
+                ) => (u32::from(source.is_ipv4()), Some((source_port, destination_port)), 1_u8),
+                (
+                    Network::Ip { source, .. },
+                    TransportInfo::Udp { source: source_port, destination: destination_port },
+                ) => (2 + u32::from(source.is_ipv4()), Some((source_port, destination_port)), 2),
+                (Network::Ip { protocol, .. }, _) => (256 + u32::from(protocol), None, 3),
+                (Network::Link { kind, .. }, _) => (65_536 + u32::from(kind), None, 4),
+                _ => continue,
+            };
+            if kinds.insert((kind, packet.vlans[0] != 0)) {
+                let mut seed = vec![0];
+                seed.extend((frame.len() as u16).to_be_bytes());
+                seed.extend(frame);
+                fs::write(corpus.join(format!("wire/{scene}-{kind}-{}", packet.vlans[0])), &seed)?;
+                let mut writer = PcapWriter::new(Vec::new(), LinkType::ETHERNET)?;
+                writer.write(*at, frame, frame.len() as u32)?;
+                fs::write(corpus.join(format!("capture/{scene}-{kind}.pcap")), writer.finish()?)?;
+            }
+            if packet.payload.is_empty() {
+                continue;
+            }
+            let (source, destination) = ports.unwrap_or((0, 0));
+            let forth = source >= destination;
+            let (client_port, server_port) = (source.max(destination), source.min(destination));
+            let from = if forth { Side::Client } else { Side::Server };
+            let key = (transport, kind, client_port, server_port);
+            let opening =
+                Opening { bytes: packet.payload, from, client_port, server_port, stream: transport == 1 };
+            let carries = |carrier: &Carrier| match carrier {
+                Carrier::Tcp(_) => transport == 1,
+                Carrier::Udp(_) => transport == 2,
+                Carrier::Ip(number) => kind == 256 + u32::from(*number),
+                Carrier::EtherType(ether) => kind == 65_536 + u32::from(*ether),
+                Carrier::Llc(_) | Carrier::Snap(..) => transport == 4 && kind < 65_536 + 256,
+                _ => false,
+            };
+            let known = conversations.get(&key).map(|(number, _)| *number).or_else(|| {
+                PROTOCOLS.iter().position(|protocol| {
+                    protocol.carriers.iter().any(carries)
+                        && match (protocol.probe)(&opening) {
+                            Verdict::Yes => true,
+                            Verdict::Maybe => protocol.carriers.iter().any(|carrier| match carrier {
+                                Carrier::Tcp(ports) | Carrier::Udp(ports) => ports.contains(&server_port),
+                                _ => true,
+                            }),
+                            _ => false,
+                        }
+                })
+            });
+            let Some(number) = known else { continue };
+            let choice = PROTOCOLS[number].carriers.iter().position(carries).unwrap_or(0) as u8;
+            let (_, seed) = conversations.entry(key).or_insert_with(|| (number, vec![number as u8, choice]));
+            if seed.len() + packet.payload.len() <= MAX_SEED {
+                seed.push(if forth { 0 } else { 0x80 });
+                seed.extend((packet.payload.len() as u16).to_be_bytes());
+                seed.extend(packet.payload);
+            }
+        }
+        let mut longest = BTreeMap::<usize, &Vec<u8>>::new();
+        for (number, seed) in conversations.values() {
+            let kept = longest.entry(*number).or_insert(seed);
+            if seed.len() > kept.len() {
+                *kept = seed;
+            }
+        }
+        for (number, seed) in longest {
+            fs::write(corpus.join(format!("protocols/{scene}-{}", PROTOCOLS[number].id)), seed)?;
+        }
+        // Every so many frames one run of them, as a capture.
+        for (part, run) in frames.chunks(24).step_by(frames.len() / 24 / 8 + 1).enumerate() {
+            let mut writer = PcapWriter::new(Vec::new(), LinkType::ETHERNET)?;
+            for (at, frame) in run {
+                writer.write(*at, frame, frame.len() as u32)?;
+            }
+            fs::write(corpus.join(format!("engine/{scene}-{part}.pcap")), writer.finish()?)?;
+        }
+        let options = lab::SceneOptions { duration: std::time::Duration::from_millis(400), ..options };
+        let mut short = Vec::new();
+        lab::scene(scene, &options).expect("the scene is known").write(&mut short)?;
+        short.truncate(4 * MAX_SEED);
+        fs::write(corpus.join(format!("capture/{scene}.pcapng")), short)?;
+    }
+    Ok(())
+}

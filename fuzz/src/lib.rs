@@ -1,0 +1,234 @@
+//! What the fuzz targets do with their bytes. Every function takes any bytes; that it returns is the
+//! claim, and what it asserts.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use capture::{Batch, Step};
+use dissect::proto::{
+    Carrier, Emit, Input, Opening, PROTOCOLS, Parser, Progress, Protocol, Told, Verdict, Wants,
+};
+use dissect::wire::defragment::{Defragmenter, Outcome};
+use dissect::wire::{self, LinkType, Network};
+use flow::{Engine, Frame, Frames, Limits};
+use inventory::Inventory;
+use model::{Endpoint, FlowHead, FlowId, Host, MacAddr, Reach, Side, Timestamp, Transport, What};
+
+/// All kinds of frames that are read, and one that is not.
+pub const LINKS: [LinkType; 23] = [
+    LinkType::ETHERNET,
+    LinkType::NULL,
+    LinkType::PPP,
+    LinkType::RAW_BSD,
+    LinkType::RAW_OPENBSD,
+    LinkType::PPP_HDLC,
+    LinkType::PPP_ETHERNET,
+    LinkType::RAW,
+    LinkType::CISCO_HDLC,
+    LinkType::IEEE802_11,
+    LinkType::LOOP,
+    LinkType::LINUX_SLL,
+    LinkType::IEEE802_11_RADIOTAP,
+    LinkType::PPI,
+    LinkType::WPAN,
+    LinkType::WPAN_PHY,
+    LinkType::CAN_SOCKETCAN,
+    LinkType::IPV4,
+    LinkType::IPV6,
+    LinkType::WPAN_NOFCS,
+    LinkType::LINUX_SLL2,
+    LinkType::WPAN_TAP,
+    LinkType(65_000),
+];
+
+/// Reads the bytes as a capture file. Every frame lies within the bytes that were given or unpacked.
+pub fn capture(bytes: &[u8]) {
+    let Ok(mut source) = capture::from_bytes("fuzz", bytes.to_vec()) else { return };
+    let (mut batch, mut packets) = (Batch::new(), 0);
+    // Compressed content can be a thousand times as long; enough is enough.
+    for _ in 0..256 {
+        match source.next_batch(&mut batch) {
+            Ok(Step::Batch) => packets += batch.frames.len() as u64,
+            Ok(Step::Idle) => {}
+            Ok(Step::End) | Err(_) => break,
+        }
+        for frame in &batch.frames {
+            assert!(batch.bytes(frame).len() as u64 <= u64::from(frame.wire_length));
+        }
+    }
+    assert_eq!(source.progress().packets, packets);
+    let damages: Vec<_> = source.damages().iter().map(ToString::to_string).collect();
+    assert!(damages.len() <= 1);
+}
+
+/// Takes frames apart: the first byte says how they begin, then length and bytes of each. Fragments are
+/// put together.
+pub fn wire(bytes: &[u8]) {
+    let Some((&link, mut rest)) = bytes.split_first() else { return };
+    let link = LINKS[usize::from(link) % LINKS.len()];
+    let mut defragmenter = Defragmenter::new();
+    let mut second = 0;
+    while let Some((length, more)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length)).min(more.len());
+        let (frame, more) = more.split_at(length);
+        rest = more;
+        second += 1;
+        let at = Timestamp::from_secs(second);
+        let packet = wire::decode(link, frame, frame.len() + length % 3);
+        assert!(packet.payload.len() <= frame.len());
+        if matches!(packet.network, Network::Ip { fragment: Some(_), .. })
+            && let Outcome::Complete(whole) = defragmenter.push(&packet, at)
+        {
+            let inner = whole.decode();
+            assert!(inner.payload.len() <= whole.payload().len());
+        }
+    }
+    defragmenter.expire(Timestamp::from_secs(second + 1_000));
+    assert_eq!(defragmenter.pending(), 0);
+}
+
+/// The conversation that protocols are read in.
+fn head(transport: Transport, port: u16) -> FlowHead {
+    let host = |last| Host {
+        mac: Some(MacAddr([2, 0, 0, 0, 0, last])),
+        ip: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))),
+    };
+    FlowHead {
+        id: FlowId(1),
+        transport,
+        vlan: None,
+        client: Endpoint { host: host(10), port: 49_152 },
+        server: Endpoint { host: host(20), port },
+        client_reach: Reach::Near,
+        server_reach: Reach::Near,
+    }
+}
+
+/// The transport, port and whether it is a stream, of one carrier of a protocol.
+pub fn carried(protocol: &Protocol, choice: u8) -> (Transport, u16, bool) {
+    match protocol.carriers[usize::from(choice) % protocol.carriers.len()] {
+        Carrier::Tcp(ports) => (Transport::Tcp, ports.first().copied().unwrap_or(0), true),
+        Carrier::Udp(ports) => (Transport::Udp, ports.first().copied().unwrap_or(0), false),
+        Carrier::EtherType(kind) => (Transport::Ether(kind), 0, false),
+        Carrier::Ip(number) => (Transport::Ip(number), 0, false),
+        _ => (Transport::Ether(0), 0, false),
+    }
+}
+
+/// Bytes of a stream that are kept for a parser which does not take them.
+const MAX_PENDING: usize = 256 << 10;
+
+/// Feeds a conversation to one parser as the flow engine does. The first byte names the protocol, the
+/// second its carrier; then follow pieces: a byte (bit 7: from the server, bit 6: bytes are missing before
+/// it), a length of two bytes, and the bytes.
+pub fn protocols(bytes: &[u8]) {
+    let [number, choice, pieces @ ..] = bytes else { return };
+    let protocol = PROTOCOLS[usize::from(*number) % PROTOCOLS.len()];
+    let (transport, port, stream) = carried(protocol, *choice);
+    let head = head(transport, port);
+    let wants = Wants { messages: choice & 0x80 == 0 };
+    let mut parser = (protocol.start)();
+    let (mut told, mut found) = (Told::default(), Vec::new());
+    let mut pending = [Vec::new(), Vec::new()];
+    let mut skip = [0_usize; 2];
+    let mut rest = pieces;
+    let mut second = 0;
+    while let Some(([kind, high, low], more)) = rest.split_first_chunk::<3>() {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(more.len());
+        let (piece, more) = more.split_at(length);
+        rest = more;
+        second += 1;
+        let (from, side) = if kind & 0x80 == 0 { (Side::Client, 0) } else { (Side::Server, 1) };
+        let opening = Opening { bytes: piece, from, client_port: 49_152, server_port: port, stream };
+        for protocol in PROTOCOLS {
+            let _: Verdict = (protocol.probe)(&opening);
+        }
+        let mut emit = Emit::new(&head, wants, &mut told, &mut found);
+        if stream && kind & 0x40 != 0 {
+            pending[side].clear();
+            skip[side] = 0;
+            if !parser.gap(from, u64::from(*kind) << (kind & 31), &mut emit) {
+                break;
+            }
+        }
+        let skipped = skip[side].min(piece.len());
+        skip[side] -= skipped;
+        if !stream {
+            pending[side].clear();
+        }
+        pending[side].extend_from_slice(&piece[skipped..]);
+        if pending[side].is_empty() || pending[side].len() > MAX_PENDING {
+            continue;
+        }
+        let cut = if stream { 0 } else { usize::from(kind & 0x3f) };
+        let input = Input { bytes: &pending[side], from, at: Timestamp::from_secs(second), cut };
+        match parser.parse(&input, &mut emit) {
+            Progress::Took(taken) if stream => {
+                skip[side] = taken.saturating_sub(pending[side].len());
+                let taken = taken.min(pending[side].len());
+                pending[side].drain(..taken);
+            }
+            Progress::Took(_) => pending[side].clear(),
+            Progress::Enough | Progress::Lost(_) => break,
+            Progress::Upgrade(taken) => {
+                assert!(stream && taken <= pending[side].len(), "{} upgrades", protocol.id);
+                return;
+            }
+        }
+        found.clear();
+    }
+    parser.finish(&mut Emit::new(&head, wants, &mut told, &mut found));
+}
+
+/// A batch as the flow engine takes it.
+struct Captured(Batch);
+
+impl Frames for Captured {
+    fn count(&self) -> usize {
+        self.0.frames.len()
+    }
+
+    fn frame(&self, index: usize) -> Frame<'_> {
+        let frame = &self.0.frames[index];
+        Frame { at: frame.at, link: frame.link, wire_length: frame.wire_length, bytes: self.0.bytes(frame) }
+    }
+}
+
+/// Reads the bytes as a capture, through the flow engine to the inventory. Every packet is accounted for.
+pub fn engine(bytes: &[u8]) {
+    let Ok(mut source) = capture::from_bytes("fuzz", bytes.to_vec()) else { return };
+    let limits =
+        Limits { flows: 1_024, buffered_bytes: 4 << 20, stream_bytes: 16 << 10, ..Limits::default() };
+    let mut engine = Engine::<Captured>::new(limits, Wants { messages: true }, 1, 7);
+    let mut inventory = Inventory::new(inventory::Limits::default());
+    let (mut observations, mut events) = (Vec::new(), Vec::new());
+    let (mut recorded, mut packets) = (0, 0);
+    loop {
+        let mut batch = Batch::new();
+        let more = matches!(source.next_batch(&mut batch), Ok(Step::Batch)) && packets < 100_000;
+        if more {
+            packets += batch.frames.len() as u64;
+            engine.submit(&Arc::new(Captured(batch)));
+            engine.collect(&mut observations);
+        } else {
+            engine.finish(&mut observations);
+        }
+        for observation in observations.drain(..) {
+            inventory.observe(&observation, &mut events);
+            if let What::FlowEnded(record) = &observation.what {
+                recorded += record.sent.packets + record.received.packets;
+            }
+        }
+        events.clear();
+        if !more {
+            break;
+        }
+    }
+    let counters = engine.counters();
+    let told = recorded + counters.without_flow + counters.fragments + counters.packets_shed;
+    assert_eq!((counters.packets, counters.packets_open), (packets, 0));
+    assert_eq!(told, packets, "packets told of and packets read");
+    for device in inventory.devices() {
+        assert!(!device.macs.is_empty() || !device.addresses.is_empty());
+    }
+}
