@@ -76,6 +76,7 @@ mod table;
 mod unproven;
 pub mod vendor;
 
+pub use assemble::Outline;
 pub use limits::Limits;
 pub use node::{Counts, Inventory};
 pub use observe::VOUCHED;

@@ -15,12 +15,13 @@ use store::{Commit, SourceState, Store};
 use crate::output::{Output, Problem};
 use crate::tally::{Tally, Totals};
 
-/// Commits take at most this part of the time: one that took long is followed by a longer pause.
-const COMMIT_SHARE: u32 = 20;
 /// So many kinds of link are told apart in one source.
 const MAX_LINKS: usize = 16;
+/// A commit is made later by this for each device that has changed, so that writing them, some 15
+/// microseconds each, takes at most a twentieth of the time.
+const DEVICE_INTERVAL: Duration = Duration::from_micros(300);
 /// More conversations than this do not wait for the next commit.
-const MAX_UNCOMMITTED: usize = 1 << 18;
+const MAX_UNCOMMITTED: usize = 1 << 19;
 
 /// A batch as the flow engine takes it.
 #[derive(Default)]
@@ -58,7 +59,6 @@ pub(crate) struct Session {
     /// What the engine had counted when the source began.
     before: flow::Counters,
     last_commit: Instant,
-    next_commit: Duration,
     commit_interval: Duration,
     /// How the frames of the source begin, as far as batches began with them.
     links: Vec<LinkType>,
@@ -98,7 +98,6 @@ impl Session {
             seen: BTreeSet::new(),
             before,
             last_commit: Instant::now(),
-            next_commit: commit_interval,
             commit_interval,
             links: Vec::new(),
             packets: 0,
@@ -152,10 +151,16 @@ impl Session {
         if self.waiting.len() >= self.engine.capacity() {
             self.collect()?;
         }
-        if self.flows.len() >= MAX_UNCOMMITTED || self.last_commit.elapsed() >= self.next_commit {
+        if self.flows.len() >= MAX_UNCOMMITTED || self.is_time() {
             self.commit(false)?;
         }
         Ok(())
+    }
+
+    /// Whether a commit is due.
+    fn is_time(&self) -> bool {
+        let changed = u32::try_from(self.brain.inventory().changed()).unwrap_or(u32::MAX);
+        self.last_commit.elapsed() >= self.commit_interval + DEVICE_INTERVAL * changed
     }
 
     fn collect(&mut self) -> Result<(), Problem> {
@@ -201,7 +206,6 @@ impl Session {
         if let Some(json) = &mut self.json {
             json.flush()?;
         }
-        let started = Instant::now();
         let counters = self.engine.counters();
         let since = |now: u64, before: u64| now - before;
         let mut source = self.source.clone();
@@ -238,13 +242,12 @@ impl Session {
         self.source = commit.source;
         self.before = counters;
         self.last_commit = Instant::now();
-        self.next_commit = self.commit_interval.max(started.elapsed() * COMMIT_SHARE);
         Ok(())
     }
 
     /// Nothing comes at the moment: what was learnt is kept if it is time to.
     pub(crate) fn rest(&mut self) -> Result<(), Problem> {
-        if self.last_commit.elapsed() >= self.next_commit && self.source.packets > 0 {
+        if self.source.packets > 0 && self.is_time() {
             self.commit(false)?;
         }
         Ok(())
@@ -312,9 +315,26 @@ impl Session {
         self.totals.anomaly_count() + self.tally.fresh.anomaly_count()
     }
 
-    /// The devices that the run has learnt something about.
-    pub(crate) fn devices(&self) -> Vec<Device> {
-        self.brain.inventory().devices().filter(|device| self.seen.contains(&device.id)).collect()
+    /// The first so many of the devices that the run has learnt something about, in the order in which people look for them, those of the organisation
+    /// before those elsewhere; and how many there are of each.
+    pub(crate) fn devices(&self, count: usize) -> (Vec<Device>, [usize; 2]) {
+        let inventory = self.brain.inventory();
+        let mut outlines: Vec<_> =
+            inventory.outlines().filter(|known| self.seen.contains(&known.id)).collect();
+        let elsewhere =
+            outlines.iter().filter(|outline| outline.locality == model::Locality::External).count();
+        outlines.sort_unstable_by_key(|known| {
+            (known.locality, known.ipv4.is_none(), known.ipv4, known.mac, known.id)
+        });
+        let own = outlines.len() - elsewhere;
+        let first = outlines.iter().take(count).filter_map(|outline| inventory.device(outline.id)).collect();
+        (first, [own, elsewhere])
+    }
+
+    /// Closes the state. What else is known is left to the system, which takes a process's memory back
+    /// faster than it could be given back piece by piece.
+    pub(crate) fn close(self) {
+        std::mem::forget((self.brain, self.tally));
     }
 }
 

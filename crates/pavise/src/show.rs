@@ -31,7 +31,10 @@ const MIN_WIDTH: usize = 80;
 /// What a run has found, for people.
 pub(crate) struct Summary {
     pub(crate) sources: Vec<SourceState>,
+    /// Those that are shown, those of the organisation first.
     pub(crate) devices: Vec<Device>,
+    /// How many are known: of the organisation, and elsewhere.
+    pub(crate) known: [usize; 2],
     pub(crate) conversations: Vec<(Conversation, Weight)>,
     pub(crate) totals: Totals,
     pub(crate) state: PathBuf,
@@ -455,12 +458,15 @@ pub(crate) fn device(device: &Device, all: &[Device], out: &mut impl Write) -> i
 }
 
 impl Summary {
-    pub(crate) fn new(session: &Session, sources: Vec<SourceState>, state: &Path) -> Self {
+    /// `all` asks for all devices, for a report; else only those that fit a screen are put together.
+    pub(crate) fn new(session: &Session, sources: Vec<SourceState>, state: &Path, all: bool) -> Self {
+        let (devices, known) = session.devices(if all { usize::MAX } else { DEVICES_SHOWN });
         let mut totals = session.totals.clone();
         totals.add(&session.tally.fresh);
         Self {
             sources,
-            devices: session.devices(),
+            devices,
+            known,
             conversations: session.tally.top(CONVERSATIONS_SHOWN),
             totals,
             state: state.into(),
@@ -474,12 +480,16 @@ impl Summary {
 
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let shown = self.own_devices();
-        let elsewhere = self.devices.len() - shown.len();
+        // Where every device is elsewhere, those are listed.
+        let [own, elsewhere] = match self.known {
+            [0, elsewhere] => [elsewhere, 0],
+            known => known,
+        };
         if !shown.is_empty() {
             writeln!(out, "{}", devices(&shown[..shown.len().min(DEVICES_SHOWN)]))?;
         }
-        let mut line = format!("{} devices", HumanCount(shown.len() as u64));
-        if shown.len() > DEVICES_SHOWN {
+        let mut line = format!("{} devices", HumanCount(own as u64));
+        if own > DEVICES_SHOWN {
             line.push_str(&format!(", the first {DEVICES_SHOWN} shown (`pavise devices` lists all)"));
         }
         if elsewhere > 0 {

@@ -85,7 +85,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
             }
         }
     }
-    let summary = show::Summary::new(&session, states, &options.state.state);
+    let summary = show::Summary::new(&session, states, &options.state.state, options.report.is_some());
     if options.json {
         summary.write(&mut io::stderr().lock()).map_err(Problem::Output)?;
     } else {
@@ -96,6 +96,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
         fs::write(path, report::html(&summary)).map_err(|error| Problem::file("report", path, error))?;
         say(format_args!("Report written to {}.", path.display()));
     }
+    session.close();
     if failed {
         return Err(Problem::Other("not everything could be read; what was read is kept".into()));
     }

@@ -1,7 +1,7 @@
 //! A device, packed.
 //!
 //! A device is written again with each commit in which it was seen, so its size and the time to write it
-//! matter: packed as [segments](crate::segment) are, it takes a fifth of the bytes that JSON takes. A
+//! matter: packed as [segments](crate::segment) are, it takes about a quarter of the bytes that JSON takes. A
 //! version byte, then the fields in the order of the model; times as differences from when the device was
 //! first seen, lists and maps with their length before them.
 
