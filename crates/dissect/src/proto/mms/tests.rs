@@ -151,7 +151,7 @@ proptest! {
         let framed: Vec<_> = packets
             .iter()
             .map(|(client, tag, bytes)| {
-                let service = tlv(&[0xa0 | tag % 31], &[bytes]);
+                let service = tlv(&[0xa0 | (tag % 31)], &[bytes]);
                 (side(*client), if *client { request(1, &service) } else { response(1, &service) })
             })
             .collect();
