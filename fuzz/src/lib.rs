@@ -211,7 +211,7 @@ pub fn engine(bytes: &[u8]) {
             engine.submit(&Arc::new(Captured(batch)));
             engine.collect(&mut observations);
         } else {
-            engine.finish(&mut observations);
+            while engine.finish(&mut observations) {}
         }
         for observation in observations.drain(..) {
             inventory.observe(&observation, &mut events);

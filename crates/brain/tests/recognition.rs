@@ -114,6 +114,7 @@ const NDPI_NAMES: &[(&str, &[&str])] = &[
     ("DHCP", &["dhcp"]),
     ("DHCPV6", &["dhcpv6"]),
     ("DNP3", &["dnp3"]),
+    ("HART-IP", &["hart-ip"]),
     ("DNS", &["dns"]),
     ("DTLS", &["dtls"]),
     ("DoH_DoT", &["tls", "quic", "http2"]),

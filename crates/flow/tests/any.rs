@@ -136,7 +136,7 @@ proptest! {
             engine.submit(&Arc::new(Run(part.to_vec())));
             engine.collect(&mut observations);
         }
-        engine.finish(&mut observations);
+        while engine.finish(&mut observations) {}
         let mut recorded = 0;
         for observation in &observations {
             inventory.observe(observation, &mut events);

@@ -157,8 +157,11 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a commit is due.
+    /// Whether a commit is due. Without an interval one is due after every batch.
     fn is_time(&self) -> bool {
+        if self.commit_interval.is_zero() {
+            return true;
+        }
         let changed = u32::try_from(self.brain.inventory().changed()).unwrap_or(u32::MAX);
         self.last_commit.elapsed() >= self.commit_interval + DEVICE_INTERVAL * changed
     }

@@ -44,7 +44,12 @@ fn probe(opening: &Opening<'_>) -> Verdict {
         [low, high, command, ..] if high >> 4 == 1 && *command <= 14 => {
             let length = usize::from(u16::from_le_bytes([*low, *high]) & 0x07ff);
             let fits = length >= 12 && length <= opening.bytes.len() - 2;
-            if fits { Verdict::Yes } else { Verdict::No }
+            // Over UDP these few bits could be anybody's: there the port must agree.
+            match (fits, opening.server_port) {
+                (false, _) => Verdict::No,
+                (true, 0) => Verdict::Yes,
+                (true, _) => Verdict::Maybe,
+            }
         }
         // Types 4 and 5: network variables and mailboxes. On an EtherType of its own that is enough.
         [_, high, ..] if matches!(high >> 4, 4 | 5) && opening.server_port == 0 => Verdict::Maybe,
