@@ -75,6 +75,16 @@ impl Run {
         }
     }
 
+    /// Waits until more packets are kept than there were, or the run has ended.
+    fn until_kept(&mut self, state: &Path, packets: u64) {
+        let kept = || {
+            Sqlite::open(state).and_then(|store| store.sources()).ok()?.first().map(|source| source.packets)
+        };
+        while kept().is_none_or(|kept| kept <= packets) && self.child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+    }
+
     fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -145,9 +155,11 @@ fn a_run_that_is_killed_many_times_keeps_a_whole_state_and_goes_on_exactly_where
     let (mut before, mut points) = (SourceState::default(), BTreeSet::new());
     for kill in 0..KILLS {
         let mut run = Run::start(&capture, &state, &said, chance.below(MAX_LINES));
-        run.read_on();
-        if kill % 2 == 1 {
-            run.until_commit(&state);
+        // In the middle of a batch, in the middle of a commit, and soon after one.
+        match kill % 3 {
+            0 => run.read_on(),
+            1 => run.until_commit(&state),
+            _ => run.until_kept(&state, before.packets),
         }
         run.kill();
         let after = checked(&state, &bytes);
