@@ -84,7 +84,9 @@ fn main() -> std::io::Result<()> {
             });
             let Some(number) = known else { continue };
             let choice = PROTOCOLS[number].carriers.iter().position(carries).unwrap_or(0) as u8;
-            let (_, seed) = conversations.entry(key).or_insert_with(|| (number, vec![number as u8, choice]));
+            let (_, seed) = conversations.entry(key).or_insert_with(|| {
+                (number, [&pavise_fuzz::sign(PROTOCOLS[number]).to_be_bytes()[..], &[choice]].concat())
+            });
             if seed.len() + packet.payload.len() <= MAX_SEED {
                 seed.push(if forth { 0 } else { 0x80 });
                 seed.extend((packet.payload.len() as u16).to_be_bytes());

@@ -5,9 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use capture::{Batch, Step};
-use dissect::proto::{
-    Carrier, Emit, Input, Opening, PROTOCOLS, Parser, Progress, Protocol, Told, Verdict, Wants,
-};
+use dissect::proto::{Carrier, Emit, Input, Opening, PROTOCOLS, Progress, Protocol, Told, Verdict, Wants};
 use dissect::wire::defragment::{Defragmenter, Outcome};
 use dissect::wire::{self, LinkType, Network};
 use flow::{Engine, Frame, Frames, Limits};
@@ -118,12 +116,24 @@ pub fn carried(protocol: &Protocol, choice: u8) -> (Transport, u16, bool) {
 /// Bytes of a stream that are kept for a parser which does not take them.
 const MAX_PENDING: usize = 256 << 10;
 
-/// Feeds a conversation to one parser as the flow engine does. The first byte names the protocol, the
-/// second its carrier; then follow pieces: a byte (bit 7: from the server, bit 6: bytes are missing before
+/// What stands for a protocol at the beginning of an input, whatever its place in the list (FNV-1a, folded
+/// to 16 bits).
+pub fn sign(protocol: &Protocol) -> u16 {
+    let digest = protocol
+        .id
+        .bytes()
+        .fold(0x811c_9dc5_u32, |digest, byte| (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (digest ^ (digest >> 16)) as u16
+}
+
+/// Feeds a conversation to one parser as the flow engine does. The first two bytes name the protocol (it is
+/// the one whose sign is nearest), the third its carrier; then follow pieces: a byte (bit 7: from the server, bit 6: bytes are missing before
 /// it), a length of two bytes, and the bytes.
 pub fn protocols(bytes: &[u8]) {
-    let [number, choice, pieces @ ..] = bytes else { return };
-    let protocol = PROTOCOLS[usize::from(*number) % PROTOCOLS.len()];
+    let [high, low, choice, pieces @ ..] = bytes else { return };
+    let wanted = u16::from_be_bytes([*high, *low]);
+    let nearest = PROTOCOLS.iter().copied().min_by_key(|protocol| sign(protocol) ^ wanted);
+    let Some(protocol) = nearest else { return };
     let (transport, port, stream) = carried(protocol, *choice);
     let head = head(transport, port);
     let wants = Wants { messages: choice & 0x80 == 0 };
@@ -170,8 +180,9 @@ pub fn protocols(bytes: &[u8]) {
             }
             Progress::Took(_) => pending[side].clear(),
             Progress::Enough | Progress::Lost(_) => break,
-            Progress::Upgrade(taken) => {
-                assert!(stream && taken <= pending[side].len(), "{} upgrades", protocol.id);
+            // Another parser goes on, which has its own inputs here.
+            Progress::Upgrade(taken) | Progress::Become(taken, _) => {
+                assert!(taken <= pending[side].len(), "{} has taken more than there was", protocol.id);
                 return;
             }
         }
