@@ -493,6 +493,7 @@ impl<B: Frames> Engine<B> {
     /// The source has ended: the conversations of some lanes are closed, the next ones with each call.
     /// Returns whether there are more, so that what a million conversations say at once need not be held
     /// at once. All batches must have been collected; none may be submitted until there are no more.
+    #[must_use = "true says that there is more to finish"]
     pub fn finish(&mut self, out: &mut Vec<Observation>) -> bool {
         debug_assert!(self.in_flight == 0, "collect everything before finishing");
         let (now, place) = (self.now, self.finished);
