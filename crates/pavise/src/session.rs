@@ -9,8 +9,8 @@ use capture::Batch;
 use dissect::proto::Wants;
 use dissect::wire::{self, LinkType, Oddity};
 use flow::{Engine, Frame, Frames, Limits};
-use model::{Device, DeviceId, Event, FlowRecord, Observation, What};
-use store::{Commit, SourceState, Store};
+use model::{Device, DeviceId, Event, Observation, What};
+use store::{Commit, Flows, SourceState, Store};
 
 use crate::output::{Output, Problem};
 use crate::tally::{Tally, Totals};
@@ -20,8 +20,8 @@ const MAX_LINKS: usize = 16;
 /// A commit is made later by this for each device that has changed, so that writing them, some 15
 /// microseconds each, takes at most a twentieth of the time.
 const DEVICE_INTERVAL: Duration = Duration::from_micros(300);
-/// More conversations than this do not wait for the next commit.
-const MAX_UNCOMMITTED: usize = 1 << 19;
+/// More conversations than this do not wait for the next commit; packed, each takes some 60 bytes.
+const MAX_UNCOMMITTED: u64 = 1 << 19;
 
 /// A batch as the flow engine takes it.
 #[derive(Default)]
@@ -52,7 +52,7 @@ pub(crate) struct Session {
     spare: Vec<Captured>,
     observations: Vec<Observation>,
     events: Vec<Event>,
-    flows: Vec<FlowRecord>,
+    flows: Flows,
     source: SourceState,
     /// Devices that the run has learnt something about.
     seen: BTreeSet<DeviceId>,
@@ -93,7 +93,7 @@ impl Session {
             spare: Vec::new(),
             observations: Vec::new(),
             events: Vec::new(),
-            flows: Vec::new(),
+            flows: Flows::default(),
             source: SourceState::default(),
             seen: BTreeSet::new(),
             before,
@@ -136,9 +136,7 @@ impl Session {
 
     /// Works a batch.
     pub(crate) fn work(&mut self, batch: Captured) -> Result<(), Problem> {
-        let wire: u64 = batch.0.frames.iter().map(|frame| u64::from(frame.wire_length)).sum();
         self.packets += batch.0.frames.len() as u64;
-        self.bytes += wire;
         if let Some(frame) = batch.0.frames.first()
             && !self.links.contains(&frame.link)
             && self.links.len() < MAX_LINKS
@@ -170,7 +168,9 @@ impl Session {
         let Some(batch) = self.waiting.pop_front() else { return Ok(()) };
         self.engine.collect(&mut self.observations);
         self.source.packets += batch.0.frames.len() as u64;
-        self.source.bytes += batch.0.frames.iter().map(|frame| u64::from(frame.wire_length)).sum::<u64>();
+        let bytes = batch.0.frames.iter().map(|frame| u64::from(frame.wire_length)).sum::<u64>();
+        self.source.bytes += bytes;
+        self.bytes += bytes;
         if let Ok(batch) = Arc::try_unwrap(batch) {
             self.spare.push(batch);
         }
@@ -192,7 +192,7 @@ impl Session {
             self.events.clear();
             if let What::FlowEnded(record) = observation.what {
                 self.source.recorded += record.sent.packets + record.received.packets;
-                self.flows.push(*record);
+                self.flows.push(&record);
             }
         }
         self.observations = observations;
@@ -223,26 +223,19 @@ impl Session {
         let (mut devices, mut gone) = (Vec::new(), Vec::new());
         self.brain.inventory_mut().drain_changed(|device| devices.push(device));
         self.brain.inventory_mut().drain_gone(|id| gone.push(id));
-        self.seen.extend(devices.iter().map(|device| device.id));
         let fresh = std::mem::take(&mut self.tally.fresh);
-        let commit = Commit {
-            flows: std::mem::take(&mut self.flows),
-            devices,
-            gone,
-            protocols: fresh.protocols,
-            anomalies: fresh.anomalies,
-            shed: fresh.shed,
-            source,
-        };
-        self.store.commit(&commit)?;
-        self.totals.add(&Totals {
-            protocols: commit.protocols,
-            anomalies: commit.anomalies,
-            shed: commit.shed,
-        });
-        self.flows = commit.flows;
-        self.flows.clear();
-        self.source = commit.source;
+        self.totals.add(&fresh);
+        let Totals { protocols, anomalies, shed } = fresh;
+        let flows = std::mem::take(&mut self.flows);
+        let commit = Commit { flows, gone, protocols, anomalies, shed, source: source.clone() };
+        let seen = &mut self.seen;
+        self.store.commit(
+            commit,
+            &mut devices.into_iter().inspect(|device| {
+                seen.insert(device.id);
+            }),
+        )?;
+        self.source = source;
         self.before = counters;
         self.last_commit = Instant::now();
         Ok(())

@@ -125,13 +125,8 @@ fn an_empty_store_has_nothing(store: &dyn Store) {
 fn what_is_committed_is_read_back(store: &mut dyn Store) {
     let flows: Vec<_> = (0..20_000).map(flow).collect();
     let devices: Vec<_> = (0..50).map(device).collect();
-    let commit = Commit {
-        flows: flows.clone(),
-        devices: devices.clone(),
-        source: source(9, true),
-        ..Commit::default()
-    };
-    store.commit(&commit).expect("kept");
+    let commit = Commit { flows: flows.iter().collect(), source: source(9, true), ..Commit::default() };
+    store.commit(commit, &mut devices.iter().cloned()).expect("kept");
     assert_eq!(kept(store, &FlowQuery::default()), flows);
     assert_eq!(store.devices().expect("readable"), devices);
     let mut first = 0;
@@ -145,14 +140,13 @@ fn what_is_committed_is_read_back(store: &mut dyn Store) {
 }
 
 fn devices_are_replaced_and_removed(store: &mut dyn Store) {
-    let devices = (0..3).map(device).collect();
-    store.commit(&Commit { devices, source: source(1, false), ..Commit::default() }).expect("kept");
+    let commit = Commit { source: source(1, false), ..Commit::default() };
+    store.commit(commit, &mut (0..3).map(device)).expect("kept");
     let mut changed = device(1);
     changed.packets_out = 77;
     let gone = vec![DeviceId(2), DeviceId(99)];
-    let commit =
-        Commit { devices: vec![changed.clone()], gone, source: source(2, true), ..Commit::default() };
-    store.commit(&commit).expect("kept");
+    let commit = Commit { gone, source: source(2, true), ..Commit::default() };
+    store.commit(commit, &mut std::iter::once(changed.clone())).expect("kept");
     assert_eq!(store.devices().expect("readable"), [device(0), changed]);
 }
 
@@ -175,7 +169,7 @@ fn totals_add_up(store: &mut dyn Store) {
             source: source(second, false),
             ..Commit::default()
         };
-        store.commit(&commit).expect("kept");
+        store.commit(commit, &mut std::iter::empty()).expect("kept");
     }
     let dns = ProtocolTotals { flows: 3, packets: 30, bytes: 300, anomalies: 6 };
     assert_eq!(store.protocols().expect("readable"), BTreeMap::from([("dns".into(), dns)]));
@@ -192,9 +186,8 @@ fn totals_add_up(store: &mut dyn Store) {
 fn conversations_are_found_by_what_is_asked(store: &mut dyn Store) {
     let flows: Vec<_> = (0..100).map(flow).collect();
     for part in flows.chunks(30) {
-        store
-            .commit(&Commit { flows: part.to_vec(), source: source(1, false), ..Commit::default() })
-            .expect("kept");
+        let commit = Commit { flows: part.iter().collect(), source: source(1, false), ..Commit::default() };
+        store.commit(commit, &mut std::iter::empty()).expect("kept");
     }
     let ip = "10.0.0.50".parse().ok();
     let queries = [
@@ -217,7 +210,8 @@ fn conversations_are_found_by_what_is_asked(store: &mut dyn Store) {
 fn sources_keep_their_order_and_latest_state(store: &mut dyn Store) {
     let other = SourceState { key: "file:000".into(), name: "b.pcap".into(), ..SourceState::default() };
     for state in [source(10, false), other.clone(), source(25, true)] {
-        store.commit(&Commit { source: state, ..Commit::default() }).expect("kept");
+        let commit = Commit { source: state, ..Commit::default() };
+        store.commit(commit, &mut std::iter::empty()).expect("kept");
     }
     assert_eq!(store.sources().expect("readable"), [source(25, true), other]);
     assert_eq!(store.source("file:abc").expect("readable"), Some(source(25, true)));

@@ -21,6 +21,7 @@ use model::{Device, DeviceId, FlowRecord, Host, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use memory::Memory;
+pub use segment::Flows;
 pub use sqlite::Sqlite;
 
 /// Why the store could not do what was asked.
@@ -163,9 +164,7 @@ pub struct ShedTotals {
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// Records of conversations.
-    pub flows: Vec<FlowRecord>,
-    /// Devices that are new or changed.
-    pub devices: Vec<Device>,
+    pub flows: Flows,
     /// Devices that are gone, because they turned out to be others.
     pub gone: Vec<DeviceId>,
     /// What is added to the totals of protocols.
@@ -213,8 +212,10 @@ impl FlowQuery {
 
 /// Keeps what was learnt.
 pub trait Store: Send {
-    /// Keeps everything in `commit`, or nothing.
-    fn commit(&mut self, commit: &Commit) -> Result<(), StoreError>;
+    /// Keeps everything in `commit` and the devices that are new or changed, or nothing. Devices are taken
+    /// one by one, so that all of them need never be held at once; by ascending id they are kept quickest.
+    fn commit(&mut self, commit: Commit, devices: &mut dyn Iterator<Item = Device>)
+    -> Result<(), StoreError>;
 
     /// All devices, by id.
     fn devices(&self) -> Result<Vec<Device>, StoreError>;

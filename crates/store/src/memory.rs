@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use model::{Device, DeviceId, FlowRecord};
 
+use crate::segment::{self, Segment};
 use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError};
 
 /// A store in memory. It is gone with the process.
 #[derive(Debug, Default)]
 pub struct Memory {
     devices: BTreeMap<DeviceId, Device>,
-    flows: Vec<FlowRecord>,
+    segments: Vec<Segment>,
     protocols: BTreeMap<String, ProtocolTotals>,
     anomalies: BTreeMap<String, AnomalyTotals>,
     shed: BTreeMap<String, ShedTotals>,
@@ -18,24 +19,28 @@ pub struct Memory {
 }
 
 impl Store for Memory {
-    fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
-        self.flows.extend(commit.flows.iter().cloned());
-        self.devices.extend(commit.devices.iter().map(|device| (device.id, device.clone())));
+    fn commit(
+        &mut self,
+        commit: Commit,
+        devices: &mut dyn Iterator<Item = Device>,
+    ) -> Result<(), StoreError> {
+        self.segments.extend(commit.flows.segments());
+        self.devices.extend(devices.map(|device| (device.id, device)));
         for gone in &commit.gone {
             self.devices.remove(gone);
         }
-        for (name, more) in &commit.protocols {
-            self.protocols.entry(name.clone()).or_default().add(more);
+        for (name, more) in commit.protocols {
+            self.protocols.entry(name).or_default().add(&more);
         }
-        for (name, more) in &commit.anomalies {
-            self.anomalies.entry(name.clone()).or_default().add(more);
+        for (name, more) in commit.anomalies {
+            self.anomalies.entry(name).or_default().add(&more);
         }
-        for (name, more) in &commit.shed {
-            self.shed.entry(name.clone()).or_default().add(more);
+        for (name, more) in commit.shed {
+            self.shed.entry(name).or_default().add(&more);
         }
         match self.sources.iter_mut().find(|source| source.key == commit.source.key) {
-            Some(source) => *source = commit.source.clone(),
-            None => self.sources.push(commit.source.clone()),
+            Some(source) => *source = commit.source,
+            None => self.sources.push(commit.source),
         }
         Ok(())
     }
@@ -45,7 +50,13 @@ impl Store for Memory {
     }
 
     fn flows(&self, query: &FlowQuery, each: &mut dyn FnMut(FlowRecord) -> bool) -> Result<(), StoreError> {
-        let _ = self.flows.iter().filter(|flow| query.matches(flow)).all(|flow| each(flow.clone()));
+        for segment in &self.segments {
+            let goes_on = segment::unpack(&segment.body, &mut |flow| !query.matches(&flow) || each(flow))
+                .expect("a segment that was packed here can be unpacked");
+            if !goes_on {
+                break;
+            }
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use model::{
 };
 
 /// How many records a segment holds at most.
-pub(crate) const SEGMENT_RECORDS: usize = 8192;
+const SEGMENT_RECORDS: u64 = 8192;
 
 /// The layout that this version writes.
 const VERSION: u8 = 1;
@@ -28,23 +28,85 @@ const HAS_RTT: u8 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotASegment;
 
-/// Packs records.
-pub(crate) fn pack(flows: &[FlowRecord]) -> Vec<u8> {
-    let mut names: Vec<&str> = Vec::new();
-    let mut body = Vec::with_capacity(flows.len() * 80);
-    let mut before = 0_u64;
-    for flow in flows {
-        let head = &flow.head;
-        let protocol = match &flow.protocol {
-            None => 0,
-            Some(name) => {
-                let place = names.iter().position(|known| known == name).unwrap_or_else(|| {
-                    names.push(name);
-                    names.len() - 1
-                });
-                place as u64 + 1
-            }
-        };
+/// Conversations of one commit, packed as they come so that many can wait for it.
+#[derive(Clone, Debug, Default)]
+pub struct Flows {
+    full: Vec<Segment>,
+    last: Packer,
+}
+
+/// A segment and what it is found by.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) records: u64,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Flows {
+    /// Adds a record.
+    pub fn push(&mut self, flow: &FlowRecord) {
+        self.last.push(flow);
+        if self.last.records == SEGMENT_RECORDS {
+            self.full.push(std::mem::take(&mut self.last).seal());
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.full.len() as u64 * SEGMENT_RECORDS + self.last.records
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All segments, the last perhaps not full.
+    pub(crate) fn segments(self) -> impl Iterator<Item = Segment> {
+        let last = (self.last.records > 0).then(|| self.last.seal());
+        self.full.into_iter().chain(last)
+    }
+}
+
+impl<'a> FromIterator<&'a FlowRecord> for Flows {
+    fn from_iter<I: IntoIterator<Item = &'a FlowRecord>>(records: I) -> Self {
+        let mut flows = Self::default();
+        records.into_iter().for_each(|record| flows.push(record));
+        flows
+    }
+}
+
+/// A segment in the making.
+#[derive(Clone, Debug, Default)]
+struct Packer {
+    names: Vec<Name>,
+    body: Vec<u8>,
+    records: u64,
+    /// The earliest begin and the latest end.
+    span: Option<(Timestamp, Timestamp)>,
+    /// When the record before began.
+    before: u64,
+}
+
+impl Packer {
+    /// The number of a protocol's name; 0 is none.
+    fn name(&mut self, name: Option<&Name>) -> u64 {
+        let Some(name) = name else { return 0 };
+        let place = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.names.push(name.clone());
+            self.names.len() - 1
+        });
+        place as u64 + 1
+    }
+
+    fn push(&mut self, flow: &FlowRecord) {
+        let protocol = self.name(flow.protocol.as_ref());
+        let (first, last) = self.span.unwrap_or((flow.first, flow.last));
+        self.span = Some((first.min(flow.first), last.max(flow.last)));
+        self.records += 1;
+        let (body, head) = (&mut self.body, &flow.head);
         let mut has = 0;
         for (present, bit) in [
             (head.client.host.mac.is_some(), HAS_CLIENT_MAC),
@@ -59,45 +121,49 @@ pub(crate) fn pack(flows: &[FlowRecord]) -> Vec<u8> {
         body.extend_from_slice(&head.id.0.to_le_bytes());
         let (kind, number) = transport_code(head.transport);
         body.push(kind);
-        varint(&mut body, number.into());
+        varint(body, number.into());
         body.push(
             reach_code(head.client_reach) | reach_code(head.server_reach) << 2 | end_code(flow.end) << 4,
         );
-        endpoint(&mut body, &head.client);
-        endpoint(&mut body, &head.server);
+        endpoint(body, &head.client);
+        endpoint(body, &head.server);
         if let Some(vlan) = head.vlan {
-            varint(&mut body, vlan.into());
+            varint(body, vlan.into());
         }
         let first = flow.first.as_nanos();
-        zigzag(&mut body, first.wrapping_sub(before) as i64);
-        before = first;
-        zigzag(&mut body, flow.last.as_nanos().wrapping_sub(first) as i64);
+        zigzag(body, first.wrapping_sub(self.before) as i64);
+        self.before = first;
+        zigzag(body, flow.last.as_nanos().wrapping_sub(first) as i64);
         for volume in [flow.sent, flow.received] {
-            varint(&mut body, volume.packets);
-            varint(&mut body, volume.bytes);
-            varint(&mut body, volume.payload);
+            varint(body, volume.packets);
+            varint(body, volume.bytes);
+            varint(body, volume.payload);
         }
-        varint(&mut body, protocol);
+        varint(body, protocol);
         if let Some(tcp) = &flow.tcp {
             body.push(state_code(tcp.state));
             body.extend(tcp.flags.map(|flags| flags.0));
-            tcp.retransmitted.iter().for_each(|count| varint(&mut body, (*count).into()));
-            tcp.missing.iter().for_each(|count| varint(&mut body, *count));
+            tcp.retransmitted.iter().for_each(|count| varint(body, (*count).into()));
+            tcp.missing.iter().for_each(|count| varint(body, *count));
             if let Some(rtt) = tcp.rtt_ns {
-                varint(&mut body, rtt);
+                varint(body, rtt);
             }
         }
     }
-    let mut packed = Vec::with_capacity(body.len() + 64);
-    packed.push(VERSION);
-    varint(&mut packed, names.len() as u64);
-    for name in names {
-        varint(&mut packed, name.len() as u64);
-        packed.extend_from_slice(name.as_bytes());
+
+    fn seal(self) -> Segment {
+        let mut body = Vec::with_capacity(self.body.len() + 64);
+        body.push(VERSION);
+        varint(&mut body, self.names.len() as u64);
+        for name in self.names {
+            varint(&mut body, name.len() as u64);
+            body.extend_from_slice(name.as_bytes());
+        }
+        varint(&mut body, self.records);
+        body.extend_from_slice(&self.body);
+        let (first, last) = self.span.unwrap_or_default();
+        Segment { first, last, records: self.records, body }
     }
-    varint(&mut packed, flows.len() as u64);
-    packed.append(&mut body);
-    packed
 }
 
 /// Unpacks a segment, one record at a time, until `each` returns false.
@@ -340,12 +406,30 @@ mod tests {
         Ok(all)
     }
 
+    /// One segment of these records.
+    fn pack(flows: &[FlowRecord]) -> Segment {
+        let flows: Flows = flows.iter().collect();
+        assert_eq!(flows.full.len(), 0);
+        flows.segments().next().unwrap()
+    }
+
+    #[test]
+    fn a_full_segment_is_followed_by_another() {
+        let flows: Vec<_> = (0..SEGMENT_RECORDS * 2 + 1).map(flow).collect();
+        let packed: Flows = flows.iter().collect();
+        assert_eq!(packed.len(), SEGMENT_RECORDS * 2 + 1);
+        let counts: Vec<_> = packed.segments().map(|segment| segment.records).collect();
+        assert_eq!(counts, [SEGMENT_RECORDS, SEGMENT_RECORDS, 1]);
+        assert_eq!(Flows::default().segments().count(), 0);
+    }
+
     #[test]
     fn records_come_back_as_they_were() {
         let flows: Vec<_> = (0..300).map(flow).collect();
         let segment = pack(&flows);
-        assert_eq!(unpacked(&segment), Ok(flows));
-        assert!(segment.len() < 300 * 80, "{} bytes for 300 records", segment.len());
+        assert_eq!((segment.first, segment.last), (flow(0).first, flow(299).last));
+        assert_eq!(unpacked(&segment.body), Ok(flows));
+        assert!(segment.body.len() < 300 * 80, "{} bytes for 300 records", segment.body.len());
     }
 
     proptest! {
@@ -356,7 +440,7 @@ mod tests {
 
         #[test]
         fn a_damaged_segment_never_panics(at in 0_usize..1000, byte in any::<u8>()) {
-            let mut segment = pack(&(0..10).map(flow).collect::<Vec<_>>());
+            let mut segment = pack(&(0..10).map(flow).collect::<Vec<_>>()).body;
             let at = at % segment.len();
             segment[at] = byte;
             let _ = unpacked(&segment);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::packed;
-use crate::segment::{self, SEGMENT_RECORDS};
+use crate::segment;
 use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError};
 
 /// The database's name in its folder.
@@ -221,9 +221,13 @@ fn nanos(time: model::Timestamp) -> i64 {
 }
 
 impl Store for Sqlite {
-    fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
+    fn commit(
+        &mut self,
+        commit: Commit,
+        devices: &mut dyn Iterator<Item = Device>,
+    ) -> Result<(), StoreError> {
         let path = self.path.clone();
-        write(&mut self.connection, commit).map_err(|source| problem(&path, source))
+        write(&mut self.connection, commit, devices).map_err(|source| problem(&path, source))
     }
 
     fn devices(&self) -> Result<Vec<Device>, StoreError> {
@@ -277,27 +281,27 @@ impl Store for Sqlite {
 }
 
 /// Writes everything in one transaction.
-fn write(connection: &mut Connection, commit: &Commit) -> Result<(), rusqlite::Error> {
+fn write(
+    connection: &mut Connection,
+    commit: Commit,
+    devices: &mut dyn Iterator<Item = Device>,
+) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
         let mut insert = transaction.prepare_cached(
             "INSERT INTO flow_segment (first, last, records, body) VALUES (?1, ?2, ?3, ?4)",
         )?;
-        for flows in commit.flows.chunks(SEGMENT_RECORDS) {
-            let first = flows.iter().map(|flow| flow.first).min().map_or(0, nanos);
-            let last = flows.iter().map(|flow| flow.last).max().map_or(0, nanos);
-            insert.execute(params![first, last, flows.len() as i64, segment::pack(flows)])?;
+        for segment in commit.flows.segments() {
+            let (first, last) = (nanos(segment.first), nanos(segment.last));
+            insert.execute(params![first, last, segment.records as i64, segment.body])?;
         }
         let mut replace = transaction.prepare_cached(
             "INSERT OR REPLACE INTO device (id, first, last, body) VALUES (?1, ?2, ?3, ?4)",
         )?;
-        // In the order of the table every page is touched once.
-        let mut devices: Vec<&Device> = commit.devices.iter().collect();
-        devices.sort_unstable_by_key(|device| device.id);
         let mut packed = Vec::new();
         for device in devices {
             packed.clear();
-            packed::pack(&mut packed, device);
+            packed::pack(&mut packed, &device);
             replace.execute(params![device.id.0 as i64, nanos(device.first), nanos(device.last), packed])?;
         }
         let mut remove = transaction.prepare_cached("DELETE FROM device WHERE id = ?1")?;
@@ -352,7 +356,7 @@ mod tests {
         assert!(matches!(Sqlite::create(folder.path()), Err(StoreError::Busy(_))));
         let reader = Sqlite::open(folder.path()).unwrap();
         let source = SourceState { key: "a".into(), ..SourceState::default() };
-        writer.commit(&Commit { source, ..Commit::default() }).unwrap();
+        writer.commit(Commit { source, ..Commit::default() }, &mut std::iter::empty()).unwrap();
         assert_eq!(reader.sources().unwrap().len(), 1);
     }
 
@@ -364,7 +368,7 @@ mod tests {
         assert!(matches!(Sqlite::open(folder.path()), Err(StoreError::Missing(_))));
         drop(Sqlite::create(folder.path()).unwrap());
         let mut reader = Sqlite::open(folder.path()).unwrap();
-        assert!(reader.commit(&Commit::default()).is_err());
+        assert!(reader.commit(Commit::default(), &mut std::iter::empty()).is_err());
     }
 
     #[test]
@@ -383,15 +387,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Sqlite::create(folder.path()).unwrap();
         let commit = |packets| Commit {
-            flows: (0..5000).map(crate::conformance::flow).collect(),
+            flows: (0..5000).map(crate::conformance::flow).collect::<Vec<_>>().iter().collect(),
             source: SourceState { key: "a".into(), packets, ..SourceState::default() },
             ..Commit::default()
         };
-        store.commit(&commit(1)).unwrap();
+        store.commit(commit(1), &mut std::iter::empty()).unwrap();
         // A database that may not grow reports the same as a disk that is full.
         let pages: i64 = store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         store.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
-        assert!(matches!(store.commit(&commit(2)), Err(StoreError::Full(_))));
+        assert!(matches!(store.commit(commit(2), &mut std::iter::empty()), Err(StoreError::Full(_))));
         drop(store);
         let store = Sqlite::open(folder.path()).unwrap();
         assert_eq!(store.source("a").unwrap().unwrap().packets, 1);
