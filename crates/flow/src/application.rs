@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-use dissect::proto::{Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Wants, Yield};
+use dissect::proto::{Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Yield};
 use model::{
     Anomaly, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Side, Timestamp,
     Transport, What,
 };
 
 use crate::counters::Counters;
-use crate::limits::Limits;
-use crate::registry::{Guess, Index, Registry};
+use crate::lane::Environment;
+use crate::registry::{Guess, Index};
 use crate::tcp::HeldBack;
 
 /// A protocol that has not been recognised within so many bytes of one side is not looked for any more.
@@ -20,35 +20,82 @@ const MAX_PROBES: u8 = 10;
 /// One conversation reports at most so many anomalies; all are counted.
 const MAX_ANOMALIES: u8 = 16;
 
-/// What all conversations of a lane share while a packet is worked on.
-pub(crate) struct Shared<'a> {
-    pub(crate) registry: &'a Registry,
-    pub(crate) limits: &'a Limits,
-    pub(crate) wants: Wants,
+/// What all conversations of a lane share to be read.
+pub(crate) struct Reader {
     /// One parser for each protocol whose packets have no conversations of their own.
-    pub(crate) common: &'a mut [Option<Box<dyn Parser>>],
-    pub(crate) counters: &'a mut Counters,
-    pub(crate) found: &'a mut Vec<Yield>,
-    pub(crate) out: &'a mut Vec<Observation>,
+    common: Vec<Option<Box<dyn Parser>>>,
+    found: Vec<Yield>,
+    pub(crate) counters: Counters,
 }
 
-impl Shared<'_> {
-    pub(crate) fn say(&mut self, at: Timestamp, what: What) {
-        self.out.push(Observation { at, what });
+impl Reader {
+    pub(crate) fn new() -> Self {
+        Self {
+            common: (0..PROTOCOLS.len()).map(|_| None).collect(),
+            found: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The reader at work on one conversation.
+    pub(crate) const fn read<'a>(
+        &'a mut self,
+        environment: &'a Environment,
+        head: FlowHead,
+        at: Timestamp,
+        out: &'a mut Vec<Observation>,
+    ) -> Reading<'a> {
+        Reading { reader: self, environment, head, at, out }
     }
 }
 
-/// One direction of a stream.
+/// A reader at work on one conversation.
+pub(crate) struct Reading<'a> {
+    pub(crate) reader: &'a mut Reader,
+    pub(crate) environment: &'a Environment,
+    pub(crate) head: FlowHead,
+    /// Packet time.
+    pub(crate) at: Timestamp,
+    out: &'a mut Vec<Observation>,
+}
+
+impl Reading<'_> {
+    pub(crate) fn say(&mut self, what: What) {
+        self.out.push(Observation { at: self.at, what });
+    }
+
+    fn opening<'a>(&self, bytes: &'a [u8], from: Side) -> Opening<'a> {
+        Opening {
+            bytes,
+            from,
+            client_port: self.head.client.port,
+            server_port: self.head.server.port,
+            stream: self.head.transport == Transport::Tcp,
+        }
+    }
+
+    fn guess(&self, bytes: &[u8], from: Side) -> Guess {
+        self.environment.registry.guess(self.head.transport, &self.opening(bytes, from))
+    }
+}
+
+/// One direction of a stream, while bytes of it wait.
 #[derive(Default)]
-pub(crate) struct Stream {
+struct Stream {
     /// Bytes in order that were not taken yet.
     pending: Vec<u8>,
     /// How many of the following bytes are passed over.
     skip: u64,
-    /// Whether no protocol knows what this side sends.
-    unknown: bool,
     /// Segments ahead of their time.
-    pub(crate) held: HeldBack,
+    held: HeldBack,
+}
+
+/// Both directions.
+#[derive(Default)]
+struct Streams {
+    sides: [Stream; 2],
+    /// Bytes that wait in them.
+    bytes: usize,
 }
 
 /// How far recognition has come.
@@ -59,19 +106,24 @@ enum State {
     Reading { index: Index, parser: Box<dyn Parser>, took: bool },
     /// The lane's common parser reads each packet.
     Common { index: Index },
+    /// Nobody reads it any more.
+    Unread,
 }
 
-/// What is kept of a conversation while somebody may still read it.
+/// What a conversation carries. Little of it, for most conversations never have bytes that wait, and many
+/// are never answered.
 pub(crate) struct Application {
-    pub(crate) head: FlowHead,
+    state: State,
+    told: Told,
+    /// There once bytes have had to wait.
+    streams: Option<Box<Streams>>,
+    /// The protocol, once it is recognised.
+    pub(crate) protocol: Option<Index>,
     /// Whether it was said that the conversation exists.
     pub(crate) opened: bool,
-    told: Told,
-    state: State,
     anomalies: u8,
-    pub(crate) streams: [Stream; 2],
-    /// Bytes held in both streams.
-    pub(crate) held_bytes: usize,
+    /// Whether no protocol knows what this side sends.
+    unknown: [bool; 2],
 }
 
 /// What is to become of the application after some bytes.
@@ -85,29 +137,39 @@ pub(crate) enum Next {
 
 impl Application {
     /// Begins to look for the protocol of a conversation.
-    pub(crate) fn new(head: FlowHead, opened: bool) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            head,
-            opened,
-            told: Told::default(),
             state: State::Probing { tries: 0 },
+            told: Told::default(),
+            streams: None,
+            protocol: None,
+            opened: false,
             anomalies: 0,
-            streams: <[Stream; 2]>::default(),
-            held_bytes: 0,
+            unknown: [false; 2],
         }
+    }
+
+    /// Whether nobody reads the conversation any more.
+    pub(crate) const fn is_unread(&self) -> bool {
+        matches!(self.state, State::Unread)
+    }
+
+    /// Nobody reads the conversation any more. Returns how many bytes that waited are given up.
+    pub(crate) fn leave(&mut self) -> usize {
+        self.state = State::Unread;
+        self.streams.take().map_or(0, |streams| streams.bytes)
+    }
+
+    /// How many bytes wait.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.streams.as_ref().map_or(0, |streams| streams.bytes)
     }
 
     /// Begins to read packets that have no conversation of their own and whose protocol is given by
     /// their header.
-    pub(crate) fn read_common(
-        &mut self,
-        index: Index,
-        at: Timestamp,
-        protocol: &mut Option<Index>,
-        shared: &mut Shared<'_>,
-    ) {
+    pub(crate) fn read_common(&mut self, index: Index, reading: &mut Reading<'_>) {
         self.state = State::Common { index };
-        self.identified(index, at, protocol, shared);
+        self.identified(index, reading);
     }
 
     /// Whether the protocol is still, or again, looked for.
@@ -115,34 +177,19 @@ impl Application {
         matches!(self.state, State::Probing { .. })
     }
 
-    fn opening<'a>(&self, bytes: &'a [u8], from: Side) -> Opening<'a> {
-        Opening {
-            bytes,
-            from,
-            client_port: self.head.client.port,
-            server_port: self.head.server.port,
-            stream: self.head.transport == Transport::Tcp,
-        }
-    }
-
     /// One datagram, frame or packet.
-    pub(crate) fn datagram(
-        &mut self,
-        input: &Input<'_>,
-        protocol: &mut Option<Index>,
-        shared: &mut Shared<'_>,
-    ) -> Next {
+    pub(crate) fn datagram(&mut self, input: &Input<'_>, reading: &mut Reading<'_>) -> Next {
         // Once more if a parser hands this very datagram on.
         for handed_on in [false, true] {
             if let State::Probing { tries } = &mut self.state {
                 *tries += 1;
                 let give_up = *tries >= MAX_PROBES;
-                match shared.registry.guess(self.head.transport, &self.opening(input.bytes, input.from)) {
-                    Guess::Is(index) => self.start(index, input.at, protocol, shared),
+                match reading.guess(input.bytes, input.from) {
+                    Guess::Is(index) => self.start(index, reading),
                     Guess::More | Guess::Unknown => return if give_up { Next::Drop } else { Next::Keep },
                 }
             }
-            match self.parse(input, shared) {
+            match self.parse(input, reading) {
                 Progress::Took(_) => {
                     self.took();
                     return Next::Keep;
@@ -154,100 +201,104 @@ impl Application {
                         return Next::Keep;
                     }
                 }
-                Progress::Lost(reason) => return self.lost(reason, input.from, input.at, protocol, shared),
+                Progress::Lost(reason) => return self.lost(reason, input.from, reading),
             }
         }
         Next::Keep
     }
 
     /// Bytes of a stream, in order.
-    pub(crate) fn stream(
-        &mut self,
-        from: Side,
-        mut bytes: &[u8],
-        at: Timestamp,
-        protocol: &mut Option<Index>,
-        shared: &mut Shared<'_>,
-    ) -> Next {
-        let skipped = usize::try_from(self.streams[from.index()].skip).unwrap_or(usize::MAX).min(bytes.len());
-        self.streams[from.index()].skip -= skipped as u64;
-        bytes = &bytes[skipped..];
+    pub(crate) fn stream(&mut self, from: Side, mut bytes: &[u8], reading: &mut Reading<'_>) -> Next {
+        // Bytes go to the parser from the packet itself unless earlier ones still wait.
+        let mut waiting = Vec::new();
+        if let Some(streams) = &mut self.streams {
+            let stream = &mut streams.sides[from.index()];
+            let skipped = usize::try_from(stream.skip).unwrap_or(usize::MAX).min(bytes.len());
+            stream.skip -= skipped as u64;
+            bytes = &bytes[skipped..];
+            waiting = std::mem::take(&mut stream.pending);
+            streams.bytes -= waiting.len();
+        }
         if bytes.is_empty() {
+            self.wait(from, waiting);
             return Next::Keep;
         }
-        // Bytes go to the parser from the packet itself unless earlier ones still wait.
-        let mut waiting = std::mem::take(&mut self.streams[from.index()].pending);
-        let view = if waiting.is_empty() {
-            bytes
-        } else {
-            waiting.extend_from_slice(bytes);
-            self.held_bytes += bytes.len();
-            &waiting
-        };
-        let mut rest = view;
-        let next = self.consume(from, &mut rest, at, protocol, shared);
-        let left = rest.len();
         if waiting.is_empty() {
-            if left > 0 && next == Next::Keep {
-                self.held_bytes += left;
-                self.streams[from.index()].pending = rest.to_vec();
+            let next = self.consume(from, &mut bytes, reading);
+            if next == Next::Keep {
+                waiting = bytes.to_vec();
             }
-        } else {
-            let gone = waiting.len() - left;
-            waiting.drain(..gone);
-            self.held_bytes -= gone;
-            self.streams[from.index()].pending = waiting;
+            return self.wait_within(next, from, waiting, reading);
         }
-        if next == Next::Keep && self.streams[from.index()].pending.len() > shared.limits.stream_bytes {
-            return self.overflow(from, at, shared);
+        waiting.extend_from_slice(bytes);
+        let mut rest = &*waiting;
+        let next = self.consume(from, &mut rest, reading);
+        let gone = waiting.len() - rest.len();
+        if gone == waiting.len() {
+            waiting = Vec::new();
+        } else {
+            waiting.drain(..gone);
+        }
+        self.wait_within(next, from, waiting, reading)
+    }
+
+    /// Keeps bytes until more come, or gives them up if they are too many.
+    fn wait_within(&mut self, next: Next, from: Side, bytes: Vec<u8>, reading: &mut Reading<'_>) -> Next {
+        let length = bytes.len();
+        self.wait(from, bytes);
+        if next == Next::Keep && length > reading.environment.limits.stream_bytes {
+            return self.overflow(from, reading);
         }
         next
     }
 
+    fn wait(&mut self, from: Side, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            let streams = self.streams.get_or_insert_default();
+            streams.bytes += bytes.len();
+            streams.sides[from.index()].pending = bytes;
+        }
+    }
+
     /// Gives `rest` to the probes or the parser and leaves in it what was not taken.
-    fn consume(
-        &mut self,
-        from: Side,
-        rest: &mut &[u8],
-        at: Timestamp,
-        protocol: &mut Option<Index>,
-        shared: &mut Shared<'_>,
-    ) -> Next {
+    fn consume(&mut self, from: Side, rest: &mut &[u8], reading: &mut Reading<'_>) -> Next {
         loop {
             if let State::Probing { tries } = &mut self.state {
                 *tries += 1;
                 let tries = *tries;
-                match shared.registry.guess(self.head.transport, &self.opening(rest, from)) {
+                match reading.guess(rest, from) {
                     Guess::Is(index) => {
-                        self.start(index, at, protocol, shared);
-                        match self.hear_earlier(from, at, protocol, shared) {
+                        self.start(index, reading);
+                        match self.hear_earlier(from, reading) {
                             Some(Next::Drop) => return Next::Drop,
                             Some(Next::Keep) => continue,
                             None => {}
                         }
                     }
                     guess => {
-                        self.streams[from.index()].unknown = guess == Guess::Unknown;
-                        let hopeless = self.streams.iter().all(|stream| stream.unknown);
+                        self.unknown[from.index()] = guess == Guess::Unknown;
+                        let hopeless = self.unknown == [true; 2];
                         let enough = rest.len() >= MAX_PROBED_BYTES || tries >= MAX_PROBES;
                         return if hopeless || enough { Next::Drop } else { Next::Keep };
                     }
                 }
             }
-            match self.parse(&Input { bytes: rest, from, at, cut: 0 }, shared) {
+            match self.parse(&Input { bytes: rest, from, at: reading.at, cut: 0 }, reading) {
                 Progress::Took(taken) => {
                     if taken > 0 {
                         self.took();
                     }
-                    self.streams[from.index()].skip += taken.saturating_sub(rest.len()) as u64;
+                    if let Some(skip) = taken.checked_sub(rest.len()).filter(|skip| *skip > 0) {
+                        self.streams.get_or_insert_default().sides[from.index()].skip += skip as u64;
+                    }
                     *rest = &rest[taken.min(rest.len())..];
                     return Next::Keep;
                 }
                 Progress::Enough => return Next::Drop,
-                Progress::Lost(reason) => return self.lost(reason, from, at, protocol, shared),
+                Progress::Lost(reason) => return self.lost(reason, from, reading),
                 Progress::Upgrade(taken) => {
                     self.state = State::Probing { tries: 0 };
-                    self.streams.iter_mut().for_each(|stream| stream.unknown = false);
+                    self.unknown = [false; 2];
                     *rest = &rest[taken.min(rest.len())..];
                     if rest.is_empty() {
                         return Next::Keep;
@@ -257,8 +308,8 @@ impl Application {
                     *rest = &rest[taken.min(rest.len())..];
                     self.state = State::Probing { tries: 0 };
                     if let Some(index) = index_of(id) {
-                        self.start(index, at, protocol, shared);
-                        if self.hear_earlier(from, at, protocol, shared) == Some(Next::Drop) {
+                        self.start(index, reading);
+                        if self.hear_earlier(from, reading) == Some(Next::Drop) {
                             return Next::Drop;
                         }
                     }
@@ -271,81 +322,124 @@ impl Application {
     }
 
     /// Reads what the other side has said so far, which came before; `None` if that was nothing.
-    fn hear_earlier(
-        &mut self,
-        from: Side,
-        at: Timestamp,
-        protocol: &mut Option<Index>,
-        shared: &mut Shared<'_>,
-    ) -> Option<Next> {
-        let earlier = std::mem::take(&mut self.streams[from.other().index()].pending);
-        if earlier.is_empty() {
-            return None;
-        }
-        self.held_bytes -= earlier.len();
-        Some(self.stream(from.other(), &earlier, at, protocol, shared))
+    fn hear_earlier(&mut self, from: Side, reading: &mut Reading<'_>) -> Option<Next> {
+        let streams = self.streams.as_mut()?;
+        let earlier = std::mem::take(&mut streams.sides[from.other().index()].pending);
+        streams.bytes -= earlier.len();
+        if earlier.is_empty() { None } else { Some(self.stream(from.other(), &earlier, reading)) }
     }
 
     /// `missing` bytes from `from` will never come.
-    pub(crate) fn gap(&mut self, from: Side, missing: u64, at: Timestamp, shared: &mut Shared<'_>) -> Next {
-        let stream = &mut self.streams[from.index()];
-        let skipped = stream.skip.min(missing);
-        stream.skip -= skipped;
-        let missing = missing - skipped;
+    pub(crate) fn gap(&mut self, from: Side, mut missing: u64, reading: &mut Reading<'_>) -> Next {
+        if let Some(streams) = &mut self.streams {
+            let stream = &mut streams.sides[from.index()];
+            let skipped = stream.skip.min(missing);
+            stream.skip -= skipped;
+            missing -= skipped;
+            if missing > 0 {
+                streams.bytes -= std::mem::take(&mut stream.pending).len();
+            }
+        }
+        let State::Reading { parser, .. } = &mut self.state else { return Next::Keep };
         if missing == 0 {
             return Next::Keep;
         }
-        self.held_bytes -= stream.pending.len();
-        stream.pending = Vec::new();
-        let State::Reading { parser, .. } = &mut self.state else { return Next::Keep };
-        let mut emit = Emit::new(&self.head, shared.wants, &mut self.told, shared.found);
+        let wants = reading.environment.wants;
+        let mut emit = Emit::new(&reading.head, wants, &mut self.told, &mut reading.reader.found);
         let goes_on = parser.gap(from, missing, &mut emit);
-        self.tell(at, shared);
+        self.tell(reading);
         if goes_on { Next::Keep } else { Next::Drop }
     }
 
     /// A parser wants more bytes than one direction may hold.
-    fn overflow(&mut self, from: Side, at: Timestamp, shared: &mut Shared<'_>) -> Next {
-        let length = self.streams[from.index()].pending.len() as u64;
-        shared.counters.bytes_shed += length;
-        self.anomaly(from, "stream.message-too-long".into(), "", at, shared);
-        self.gap(from, length, at, shared)
+    fn overflow(&mut self, from: Side, reading: &mut Reading<'_>) -> Next {
+        let waiting = self.streams.as_ref().map_or(0, |streams| streams.sides[from.index()].pending.len());
+        let length = waiting as u64;
+        reading.reader.counters.bytes_shed += length;
+        self.anomaly(from, "stream.message-too-long".into(), "", reading);
+        self.gap(from, length, reading)
+    }
+
+    fn held(&self, side: Side) -> Option<&HeldBack> {
+        self.streams.as_ref().map(|streams| &streams.sides[side.index()].held)
+    }
+
+    /// Whether no more segments of one direction can be held back.
+    pub(crate) fn is_full(&self, side: Side) -> bool {
+        self.held(side).is_some_and(HeldBack::is_full)
+    }
+
+    /// How many bytes are missing before the first segment held back in one direction.
+    pub(crate) fn first_gap(&self, side: Side, expected: u32) -> Option<u32> {
+        self.held(side)?.first_gap(expected)
+    }
+
+    /// Whether the receiver has acknowledged bytes that are missing.
+    pub(crate) fn is_acknowledged(&self, side: Side, expected: u32, acknowledgement: u32) -> bool {
+        self.held(side).is_some_and(|held| held.is_acknowledged(expected, acknowledgement))
+    }
+
+    /// Holds back a segment that came before its time.
+    pub(crate) fn hold(
+        &mut self,
+        side: Side,
+        expected: u32,
+        sequence: u32,
+        bytes: &[u8],
+        reading: &mut Reading<'_>,
+    ) {
+        let streams = self.streams.get_or_insert_default();
+        let (added, conflict) = streams.sides[side.index()].held.hold(expected, sequence, bytes);
+        streams.bytes += added;
+        if conflict {
+            self.anomaly(side, "tcp.overlap-conflict".into(), "", reading);
+        }
+    }
+
+    /// The bytes held back that come next.
+    pub(crate) fn release(&mut self, side: Side, expected: u32) -> Option<Vec<u8>> {
+        let streams = self.streams.as_mut()?;
+        let (bytes, length) = streams.sides[side.index()].held.release(expected)?;
+        streams.bytes -= length;
+        Some(bytes)
+    }
+
+    /// Gives up what was held back in one direction.
+    pub(crate) fn forget_held(&mut self, side: Side) {
+        if let Some(streams) = &mut self.streams {
+            streams.bytes -= streams.sides[side.index()].held.clear();
+        }
     }
 
     /// The conversation is over.
-    pub(crate) fn finish(&mut self, at: Timestamp, shared: &mut Shared<'_>) {
+    pub(crate) fn finish(&mut self, reading: &mut Reading<'_>) {
         if let State::Reading { parser, .. } = &mut self.state {
-            let mut emit = Emit::new(&self.head, shared.wants, &mut self.told, shared.found);
+            let wants = reading.environment.wants;
+            let mut emit = Emit::new(&reading.head, wants, &mut self.told, &mut reading.reader.found);
             parser.finish(&mut emit);
-            self.tell(at, shared);
+            self.tell(reading);
         }
     }
 
-    fn start(&mut self, index: Index, at: Timestamp, protocol: &mut Option<Index>, shared: &mut Shared<'_>) {
+    fn start(&mut self, index: Index, reading: &mut Reading<'_>) {
         let parser = (PROTOCOLS[usize::from(index)].start)();
         self.state = State::Reading { index, parser, took: false };
-        self.identified(index, at, protocol, shared);
+        self.identified(index, reading);
     }
 
     /// Says that the protocol is recognised.
-    pub(crate) fn identified(
-        &mut self,
-        index: Index,
-        at: Timestamp,
-        protocol: &mut Option<Index>,
-        shared: &mut Shared<'_>,
-    ) {
-        if *protocol == Some(index) {
+    fn identified(&mut self, index: Index, reading: &mut Reading<'_>) {
+        if self.protocol == Some(index) {
             return;
         }
-        *protocol = Some(index);
+        self.protocol = Some(index);
         if !self.opened {
             self.opened = true;
-            shared.say(at, What::FlowOpened(Box::new(self.head)));
+            reading.say(What::FlowOpened(Box::new(reading.head)));
         }
-        shared.counters.protocols[usize::from(index)].flows += 1;
-        let identified = FlowIdentified { flow: self.head, protocol: name(index) };
-        shared.say(at, What::FlowIdentified(Box::new(identified)));
+        reading.reader.counters.protocols[usize::from(index)].flows += 1;
+        let identified = FlowIdentified { flow: reading.head, protocol: name(index) };
+        reading.say(What::FlowIdentified(Box::new(identified)));
     }
 
     const fn took(&mut self) {
@@ -354,80 +448,67 @@ impl Application {
         }
     }
 
-    fn index(&self) -> Option<Index> {
+    const fn index(&self) -> Option<Index> {
         match self.state {
-            State::Probing { .. } => None,
+            State::Probing { .. } | State::Unread => None,
             State::Reading { index, .. } | State::Common { index } => Some(index),
         }
     }
 
-    fn parse(&mut self, input: &Input<'_>, shared: &mut Shared<'_>) -> Progress {
-        let mut emit = Emit::new(&self.head, shared.wants, &mut self.told, shared.found);
+    fn parse(&mut self, input: &Input<'_>, reading: &mut Reading<'_>) -> Progress {
+        let Reader { common, found, .. } = &mut *reading.reader;
+        let mut emit = Emit::new(&reading.head, reading.environment.wants, &mut self.told, found);
         let progress = match &mut self.state {
-            State::Probing { .. } => return Progress::Took(0),
+            State::Probing { .. } | State::Unread => return Progress::Took(0),
             State::Reading { parser, .. } => parser.parse(input, &mut emit),
-            State::Common { index } => shared.common[usize::from(*index)]
+            State::Common { index } => common[usize::from(*index)]
                 .get_or_insert_with(|| (PROTOCOLS[usize::from(*index)].start)())
                 .parse(input, &mut emit),
         };
-        self.tell(input.at, shared);
+        self.tell(reading);
         progress
     }
 
     /// The parser does not recognise what it reads. If it never did, neither do we.
-    fn lost(
-        &mut self,
-        reason: &'static str,
-        from: Side,
-        at: Timestamp,
-        protocol: &mut Option<Index>,
-        shared: &mut Shared<'_>,
-    ) -> Next {
+    fn lost(&mut self, reason: &'static str, from: Side, reading: &mut Reading<'_>) -> Next {
         if let Some(index) = self.index() {
             let kind = format!("{}.{reason}", PROTOCOLS[usize::from(index)].id);
-            shared.counters.protocols[usize::from(index)].anomalies += 1;
-            self.anomaly(from, kind.into(), "", at, shared);
+            reading.reader.counters.protocols[usize::from(index)].anomalies += 1;
+            self.anomaly(from, kind.into(), "", reading);
         }
         match &self.state {
             State::Reading { took: false, .. } => {
-                *protocol = None;
+                self.protocol = None;
                 Next::Drop
             }
-            State::Reading { .. } if self.head.transport == Transport::Tcp => Next::Drop,
+            State::Reading { .. } if reading.head.transport == Transport::Tcp => Next::Drop,
             _ => Next::Keep,
         }
     }
 
-    pub(crate) fn anomaly(
-        &mut self,
-        from: Side,
-        kind: Name,
-        detail: &str,
-        at: Timestamp,
-        shared: &mut Shared<'_>,
-    ) {
+    fn anomaly(&mut self, from: Side, kind: Name, detail: &str, reading: &mut Reading<'_>) {
         if self.anomalies < MAX_ANOMALIES {
             self.anomalies += 1;
-            let host = self.head.endpoint(from).host;
-            let anomaly = Anomaly { flow: Some(self.head), host, kind, detail: detail.into() };
-            shared.say(at, What::Anomaly(Box::new(anomaly)));
+            let host = reading.head.endpoint(from).host;
+            let anomaly = Anomaly { flow: Some(reading.head), host, kind, detail: detail.into() };
+            reading.say(What::Anomaly(Box::new(anomaly)));
         }
     }
 
     /// Turns what the parser found into observations.
-    fn tell(&mut self, at: Timestamp, shared: &mut Shared<'_>) {
-        if shared.found.is_empty() {
+    fn tell(&mut self, reading: &mut Reading<'_>) {
+        if reading.reader.found.is_empty() {
             return;
         }
-        let Some(index) = self.index() else { return shared.found.clear() };
-        let protocol = name(index);
-        let mut found = std::mem::take(shared.found);
+        let Some(index) = self.index() else { return reading.reader.found.clear() };
+        let (flow, protocol) = (reading.head, name(index));
+        let mut found = std::mem::take(&mut reading.reader.found);
         for item in found.drain(..) {
             let what = match item {
                 Yield::Message { from, kind, fields } => {
-                    shared.counters.protocols[usize::from(index)].messages += 1;
+                    reading.reader.counters.protocols[usize::from(index)].messages += 1;
                     let protocol = protocol.clone();
-                    What::Message(Box::new(Message { flow: self.head, from, protocol, kind, fields }))
+                    What::Message(Box::new(Message { flow, from, protocol, kind, fields }))
                 }
                 Yield::Fact { about, attribute, value, source, confidence } => {
                     let source = Cow::Borrowed(source);
@@ -435,27 +516,19 @@ impl Application {
                 }
                 Yield::Binding(binding) => What::Binding(binding),
                 Yield::Operation { from, kind, name, target, value, outcome } => {
-                    let (flow, protocol) = (self.head, protocol.clone());
-                    What::Operation(Box::new(Operation {
-                        flow,
-                        from,
-                        protocol,
-                        kind,
-                        name,
-                        target,
-                        value,
-                        outcome,
-                    }))
+                    let protocol = protocol.clone();
+                    let operation = Operation { flow, from, protocol, kind, name, target, value, outcome };
+                    What::Operation(Box::new(operation))
                 }
                 Yield::Anomaly { from, reason, detail } => {
-                    shared.counters.protocols[usize::from(index)].anomalies += 1;
-                    self.anomaly(from, format!("{protocol}.{reason}").into(), &detail, at, shared);
+                    reading.reader.counters.protocols[usize::from(index)].anomalies += 1;
+                    self.anomaly(from, format!("{protocol}.{reason}").into(), &detail, reading);
                     continue;
                 }
             };
-            shared.say(at, what);
+            reading.say(what);
         }
-        *shared.found = found;
+        reading.reader.found = found;
     }
 }
 

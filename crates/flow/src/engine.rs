@@ -1,6 +1,5 @@
 //! The engine: frames in, observations out, over any number of shards.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -73,12 +72,29 @@ enum Step {
     Tick(u32, Timestamp),
 }
 
-/// Something that a lane said, and its place in the order of what is said.
+/// What lanes said, and the order of it.
+#[derive(Default)]
 struct Said {
+    observations: Vec<Observation>,
+    /// What was said since the mark before, up to here.
+    marks: Vec<Mark>,
+}
+
+struct Mark {
     /// Number of the frame before which or at which it was said, doubled; odd if at the frame.
     order: u32,
     lane: u8,
-    observation: Observation,
+    end: usize,
+}
+
+impl Said {
+    /// What was said since the last mark was said by this lane at this place in the order.
+    fn mark(&mut self, order: u32, lane: u8) {
+        let end = self.observations.len();
+        if end > self.marks.last().map_or(0, |mark| mark.end) {
+            self.marks.push(Mark { order, lane, end });
+        }
+    }
 }
 
 /// Work for a shard.
@@ -91,7 +107,7 @@ enum Work<B> {
 
 /// What a shard gives back.
 enum Result {
-    Said(Vec<Said>),
+    Said(Said),
     Counted(Box<Counters>),
 }
 
@@ -100,18 +116,13 @@ struct Shard {
     lanes: Vec<(u8, Lane)>,
     shards: usize,
     environment: Arc<Environment>,
-    scratch: Vec<Observation>,
-    said: Vec<Said>,
+    said: Said,
 }
 
 impl Shard {
     fn new(number: usize, shards: usize, environment: Arc<Environment>) -> Self {
         let lanes = (number..LANES).step_by(shards).map(|lane| (lane as u8, Lane::new())).collect();
-        Self { lanes, shards, environment, scratch: Vec::new(), said: Vec::new() }
-    }
-
-    fn collect(&mut self, order: u32, lane: u8) {
-        self.said.extend(self.scratch.drain(..).map(|observation| Said { order, lane, observation }));
+        Self { lanes, shards, environment, said: Said::default() }
     }
 
     fn steps<B: Frames>(&mut self, steps: Vec<Step>, batch: &B) {
@@ -169,15 +180,16 @@ impl Shard {
             if let (Some(keyed), Some(index)) = (ready.keyed, known) {
                 let lane = &self.lanes[usize::from(keyed.lane) / self.shards].1;
                 // Only to have it at hand: the conversation may be another when its packet is worked.
-                std::hint::black_box(lane.held_bytes_of(index));
+                std::hint::black_box(lane.touch(index));
             }
         }
-        for ready in group.drain(..) {
+        for ready in &*group {
             if let Some(now) = ready.tick {
                 self.tick(ready.number, now);
             }
             self.keyed(ready.number, ready.keyed, ready.digest, &ready.packet, ready.frame);
         }
+        group.clear();
     }
 
     /// A fragment that can be part of nothing is told by the first lane.
@@ -186,9 +198,8 @@ impl Shard {
         packet.oddities.add(oddity);
         let arrival = Arrival { packet: &packet, at: frame.at, wire_length: frame.wire_length };
         let (lane_number, lane) = &mut self.lanes[0];
-        lane.without_flow(arrival, &mut self.scratch);
-        let lane = *lane_number;
-        self.collect(2 * number + 1, lane);
+        lane.without_flow(arrival, &mut self.said.observations);
+        self.said.mark(2 * number + 1, *lane_number);
     }
 
     fn packet(&mut self, number: u32, packet: &Packet<'_>, frame: Frame<'_>) {
@@ -209,36 +220,32 @@ impl Shard {
         let (lane_number, lane) = &mut self.lanes[lane / self.shards];
         let arrival = Arrival { packet, at: frame.at, wire_length: frame.wire_length };
         match keyed {
-            Some(keyed) => lane.packet(keyed, digest, arrival, &self.environment, &mut self.scratch),
-            None => lane.without_flow(arrival, &mut self.scratch),
+            Some(keyed) => {
+                lane.packet(keyed, digest, arrival, &self.environment, &mut self.said.observations);
+            }
+            None => lane.without_flow(arrival, &mut self.said.observations),
         }
-        if !self.scratch.is_empty() {
-            let lane = *lane_number;
-            self.collect(2 * number + 1, lane);
-        }
+        self.said.mark(2 * number + 1, *lane_number);
     }
 
     fn tick(&mut self, number: u32, now: Timestamp) {
-        for place in 0..self.lanes.len() {
-            let (lane_number, lane) = &mut self.lanes[place];
-            let lane_number = *lane_number;
-            lane.tick(now, &self.environment, &mut self.scratch);
-            self.collect(2 * number, lane_number);
+        for (lane_number, lane) in &mut self.lanes {
+            lane.tick(now, &self.environment, &mut self.said.observations);
+            self.said.mark(2 * number, *lane_number);
         }
     }
 
     /// Closes the conversations of one lane, if there is a lane at that place.
     fn finish(&mut self, place: usize, at: Timestamp) {
         let Some((lane_number, lane)) = self.lanes.get_mut(place) else { return };
-        let lane_number = *lane_number;
-        lane.finish(at, &self.environment, &mut self.scratch);
-        self.collect(u32::MAX, lane_number);
+        lane.finish(at, &self.environment, &mut self.said.observations);
+        self.said.mark(u32::MAX, *lane_number);
     }
 
     fn counters(&self) -> Counters {
         let mut sum = Counters::default();
         for (_, lane) in &self.lanes {
-            sum.add(&lane.counters);
+            sum.add(lane.counters());
             sum.flows_open += lane.open();
         }
         sum
@@ -296,8 +303,6 @@ struct Worker<B> {
 pub struct Engine<B: Frames> {
     inline: Option<Shard>,
     workers: Vec<Worker<B>>,
-    /// With one shard, what batches said that were not collected yet.
-    ready: VecDeque<Vec<Said>>,
     in_flight: usize,
     /// The latest packet time.
     now: Timestamp,
@@ -319,7 +324,6 @@ impl<B: Frames> Engine<B> {
         let mut engine = Self {
             inline: None,
             workers: Vec::new(),
-            ready: VecDeque::new(),
             in_flight: 0,
             now: Timestamp::EPOCH,
             packets: 0,
@@ -429,7 +433,6 @@ impl<B: Frames> Engine<B> {
             }
         }
         shard.group(&mut group);
-        self.ready.push_back(std::mem::take(&mut shard.said));
         self.inline = Some(shard);
     }
 
@@ -469,25 +472,40 @@ impl<B: Frames> Engine<B> {
             return;
         }
         self.in_flight -= 1;
-        let said = match self.ready.pop_front() {
-            Some(said) => said,
-            None => self.gather(),
-        };
-        out.extend(said.into_iter().map(|said| said.observation));
+        self.gather(out);
     }
 
     /// One result of each shard, in order.
-    fn gather(&self) -> Vec<Said> {
-        let mut said = Vec::new();
-        for worker in &self.workers {
-            match worker.results.recv() {
-                Ok(Result::Said(some)) => said.extend(some),
-                Ok(Result::Counted(_)) | Err(_) => panic!("a shard has stopped: this is a defect in Pavise"),
+    fn gather(&mut self, out: &mut Vec<Observation>) {
+        if let Some(shard) = &mut self.inline {
+            // One shard says everything in order.
+            shard.said.marks.clear();
+            if out.is_empty() {
+                std::mem::swap(out, &mut shard.said.observations);
+            } else {
+                out.append(&mut shard.said.observations);
             }
+            return;
+        }
+        let mut marks = Vec::new();
+        let mut observations = Vec::new();
+        for (shard, worker) in self.workers.iter().enumerate() {
+            let said = match worker.results.recv() {
+                Ok(Result::Said(said)) => said,
+                Ok(Result::Counted(_)) | Err(_) => panic!("a shard has stopped: this is a defect in Pavise"),
+            };
+            let mut before = 0;
+            for Mark { order, lane, end } in said.marks {
+                marks.push((order, lane, shard, end - before));
+                before = end;
+            }
+            observations.push(said.observations.into_iter());
         }
         // What one lane says at one place stays in its own order: the sort is stable.
-        said.sort_by_key(|said| (said.order, said.lane));
-        said
+        marks.sort_by_key(|(order, lane, ..)| (*order, *lane));
+        for (.., shard, count) in marks {
+            out.extend(observations[shard].by_ref().take(count));
+        }
     }
 
     /// The source has ended: the conversations of some lanes are closed, the next ones with each call.
@@ -497,16 +515,13 @@ impl<B: Frames> Engine<B> {
     pub fn finish(&mut self, out: &mut Vec<Observation>) -> bool {
         debug_assert!(self.in_flight == 0, "collect everything before finishing");
         let (now, place) = (self.now, self.finished);
-        let said = if let Some(shard) = &mut self.inline {
+        if let Some(shard) = &mut self.inline {
             shard.finish(place, now);
-            std::mem::take(&mut shard.said)
-        } else {
-            for worker in &self.workers {
-                let _ = worker.work.send(Work::Finish(place, now));
-            }
-            self.gather()
-        };
-        out.extend(said.into_iter().map(|said| said.observation));
+        }
+        for worker in &self.workers {
+            let _ = worker.work.send(Work::Finish(place, now));
+        }
+        self.gather(out);
         self.finished += 1;
         // The lanes at one place of every shard follow those at the place before, in their order.
         if self.finished * self.workers.len().max(1) < LANES {

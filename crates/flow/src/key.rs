@@ -153,15 +153,15 @@ impl Key {
     /// One end: the first, or the second if `second`. Link-layer addresses of IP conversations are
     /// not part of the key and are given by the caller.
     pub(crate) fn endpoint(&self, second: bool, mac: MacAddr) -> Endpoint {
-        let [low_high, low_low, high_high, high_low, what, _] = self.0;
-        let (bits, port) = if second {
-            (u128::from(high_high) << 64 | u128::from(high_low), (what >> 32) as u16)
+        let (high, low, port) = if second {
+            (self.0[2], self.0[3], self.0[4] >> 32)
         } else {
-            (u128::from(low_high) << 64 | u128::from(low_low), (what >> 48) as u16)
+            (self.0[0], self.0[1], self.0[4] >> 48)
         };
+        let port = port as u16;
         let ip = match self.0[4] as u8 {
-            4 => Some(IpAddr::V4(Ipv4Addr::from_bits(bits as u32))),
-            6 => Some(IpAddr::V6(Ipv6Addr::from_bits(bits))),
+            4 => Some(IpAddr::V4(Ipv4Addr::from_bits(low as u32))),
+            6 => Some(IpAddr::V6(Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)))),
             _ => None,
         };
         let mac = (mac != MacAddr::default()).then_some(mac);

@@ -19,12 +19,14 @@
 //! * No clock is read. Time is the latest packet time seen since the source began.
 
 mod application;
+mod conversation;
 mod counters;
 mod engine;
 mod key;
 mod lane;
 mod limits;
 mod registry;
+mod slab;
 mod tcp;
 
 pub use counters::{Counters, ProtocolCounter};

@@ -206,10 +206,6 @@ pub(crate) struct HeldBack(Vec<Held>);
 const MAX_HELD: usize = 256;
 
 impl HeldBack {
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) const fn is_full(&self) -> bool {
         self.0.len() >= MAX_HELD
     }

@@ -39,7 +39,7 @@ pub enum What {
     /// Something that the rules of a protocol do not allow.
     Anomaly(Box<Anomaly>),
     /// Pavise itself gave something up to stay within its limits.
-    Shed(Shed),
+    Shed(Box<Shed>),
     /// A source was read to its end.
     SourceEnded(Box<SourceSummary>),
 }

@@ -197,7 +197,7 @@ impl Session {
         }
         self.observations = observations;
         let (tally, at) = (&mut self.tally, self.engine.now());
-        self.brain.drain_shed(|shed| tally.observe(&Observation { at, what: What::Shed(shed) }));
+        self.brain.drain_shed(|shed| tally.observe(&Observation { at, what: What::Shed(Box::new(shed)) }));
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! What a run has seen: totals and the conversations that carried most.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 
 use model::{EndReason, Endpoint, FlowRecord, Name, Observation, Transport, What};
 use store::{AnomalyTotals, ProtocolTotals, ShedTotals};
@@ -12,12 +14,28 @@ const MAX_CONVERSATIONS: usize = 1 << 16;
 const MAX_ANOMALY_KINDS: usize = 4096;
 
 /// Who talked to which service of whom.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Conversation {
     pub(crate) client: model::Host,
     pub(crate) server: Endpoint,
     pub(crate) transport: Transport,
     pub(crate) protocol: Option<Name>,
+}
+
+impl Hash for Conversation {
+    /// In a few words, for every conversation is looked up once: what carries it hardly tells more apart.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let word = |host: &model::Host| match (host.ip, host.mac) {
+            (Some(IpAddr::V4(ip)), _) => ip.to_bits().into(),
+            (Some(IpAddr::V6(ip)), _) => ip.to_bits(),
+            (None, mac) => {
+                mac.unwrap_or_default().0.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte))
+            }
+        };
+        state.write_u128(word(&self.client));
+        state.write_u128(word(&self.server.host));
+        state.write_u16(self.server.port);
+    }
 }
 
 /// How much.

@@ -73,21 +73,25 @@ pub enum Yield {
 /// Evidence that a conversation has already given is not given again.
 const FACTS_REMEMBERED: usize = 16;
 
-/// What a conversation's emitter remembers between packets.
+/// What a conversation's emitter remembers between packets; most conversations give no evidence.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
-    facts: [u32; FACTS_REMEMBERED],
+pub struct Told(Option<Box<Facts>>);
+
+#[derive(Clone, Debug, Default)]
+struct Facts {
+    digests: [u32; FACTS_REMEMBERED],
     next: u8,
 }
 
 impl Told {
     /// Whether this is new; it is remembered, and the oldest forgotten.
     fn is_new(&mut self, digest: u32) -> bool {
-        if self.facts.contains(&digest) {
+        let facts = self.0.get_or_insert_default();
+        if facts.digests.contains(&digest) {
             return false;
         }
-        self.facts[usize::from(self.next) % FACTS_REMEMBERED] = digest;
-        self.next = self.next.wrapping_add(1);
+        facts.digests[usize::from(facts.next) % FACTS_REMEMBERED] = digest;
+        facts.next = facts.next.wrapping_add(1);
         true
     }
 }

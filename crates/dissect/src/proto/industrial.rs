@@ -12,20 +12,19 @@ pub(crate) fn asker(flow: &FlowHead, ports: &[u16]) -> Side {
     }
 }
 
-/// How many different requests of a conversation are remembered.
+/// How many different requests of a conversation are remembered at most.
 const REMEMBERED: usize = 64;
+
+/// Most conversations have few requests: there is room for so many at first, and four times as many whenever
+/// that is not enough.
+const REMEMBERED_FIRST: usize = 4;
 
 /// Remembers what a conversation has asked before, so that polling, the same reads over and over, is
 /// told once. A request that was forgotten is told again: nothing is lost, only repeated.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Recent {
-    slots: [u32; REMEMBERED],
-}
-
-impl Default for Recent {
-    fn default() -> Self {
-        Self { slots: [0; REMEMBERED] }
-    }
+    /// Digests of requests, 0 where there is none; none at all, or a power of four of them.
+    slots: Box<[u32]>,
 }
 
 impl Recent {
@@ -37,15 +36,36 @@ impl Recent {
             hash = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
             hash ^= hash >> 32;
         }
-        let digest = (hash >> 16) as u32 | 1;
-        let first = hash as usize % REMEMBERED;
-        let second = (hash >> 8) as usize % REMEMBERED;
-        if self.slots[first] == digest || self.slots[second] == digest {
+        let digest = hash as u32 | 1;
+        if !self.slots.is_empty() && self.places(digest).iter().any(|place| self.slots[*place] == digest) {
             return false;
         }
-        let place = if self.slots[first] == 0 { first } else { second };
-        self.slots[place] = digest;
+        while self.slots.len() < REMEMBERED && self.free(digest).is_none() {
+            let room = (self.slots.len() * 4).max(REMEMBERED_FIRST);
+            let known = std::mem::replace(&mut self.slots, vec![0; room].into());
+            for digest in known.into_iter().filter(|digest| *digest != 0) {
+                self.put(digest);
+            }
+        }
+        self.put(digest);
         true
+    }
+
+    /// The two places of a request; there must be places.
+    fn places(&self, digest: u32) -> [usize; 2] {
+        [(digest >> 1) as usize % self.slots.len(), (digest >> 8) as usize % self.slots.len()]
+    }
+
+    fn free(&self, digest: u32) -> Option<usize> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        self.places(digest).into_iter().find(|place| self.slots[*place] == 0)
+    }
+
+    fn put(&mut self, digest: u32) {
+        let place = self.free(digest).unwrap_or_else(|| self.places(digest)[1]);
+        self.slots[place] = digest;
     }
 }
 
@@ -80,6 +100,19 @@ mod tests {
         assert!(!recent.is_new(&[3, 100]));
         assert!(recent.is_new(&[3, 101]));
         assert!(!recent.is_new(&[3, 100]));
+    }
+
+    #[test]
+    fn few_requests_take_little_room_and_many_are_bounded() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.slots.len(), 0);
+        recent.is_new(&[1]);
+        assert_eq!(recent.slots.len(), REMEMBERED_FIRST);
+        for word in 0..1000 {
+            assert!(recent.is_new(&[word, 7]), "{word}");
+            assert!(!recent.is_new(&[word, 7]), "{word}");
+        }
+        assert_eq!(recent.slots.len(), REMEMBERED);
     }
 
     #[test]

@@ -376,7 +376,12 @@ impl Oddities {
 
     /// Those that are in the set.
     pub fn iter(self) -> impl Iterator<Item = Oddity> {
-        Oddity::ALL.into_iter().filter(move |oddity| self.has(*oddity))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let first = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            Oddity::ALL.get(first as usize).copied()
+        })
     }
 }
 
