@@ -1,6 +1,6 @@
 //! The Basic Encoding Rules (ITU-T X.690) as far as SNMP needs them: definite lengths, no recursion.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Serialize, Serializer};
 
@@ -169,9 +169,13 @@ impl fmt::Display for Oid<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, arc) in self.arcs().enumerate() {
             if number > 0 {
-                f.write_str(".")?;
+                f.write_char('.')?;
             }
-            write!(f, "{arc}")?;
+            // Nearly all are one digit, and every request is told by its identifier.
+            match char::from_digit(arc, 10) {
+                Some(digit) => f.write_char(digit)?,
+                None => write!(f, "{arc}")?,
+            }
         }
         Ok(())
     }
