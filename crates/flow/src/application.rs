@@ -427,16 +427,21 @@ impl Application {
         self.identified(index, reading);
     }
 
+    /// Says that the conversation exists, once.
+    pub(crate) fn open(&mut self, reading: &mut Reading<'_>) {
+        if !self.opened {
+            self.opened = true;
+            reading.say(What::FlowOpened(Box::new(reading.head)));
+        }
+    }
+
     /// Says that the protocol is recognised.
     fn identified(&mut self, index: Index, reading: &mut Reading<'_>) {
         if self.protocol == Some(index) {
             return;
         }
         self.protocol = Some(index);
-        if !self.opened {
-            self.opened = true;
-            reading.say(What::FlowOpened(Box::new(reading.head)));
-        }
+        self.open(reading);
         reading.reader.counters.protocols[usize::from(index)].flows += 1;
         let identified = FlowIdentified { flow: reading.head, protocol: name(index) };
         reading.say(What::FlowIdentified(Box::new(identified)));

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use dissect::proto::Input;
-use dissect::wire::{Network, Oddities, Packet};
-use model::{EndReason, FlowHead, FlowId, FlowRecord, MacAddr, Reach, Side, Timestamp, Transport, Volume};
+use dissect::wire::{Network, Oddities, Oddity, Packet, TransportInfo};
+use model::{
+    Anomaly, EndReason, FlowHead, FlowId, FlowRecord, Host, MacAddr, Reach, Side, TcpFlags, Timestamp,
+    Transport, Volume, What,
+};
 
 use crate::application::{self, Application, Next, Reading};
 use crate::key::Key;
@@ -171,6 +174,39 @@ impl Flow {
         self.bytes[0] + self.bytes[1]
     }
 
+    /// Counts what is wrong with a packet and tells it, once for each reason.
+    pub(crate) fn note_oddities(&mut self, from: Side, oddities: Oddities, reading: &mut Reading<'_>) {
+        for oddity in oddities.iter() {
+            reading.reader.counters.oddities[oddity as usize] += 1;
+            if !self.oddities.has(oddity) {
+                self.oddities.add(oddity);
+                let head = reading.head;
+                reading.say(oddity_of(Some(head), head.endpoint(from).host, oddity));
+            }
+        }
+    }
+
+    /// Reads what a packet carries.
+    pub(crate) fn read(&mut self, from: Side, packet: &Packet<'_>, reading: &mut Reading<'_>) {
+        match packet.transport {
+            TransportInfo::Tcp { sequence, acknowledgement, flags, .. } => {
+                let sequence = if flags.has(TcpFlags::SYN) { sequence.wrapping_add(1) } else { sequence };
+                self.segment(from, sequence, packet, reading);
+                if flags.has(TcpFlags::ACK) {
+                    self.give_up_acknowledged(from.other(), acknowledgement, reading);
+                }
+            }
+            TransportInfo::Udp { .. } if !packet.payload.is_empty() => {
+                let input = Input { bytes: packet.payload, from, at: reading.at, cut: packet.cut };
+                self.datagram(&input, reading);
+            }
+            TransportInfo::None | TransportInfo::Icmp { .. } if !packet.payload.is_empty() => {
+                self.common(packet, from, reading);
+            }
+            _ => {}
+        }
+    }
+
     fn settle(&mut self, next: Next) {
         if next == Next::Drop {
             self.application.leave();
@@ -178,13 +214,7 @@ impl Flow {
     }
 
     /// A segment of a stream: its bytes are put in order and read.
-    pub(crate) fn segment(
-        &mut self,
-        side: Side,
-        sequence: u32,
-        packet: &Packet<'_>,
-        reading: &mut Reading<'_>,
-    ) {
+    fn segment(&mut self, side: Side, sequence: u32, packet: &Packet<'_>, reading: &mut Reading<'_>) {
         let captured = packet.payload;
         let length = captured.len() + packet.cut;
         if length == 0 {
@@ -281,12 +311,7 @@ impl Flow {
     }
 
     /// The other side has acknowledged bytes that were not seen: the sniffer missed them, they will not come.
-    pub(crate) fn give_up_acknowledged(
-        &mut self,
-        sender: Side,
-        acknowledgement: u32,
-        reading: &mut Reading<'_>,
-    ) {
+    fn give_up_acknowledged(&mut self, sender: Side, acknowledgement: u32, reading: &mut Reading<'_>) {
         while self.application.is_acknowledged(sender, self.tcp.expected(sender), acknowledgement)
             && let Some(next) = self.skip_gap(sender, reading)
         {
@@ -295,7 +320,7 @@ impl Flow {
     }
 
     /// A datagram: each is whole in itself.
-    pub(crate) fn datagram(&mut self, input: &Input<'_>, reading: &mut Reading<'_>) {
+    fn datagram(&mut self, input: &Input<'_>, reading: &mut Reading<'_>) {
         if !self.application.is_unread() {
             let next = self.application.datagram(input, reading);
             self.settle(next);
@@ -303,7 +328,7 @@ impl Flow {
     }
 
     /// A frame or packet of a protocol that its header names.
-    pub(crate) fn common(&mut self, packet: &Packet<'_>, from: Side, reading: &mut Reading<'_>) {
+    fn common(&mut self, packet: &Packet<'_>, from: Side, reading: &mut Reading<'_>) {
         let mut frame = [0; CAN_FRAME];
         let bytes = match packet.network {
             // The identifier is what a CAN frame is about, and its parser gets it before the data.
@@ -346,4 +371,8 @@ impl Flow {
         }
         self.application.finish(reading);
     }
+}
+
+pub(crate) fn oddity_of(flow: Option<FlowHead>, host: Host, oddity: Oddity) -> What {
+    What::Anomaly(Box::new(Anomaly { flow, host, kind: oddity.name().into(), detail: Box::default() }))
 }

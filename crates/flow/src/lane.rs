@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use dissect::proto::{Input, Wants};
-use dissect::wire::{Oddities, Oddity, Packet, TransportInfo};
+use dissect::proto::Wants;
+use dissect::wire::{Oddities, Packet, TransportInfo};
 use hashbrown::HashTable;
-use model::{Anomaly, EndReason, FlowHead, Host, Observation, Shed, Side, TcpFlags, Timestamp, What};
+use model::{EndReason, Host, Observation, Shed, Side, TcpFlags, Timestamp, What};
 
 use crate::application::Reader;
-use crate::conversation::Flow;
+use crate::conversation::{Flow, oddity_of};
 use crate::counters::Counters;
 use crate::key::{self, Key, Keyed};
 use crate::limits::Limits;
@@ -88,7 +88,7 @@ impl Lane {
             if !self.told.iter().any(|told| told == oddity) {
                 self.told.add(oddity);
                 let host = Host { mac: packet.source_mac, ip: None };
-                out.push(Observation { at: arrival.at, what: odd(None, host, oddity) });
+                out.push(Observation { at: arrival.at, what: oddity_of(None, host, oddity) });
             }
         }
     }
@@ -205,42 +205,24 @@ impl Lane {
         if answers {
             flow.answer(packet.source_mac);
         }
-        let mut reading = self.reader.read(environment, flow.head(), at, out);
-        if answers && !flow.application.opened {
-            flow.application.opened = true;
-            reading.say(What::FlowOpened(Box::new(reading.head)));
-        }
-        for oddity in packet.oddities.iter() {
-            reading.reader.counters.oddities[oddity as usize] += 1;
-            if !flow.oddities.has(oddity) {
-                flow.oddities.add(oddity);
-                let head = reading.head;
-                reading.say(odd(Some(head), head.endpoint(side).host, oddity));
-            }
-        }
-        let held = flow.application.held_bytes();
         let mut over = false;
-        match packet.transport {
-            TransportInfo::Tcp { sequence, acknowledgement, flags, .. } => {
-                let before = flow.tcp.is_over();
-                flow.tcp.flags(side, flags, sequence, flow.first, at);
-                over = flow.tcp.is_over() && !before;
-                let sequence = if flags.has(TcpFlags::SYN) { sequence.wrapping_add(1) } else { sequence };
-                flow.segment(side, sequence, packet, &mut reading);
-                if flags.has(TcpFlags::ACK) {
-                    flow.give_up_acknowledged(side.other(), acknowledgement, &mut reading);
-                }
-            }
-            TransportInfo::Udp { .. } if !packet.payload.is_empty() => {
-                let input = Input { bytes: packet.payload, from: side, at, cut: packet.cut };
-                flow.datagram(&input, &mut reading);
-            }
-            TransportInfo::None | TransportInfo::Icmp { .. } if !packet.payload.is_empty() => {
-                flow.common(packet, side, &mut reading);
-            }
-            _ => {}
+        if let TransportInfo::Tcp { sequence, flags, .. } = packet.transport {
+            let before = flow.tcp.is_over();
+            flow.tcp.flags(side, flags, sequence, flow.first, at);
+            over = flow.tcp.is_over() && !before;
         }
-        self.held_bytes = self.held_bytes + flow.application.held_bytes() - held;
+        let bytes = packet.payload.len() + packet.cut > 0;
+        // Without bytes there is something to read only if it acknowledges what was missed.
+        if bytes || answers || !packet.oddities.is_empty() || flow.application.held_bytes() > 0 {
+            let held = flow.application.held_bytes();
+            let mut reading = self.reader.read(environment, flow.head(), at, out);
+            if answers {
+                flow.application.open(&mut reading);
+            }
+            flow.note_oddities(side, packet.oddities, &mut reading);
+            flow.read(side, packet, &mut reading);
+            self.held_bytes = self.held_bytes + flow.application.held_bytes() - held;
+        }
         if over {
             // It is looked at again soon, not when it would have been idle.
             self.schedule(index, at, at + environment.limits.tcp_closed);
@@ -445,8 +427,4 @@ const fn halved(digest: u64) -> (u64, u32) {
 /// The table looks for a place by the lower bits and compares the highest.
 const fn whole(half: u32) -> u64 {
     (half as u64) << 32 | half as u64
-}
-
-fn odd(flow: Option<FlowHead>, host: Host, oddity: Oddity) -> What {
-    What::Anomaly(Box::new(Anomaly { flow, host, kind: oddity.name().into(), detail: Box::default() }))
 }

@@ -357,7 +357,7 @@ fn sources(summary: &Summary, page: &mut String) -> fmt::Result {
         if source.dropped > 0 {
             write!(page, ", {} dropped by the kernel", HumanCount(source.dropped))?;
         }
-        if !source.complete {
+        if !source.complete && !source.is_live() {
             write!(page, ", not read to its end")?;
         }
         if let Some(damage) = &source.damage {

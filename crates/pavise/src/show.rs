@@ -525,9 +525,9 @@ impl Summary {
                 source.name,
                 HumanCount(source.packets),
                 HumanBytes(source.bytes),
-                if source.complete { "" } else { ", not read to its end" }
+                if source.complete || source.is_live() { "" } else { ", not read to its end" }
             );
-            if source.dropped > 0 || source.key.starts_with("live:") {
+            if source.dropped > 0 || source.is_live() {
                 line.push_str(&format!(", {} dropped by the kernel", HumanCount(source.dropped)));
             }
             writeln!(out, "{line}.")?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use capture::Step;
-use store::{Memory, SourceState, Sqlite, Store};
+use store::{LIVE, Memory, SourceState, Sqlite, Store};
 
 use crate::command::Watch;
 use crate::live::{Input, Together};
@@ -148,7 +148,7 @@ fn open(options: &Watch, problems: &mut Vec<Problem>) -> Vec<Opened> {
     }
     if !live.is_empty() {
         let name = live_names.join("+");
-        let key = format!("live:{name}");
+        let key = format!("{LIVE}{name}");
         let input = match live.pop() {
             Some(only) if live.is_empty() => Input::One(only),
             Some(last) => {
@@ -261,7 +261,7 @@ fn read(
         }
         say(text);
     }
-    if source.key.starts_with("live:") {
+    if source.key.starts_with(LIVE) {
         say(format_args!("Listening on {}; Ctrl-C ends it.", source.name));
     }
     let mut stopped: Option<Instant> = None;

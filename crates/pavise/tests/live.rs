@@ -142,6 +142,7 @@ fn what_is_sent_on_a_wire_is_seen_without_loss_and_told_as_from_a_file() {
         assert!(pavise.wait().unwrap().success(), "{summary}");
         assert!(reader.join().unwrap().contains("\"observation\":\"source-ended\""));
         assert!(summary.contains("0 dropped by the kernel"), "{summary}");
+        assert!(!summary.contains("not read to its end"), "{summary}");
 
         let source = Sqlite::open(&live).unwrap().sources().unwrap().remove(0);
         assert!(source.is_balanced(), "{source:?}");

@@ -114,7 +114,15 @@ pub struct SourceState {
     pub last: Timestamp,
 }
 
+/// The keys of network interfaces begin so.
+pub const LIVE: &str = "live:";
+
 impl SourceState {
+    /// Whether it comes from an interface, and so has no end.
+    pub fn is_live(&self) -> bool {
+        self.key.starts_with(LIVE)
+    }
+
     /// Whether every packet read is accounted for.
     pub const fn is_balanced(&self) -> bool {
         self.packets == self.recorded + self.open + self.interrupted + self.without_flow + self.shed
