@@ -8,31 +8,11 @@ use model::{AddressUse, Attribute, Device, DeviceId, Locality, MacAddr, Peer, Se
 
 use crate::Key;
 use crate::address;
-use crate::evidence::{self, Entry};
+use crate::belief::Attributes;
+use crate::evidence::{self, Entry, Said};
 use crate::links::{CLIENT, Code, NONE, SERVER};
 use crate::node::{ASSIGNED, Inventory, PUBLIC};
 use crate::rules;
-
-/// Everything that can be known, in the order in which it is told.
-pub(crate) const ATTRIBUTES: [Attribute; 17] = [
-    Attribute::Vendor,
-    Attribute::Type,
-    Attribute::Model,
-    Attribute::PartNumber,
-    Attribute::Serial,
-    Attribute::Firmware,
-    Attribute::Hardware,
-    Attribute::OperatingSystem,
-    Attribute::Software,
-    Attribute::Hostname,
-    Attribute::Label,
-    Attribute::Location,
-    Attribute::Contact,
-    Attribute::Role,
-    Attribute::Fingerprint,
-    Attribute::MudUrl,
-    Attribute::Identifier,
-];
 
 /// Evidence that is concluded again whenever it is asked for begins so.
 const CONCLUDED: &str = "rule.";
@@ -123,6 +103,11 @@ impl Inventory {
 
     /// A device as the rest of the house knows it.
     pub(crate) fn assemble(&self, root: u32) -> Device {
+        self.assemble_of(root, &self.statements(root))
+    }
+
+    /// The same, of everything that is said about the device.
+    pub(crate) fn assemble_of(&self, root: u32, said: &[Said<'_>]) -> Device {
         let cold = self.cold(root);
         let mut addresses: Vec<AddressUse> = self
             .members(root)
@@ -145,11 +130,9 @@ impl Inventory {
         }
         addresses.sort_unstable_by_key(|used| (used.first, used.ip));
         let mut attributes = BTreeMap::new();
-        for attribute in ATTRIBUTES {
-            let said = self.said(root, attribute);
-            if !said.is_empty() {
-                attributes.insert(attribute, said.iter().map(|one| one.evidence()).collect());
-            }
+        for said in said.chunk_by(|one, next| one.attribute == next.attribute) {
+            let evidence = said.iter().take(self.limits.values).map(Said::evidence).collect();
+            attributes.insert(said[0].attribute, evidence);
         }
         // The one it is known by, then the others in order.
         let mut macs: Vec<MacAddr> = self.members(root).filter_map(|node| self.hot(node).key.mac()).collect();
@@ -318,7 +301,7 @@ impl Inventory {
         cold.inner = device.locality == Locality::Routed;
         cold.peers = device.peers.iter().map(|(id, peer)| (*id, *peer)).collect();
         // The store knows all this already: nothing is told, and nothing is to be kept again.
-        self.doubt(root);
+        self.doubt(root, Attributes::ALL);
         self.finish(at, &mut Vec::new());
         self.unmark_changed(changed);
         true
@@ -354,15 +337,5 @@ impl Inventory {
         } else if !address::is_link_local(used.ip) {
             self.restore_near(root, node);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attributes_are_listed_once_each_and_in_order() {
-        assert!(ATTRIBUTES.is_sorted() && ATTRIBUTES.windows(2).all(|pair| pair[0] != pair[1]));
     }
 }

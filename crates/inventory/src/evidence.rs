@@ -6,6 +6,9 @@
 //! wrong is the product of the chances that each is). Of values that weigh the same, the one that came up
 //! last is believed, for versions and names do change.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
 use model::{Attribute, Evidence, Name, Timestamp};
 
 use crate::names::{NameId, Names};
@@ -69,6 +72,7 @@ pub(crate) fn add(entries: &mut Vec<Entry>, entry: Entry, limit: usize) -> Added
 /// A statement, from wherever it is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Said<'a> {
+    pub(crate) attribute: Attribute,
     pub(crate) value: &'a str,
     pub(crate) source: &'a Name,
     pub(crate) confidence: u8,
@@ -80,6 +84,7 @@ pub(crate) struct Said<'a> {
 impl<'a> Said<'a> {
     pub(crate) fn entry(entry: &'a Entry, names: &'a Names) -> Self {
         Self {
+            attribute: entry.attribute,
             value: &entry.value,
             source: names.name(entry.source),
             confidence: entry.confidence,
@@ -109,6 +114,12 @@ impl<'a> Said<'a> {
         }
     }
 
+    /// The order of statements that mean the same: the strongest first, of equals the earliest.
+    fn among_like(one: &Self, other: &Self) -> Ordering {
+        let by_text = || (one.source, one.value).cmp(&(other.source, other.value));
+        other.confidence.cmp(&one.confidence).then(one.first.cmp(&other.first)).then_with(by_text)
+    }
+
     /// The protocol that said it.
     fn protocol(&self) -> &'a str {
         self.source.split_once('.').map_or(&**self.source, |(protocol, _)| protocol)
@@ -117,78 +128,116 @@ impl<'a> Said<'a> {
 
 /// What a value means, so that different spellings can agree: companies without their legal form, host
 /// names without letter case, final point and `.local`, everything else without letter case.
-pub(crate) fn meaning(attribute: Attribute, value: &str) -> String {
+pub(crate) fn meaning(attribute: Attribute, value: &str) -> Cow<'_, str> {
     match attribute {
-        Attribute::Vendor => vendor::key(value),
-        Attribute::Hostname => {
-            let name = value.trim_end_matches('.').to_lowercase();
-            name.strip_suffix(".local").map_or_else(|| name.clone(), str::to_owned)
-        }
+        Attribute::Vendor => vendor::key(value).into(),
+        Attribute::Hostname => match lower(value.trim_end_matches('.')) {
+            Cow::Borrowed(name) => name.strip_suffix(".local").unwrap_or(name).into(),
+            Cow::Owned(name) => name.strip_suffix(".local").map(str::to_owned).unwrap_or(name).into(),
+        },
         // Serial numbers and identifiers may differ in letter case only.
         Attribute::Serial | Attribute::Identifier | Attribute::Fingerprint | Attribute::MudUrl => {
-            value.to_owned()
+            value.into()
         }
-        _ => value.to_lowercase(),
+        _ => lower(value),
     }
+}
+
+/// A text in lower case.
+pub(crate) fn lower(text: &str) -> Cow<'_, str> {
+    let is_lower = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_lower { text.into() } else { text.to_lowercase().into() }
 }
 
 /// No belief is more certain than this, in percent: even what devices say of themselves can be forged.
 const BELIEF_MAX: u32 = 99;
 
-/// Puts the statements about one attribute into order, the most believed first. The order depends on the
-/// statements alone, not on the order in which they are given.
-pub(crate) fn rank(attribute: Attribute, said: &mut [Said<'_>]) {
-    if said.len() < 2 {
-        return;
+/// A statement, and what is thought of its value.
+struct Weighed<'a> {
+    said: Said<'a>,
+    meaning: Cow<'a, str>,
+    /// How much all that mean the same weigh, in ten-thousandths.
+    belief: u32,
+    /// When one of them came up last.
+    newest: Timestamp,
+}
+
+impl Weighed<'_> {
+    /// The order of belief: the most believed first.
+    fn order(&self, other: &Self) -> Ordering {
+        let weight = (other.belief, other.newest).cmp(&(self.belief, self.newest));
+        let by_meaning = || self.meaning.cmp(&other.meaning);
+        weight.then_with(by_meaning).then_with(|| Said::among_like(&self.said, &other.said))
     }
-    let mut meanings: Vec<String> = said.iter().map(|one| meaning(attribute, one.value)).collect();
-    let mut order: Vec<usize> = (0..said.len()).collect();
-    // Within one meaning, the strongest first and each protocol together.
-    order.sort_by(|a, b| {
-        let (left, right) = (&said[*a], &said[*b]);
-        (meanings[*a].as_str(), left.protocol(), right.confidence).cmp(&(
-            meanings[*b].as_str(),
-            right.protocol(),
-            left.confidence,
-        ))
-    });
-    let mut groups: Vec<(u32, Timestamp)> = vec![(0, Timestamp::EPOCH); said.len()];
-    let mut start = 0;
-    while start < order.len() {
-        let mine = &meanings[order[start]];
-        let length = order[start..].iter().take_while(|at| meanings[**at] == *mine).count();
-        let group = &order[start..start + length];
+}
+
+/// Whether all statements have one value, so that there is nothing to weigh.
+fn is_undisputed(said: &[Said<'_>]) -> bool {
+    said.windows(2).all(|pair| pair[0].value == pair[1].value)
+}
+
+/// Weighs the statements about one attribute.
+fn weigh<'a>(attribute: Attribute, said: &[Said<'a>]) -> Vec<Weighed<'a>> {
+    let mut weighed: Vec<Weighed<'a>> = said
+        .iter()
+        .map(|said| Weighed {
+            said: *said,
+            meaning: meaning(attribute, said.value),
+            belief: 0,
+            newest: Timestamp::EPOCH,
+        })
+        .collect();
+    let alike = |(at, one): (usize, &Weighed<'_>)| weighed[..at].iter().any(|b| b.meaning == one.meaning);
+    if weighed.iter().enumerate().any(alike) {
+        // Within one meaning, each protocol together and its strongest first.
+        weighed.sort_by(|left, right| {
+            let by_protocol = || left.said.protocol().cmp(right.said.protocol());
+            let strongest = || right.said.confidence.cmp(&left.said.confidence);
+            left.meaning.cmp(&right.meaning).then_with(by_protocol).then_with(strongest)
+        });
+    }
+    for group in weighed.chunk_by_mut(|left, right| left.meaning == right.meaning) {
         let mut doubt = 1_000_000_u64;
         let mut protocol = None;
-        for at in group {
-            let one = &said[*at];
-            if protocol != Some(one.protocol()) {
-                protocol = Some(one.protocol());
-                doubt = doubt * u64::from(100 - one.confidence.min(100)) / 100;
+        let mut newest = Timestamp::EPOCH;
+        let alone = group.len() == 1;
+        for one in &*group {
+            let told_by = if alone { "" } else { one.said.protocol() };
+            if protocol != Some(told_by) {
+                protocol = Some(told_by);
+                doubt = doubt * u64::from(100 - one.said.confidence.min(100)) / 100;
             }
+            newest = newest.max(one.said.first);
         }
         // In ten-thousandths, so that a second weak source still tells.
         let belief = ((1_000_000 - doubt) / 100).min(u64::from(BELIEF_MAX) * 100) as u32;
-        let newest = group.iter().map(|at| said[*at].first).max().unwrap_or_default();
-        for at in group {
-            groups[*at] = (belief, newest);
+        for one in group {
+            (one.belief, one.newest) = (belief, newest);
         }
-        start += length;
     }
-    order.sort_by(|a, b| {
-        let (left, right) = (&said[*a], &said[*b]);
-        (groups[*b], &meanings[*a], right.confidence, left.first, left.source, left.value).cmp(&(
-            groups[*a],
-            &meanings[*b],
-            left.confidence,
-            right.first,
-            right.source,
-            right.value,
-        ))
-    });
-    meanings.clear();
-    let ordered: Vec<Said<'_>> = order.iter().map(|at| said[*at]).collect();
-    said.copy_from_slice(&ordered);
+    weighed
+}
+
+/// Puts the statements about one attribute into order, the most believed first. The order depends on the
+/// statements alone, not on the order in which they are given.
+pub(crate) fn rank(attribute: Attribute, said: &mut [Said<'_>]) {
+    if is_undisputed(said) {
+        said.sort_by(Said::among_like);
+        return;
+    }
+    let mut weighed = weigh(attribute, said);
+    weighed.sort_by(Weighed::order);
+    for (place, one) in said.iter_mut().zip(&weighed) {
+        *place = one.said;
+    }
+}
+
+/// The statement about one attribute that is believed most: the first in their order.
+pub(crate) fn best<'a>(attribute: Attribute, said: &[Said<'a>]) -> Option<Said<'a>> {
+    if is_undisputed(said) {
+        return said.iter().copied().min_by(Said::among_like);
+    }
+    weigh(attribute, said).iter().min_by(|one, other| one.order(other)).map(|best| best.said)
 }
 
 #[cfg(test)]
@@ -197,13 +246,14 @@ mod tests {
 
     fn said<'a>(value: &'a str, source: &'a Name, confidence: u8, first: u64) -> Said<'a> {
         let first = Timestamp::from_secs(first);
-        Said { value, source, confidence, first, last: first, count: 1 }
+        Said { attribute: Attribute::Hostname, value, source, confidence, first, last: first, count: 1 }
     }
 
     fn best<'a>(attribute: Attribute, mut all: Vec<Said<'a>>) -> Vec<&'a str> {
         rank(attribute, &mut all);
         let forwards: Vec<_> = all.iter().map(|one| one.value).collect();
         all.reverse();
+        assert_eq!(super::best(attribute, &all).map(|one| one.value), forwards.first().copied());
         rank(attribute, &mut all);
         assert_eq!(all.iter().map(|one| one.value).collect::<Vec<_>>(), forwards, "order of arrival shows");
         forwards

@@ -62,6 +62,7 @@
 
 mod address;
 mod assemble;
+mod belief;
 mod evidence;
 mod limits;
 mod links;

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use model::{
-    AddressUse, Attribute, BindingSource, Change, Device, DeviceId, Event, MacAddr, Name, Peer, Reach, Role,
-    Shed, Timestamp, Transport, Volume,
+    AddressUse, Attribute, BindingSource, Change, Device, DeviceId, Event, MacAddr, Name, Peer, Reach, Shed,
+    Timestamp, Transport, Volume,
 };
 
 use crate::address::{self, Family, digest, words};
-use crate::assemble::ATTRIBUTES;
-use crate::evidence::{self, Entry, Said};
+use crate::belief::Attributes;
+use crate::evidence::{self, Entry};
 use crate::limits::{Limit, Limits};
 use crate::links::{CLIENT, Code, Links, NONE, SERVER};
 use crate::names::{self, NameId, Names, Numbered};
@@ -199,10 +199,10 @@ pub struct Inventory {
     pub(crate) fresh: Vec<u32>,
     /// What followed from this observation, besides.
     pub(crate) pending: Vec<Event>,
-    /// Nodes whose attribute may be believed otherwise now; none stands for what rules conclude.
-    doubtful: Vec<(u32, Option<Attribute>)>,
+    /// Nodes of which some attributes may be believed otherwise now.
+    pub(crate) doubtful: Vec<(u32, Attributes)>,
     /// For each organisation of the table: its signs, and the name people know it by.
-    vendors: Vec<Option<(Signs, &'static str)>>,
+    pub(crate) vendors: Vec<Option<(Signs, &'static str)>>,
     protocol_signs: Vec<Option<[Signs; 2]>>,
 }
 
@@ -215,9 +215,6 @@ const WEIGHED: usize = 8;
 
 /// Networks seen on links that are remembered.
 const NETWORKS_MAX: usize = 4_096;
-
-/// What rules conclude.
-const CONCLUDED: [Attribute; 3] = [Attribute::Type, Attribute::OperatingSystem, Attribute::Role];
 
 /// A host name that the device made up of numbers is worth no more than this, in percent: people know it by
 /// any other name.
@@ -679,7 +676,7 @@ impl Inventory {
         }
         self.add_signs(node, signs);
         if added.changed {
-            self.doubtful.push((node, Some(attribute)));
+            self.doubtful.push((node, Attributes::one(attribute)));
         }
         self.mark_changed(node);
     }
@@ -688,23 +685,8 @@ impl Inventory {
         let cold = self.cold_mut(node);
         if cold.signs | signs != cold.signs {
             cold.signs |= signs;
-            self.doubtful.push((node, None));
+            self.doubtful.push((node, Attributes::CONCLUDED));
         }
-    }
-
-    /// What is believed about a device as a whole is to be thought through again.
-    pub(crate) fn doubt(&mut self, node: u32) {
-        self.doubtful.extend(ATTRIBUTES.map(|attribute| (node, Some(attribute))));
-    }
-
-    /// What is believed about one attribute of a device is to be thought through again.
-    pub(crate) fn doubt_one(&mut self, node: u32, attribute: Attribute) {
-        self.doubtful.push((node, Some(attribute)));
-    }
-
-    /// What follows from a device's signs is to be thought through again.
-    pub(crate) fn doubt_conclusions(&mut self, node: u32) {
-        self.doubtful.push((node, None));
     }
 
     /// A network address of which its device was told to keep only the history is forgotten.
@@ -802,141 +784,6 @@ impl Inventory {
         if self.networks.len() < NETWORKS_MAX && !address::is_link_local(ip) {
             self.networks.insert(address::network(ip));
         }
-    }
-
-    /// Whether the router's sign holds for a device: it is not monotone, so it is no part of [`Cold::signs`].
-    pub(crate) fn signs(&self, root: u32) -> Signs {
-        let signs = self.members(root).fold(0, |signs, node| signs | self.cold(node).signs);
-        let forwards = self.station(root).is_some_and(|station| station.forwards);
-        if forwards { signs | rules::forwards() } else { signs }
-    }
-
-    /// Ends an observation: thinks through what has become doubtful and tells what followed.
-    pub(crate) fn finish(&mut self, at: Timestamp, out: &mut Vec<Event>) {
-        if self.fresh.is_empty() && self.doubtful.is_empty() && self.pending.is_empty() {
-            return;
-        }
-        self.join_chassis(at);
-        let mut doubtful: Vec<(u32, Attribute)> = Vec::new();
-        for (node, attribute) in std::mem::take(&mut self.doubtful) {
-            if self.hot(node).flags & LIVE == 0 {
-                continue;
-            }
-            let root = self.root(node);
-            match attribute {
-                Some(attribute) => doubtful.push((root, attribute)),
-                None => doubtful.extend(CONCLUDED.map(|attribute| (root, attribute))),
-            }
-        }
-        let fresh = std::mem::take(&mut self.fresh);
-        for node in &fresh {
-            doubtful.push((*node, Attribute::Vendor));
-            doubtful.extend(CONCLUDED.map(|attribute| (*node, attribute)));
-        }
-        doubtful.sort_unstable();
-        doubtful.dedup();
-        let mut changed = Vec::new();
-        for (root, attribute) in doubtful {
-            if self.hot(root).owner == NONE
-                && let Some(change) = self.think(root, attribute)
-                && !fresh.contains(&root)
-            {
-                changed.push(Event { at, device: self.cold(root).id, change });
-            }
-        }
-        for node in fresh {
-            if self.hot(node).owner == NONE {
-                let known = Box::new(self.assemble(node));
-                out.push(Event { at, device: known.id, change: Change::DeviceAppeared { known } });
-            }
-        }
-        out.append(&mut self.pending);
-        out.append(&mut changed);
-    }
-
-    /// Everything said about one attribute of a device, the most believed first.
-    pub(crate) fn said(&self, root: u32, attribute: Attribute) -> Vec<Said<'_>> {
-        let mut said = Vec::new();
-        for node in self.members(root) {
-            let entries = self.cold(node).entries.iter().filter(|entry| entry.attribute == attribute);
-            for one in entries.map(|entry| Said::entry(entry, &self.names)) {
-                // What was said about several of its addresses was said about one device.
-                let same = said
-                    .iter_mut()
-                    .find(|known: &&mut Said<'_>| known.value == one.value && known.source == one.source);
-                match same {
-                    Some(known) => known.add(&one),
-                    None => said.push(one),
-                }
-            }
-        }
-        self.conclude(root, attribute, &mut said);
-        evidence::rank(attribute, &mut said);
-        said.truncate(self.limits.values);
-        said
-    }
-
-    /// Adds what follows from signs and from the address.
-    fn conclude<'a>(&'a self, root: u32, attribute: Attribute, said: &mut Vec<Said<'a>>) {
-        let (first, last) = self.span(root);
-        let mut add = |value: &'a str, source: &'a Name, confidence: model::Confidence| {
-            said.push(Said { value, source, confidence: confidence.get(), first, last, count: 1 });
-        };
-        match attribute {
-            Attribute::Vendor => {
-                let number = self.station(root).and_then(|station| station.vendor);
-                let known = number.and_then(|number| *self.vendors.get(usize::from(number))?);
-                if let Some((_, brand)) = known {
-                    add(brand, &ASSIGNED, model::Confidence::LIKELY);
-                }
-            }
-            Attribute::Role | Attribute::Type | Attribute::OperatingSystem => {
-                for (rule, source) in rules::conclusions(self.signs(root)) {
-                    let value = match attribute {
-                        Attribute::Role => rule.role.map(Role::name),
-                        Attribute::Type => rule.kind,
-                        _ => rule.system,
-                    };
-                    if let Some(value) = value {
-                        add(value, source, rule.confidence);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// When a device was first and last seen.
-    pub(crate) fn span(&self, root: u32) -> (Timestamp, Timestamp) {
-        self.members(root).fold((self.cold(root).first, self.hot(root).last), |(first, last), node| {
-            (first.min(self.cold(node).first), last.max(self.hot(node).last))
-        })
-    }
-
-    /// Finds what is believed about an attribute now; what changed, if it did.
-    fn think(&mut self, root: u32, attribute: Attribute) -> Option<Change> {
-        let said = self.said(root, attribute);
-        let Some((after, source)) = said.first().map(|best| (best.value, best.source)) else {
-            // What was said went with an address that belongs to another device now.
-            self.cold_mut(root).best.retain(|(known, _)| *known != attribute);
-            return None;
-        };
-        let best = &self.cold(root).best;
-        let known = best.iter().position(|(known, _)| *known == attribute);
-        if known.is_some_and(|at| *best[at].1 == *after) {
-            return None;
-        }
-        let (after, source) = (Box::<str>::from(after), source.clone());
-        let best = &mut self.cold_mut(root).best;
-        let before = match known {
-            Some(at) => Some(std::mem::replace(&mut best[at].1, after.clone())),
-            None => {
-                best.push((attribute, after.clone()));
-                None
-            }
-        };
-        self.mark_changed(root);
-        Some(Change::AttributeChanged { attribute, before, after, source })
     }
 
     /// A word for how far a packet came, in [`Hot::flags`].

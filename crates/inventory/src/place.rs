@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{AddressUse, BindingSource, Change, Event, MacAddr, Reach, Timestamp, Volume};
 
 use crate::address::{self, Family};
+use crate::belief::Attributes;
 use crate::evidence;
 use crate::limits::Limit;
 use crate::links::NONE;
@@ -221,7 +222,7 @@ impl Inventory {
             && let Some(known) = self.station_mut(station)
         {
             known.forwards = forwards;
-            self.doubt_conclusions(station);
+            self.doubt(station, Attributes::CONCLUDED);
             self.mark_changed(station);
         }
     }
@@ -429,7 +430,7 @@ impl Inventory {
             self.remember_address(station, used);
         }
         self.tell(station, at, Change::MacAdded { mac });
-        self.doubt(station);
+        self.doubt(station, Attributes::ALL);
         for family in [Family::V4, Family::V6UniqueLocal, Family::V6Global] {
             self.settle(station, family, at);
         }
@@ -451,7 +452,7 @@ impl Inventory {
     fn appear(&mut self, node: u32) {
         self.cold_mut(node).best = Vec::new();
         self.fresh.push(node);
-        self.doubt(node);
+        self.doubt(node, Attributes::ALL);
     }
 
     /// Takes a network address from its device, with all that is known about it.
@@ -550,14 +551,10 @@ impl Inventory {
 
     /// What is said about a node may change what is believed about a device.
     fn doubt_like(&mut self, node: u32, root: u32) {
-        let mut attributes: Vec<_> = self.cold(node).entries.iter().map(|entry| entry.attribute).collect();
-        attributes.dedup();
-        for attribute in attributes {
-            self.doubt_one(root, attribute);
-        }
-        if self.cold(node).signs != 0 {
-            self.doubt_conclusions(root);
-        }
+        let cold = self.cold(node);
+        let said = cold.entries.iter().fold(Attributes::NONE, |all, entry| all.with(entry.attribute));
+        let concluded = if cold.signs == 0 { Attributes::NONE } else { Attributes::CONCLUDED };
+        self.doubt(root, said.and(concluded));
     }
 }
 

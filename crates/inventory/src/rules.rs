@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use model::{Attribute, Confidence, Name, OperationKind, Role, Transport};
 
-use crate::vendor;
+use crate::{evidence, vendor};
 
 /// Something about a device from which its kind can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -1114,6 +1114,8 @@ pub(crate) type Signs = u128;
 struct Index {
     signs: Vec<Sign>,
     needs: Vec<Signs>,
+    /// For each sign, the rules of which it is the first: bit n stands for the n-th rule.
+    begins: Vec<u128>,
     sources: Vec<Name>,
 }
 
@@ -1133,20 +1135,32 @@ fn index() -> &'static Index {
             }
             needs.push(need);
         }
-        let sources = RULES.iter().map(|rule| Name::Owned(format!("rule.{}", rule.id))).collect();
-        Index { signs, needs, sources }
+        let mut begins = vec![0; Signs::BITS as usize];
+        for (at, need) in needs.iter().enumerate().filter(|(_, need)| **need != 0) {
+            begins[need.trailing_zeros() as usize] |= 1_u128.checked_shl(at as u32).unwrap_or_default();
+        }
+        // They live as long as the program, so that no evidence needs a copy.
+        let source = |rule: &Rule| Name::Borrowed(format!("rule.{}", rule.id).leak());
+        Index { signs, needs, begins, sources: RULES.iter().map(source).collect() }
+    })
+}
+
+/// The places of the bits that are set.
+fn bits(mut set: u128) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = set.trailing_zeros();
+        set &= set.wrapping_sub(1);
+        (at < u128::BITS).then_some(at as usize)
     })
 }
 
 /// The rules whose signs are all there, with the source of their evidence.
 pub(crate) fn conclusions(signs: Signs) -> impl Iterator<Item = (&'static Rule, &'static Name)> {
     let index = index();
-    RULES
-        .iter()
-        .zip(&index.sources)
-        .zip(&index.needs)
-        .filter(move |(_, need)| signs & **need == **need)
-        .map(|(rule, _)| rule)
+    let begun = bits(signs).fold(0, |begun, at| begun | index.begins[at]);
+    bits(begun)
+        .filter(move |at| signs & index.needs[*at] == index.needs[*at])
+        .map(|at| (&RULES[at], &index.sources[at]))
 }
 
 fn matching(matches: impl Fn(&Sign) -> bool) -> Signs {
@@ -1192,22 +1206,29 @@ pub(crate) fn forwards() -> Signs {
 
 /// The signs in a value that something says about a device.
 pub(crate) fn says(attribute: Attribute, value: &str) -> Signs {
-    let lower = value.to_lowercase();
-    let company = if attribute == Attribute::Vendor { vendor::key(value) } else { String::new() };
-    matching(|sign| match sign {
-        Sign::Vendor(makers) => {
-            attribute == Attribute::Vendor && makers.iter().any(|maker| vendor::begins(&company, maker))
+    let lower = evidence::lower(value);
+    let says = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
+    match attribute {
+        Attribute::Role => 0,
+        Attribute::Vendor => {
+            let company = vendor::key(value);
+            matching(|sign| match sign {
+                Sign::Vendor(makers) => makers.iter().any(|maker| vendor::begins(&company, maker)),
+                Sign::Says(parts) => says(parts),
+                _ => false,
+            })
         }
-        Sign::Named(starts) => {
-            attribute == Attribute::Hostname && starts.iter().any(|start| lower.starts_with(start))
-        }
-        Sign::NameEnds(ends) => {
+        Attribute::Hostname => {
             let host = lower.split('.').next().unwrap_or_default();
-            attribute == Attribute::Hostname && ends.iter().any(|end| host.ends_with(end))
+            matching(|sign| match sign {
+                Sign::Named(starts) => starts.iter().any(|start| lower.starts_with(start)),
+                Sign::NameEnds(ends) => ends.iter().any(|end| host.ends_with(end)),
+                Sign::Says(parts) => says(parts),
+                _ => false,
+            })
         }
-        Sign::Says(parts) => attribute != Attribute::Role && parts.iter().any(|part| lower.contains(part)),
-        _ => false,
-    })
+        _ => matching(|sign| matches!(sign, Sign::Says(parts) if says(parts))),
+    }
 }
 
 #[cfg(test)]
@@ -1228,6 +1249,7 @@ mod tests {
             assert!(!rule.all.is_empty() && rule.why.ends_with('.'), "{}", rule.id);
         }
         assert!(index().signs.len() <= Signs::BITS as usize);
+        assert!(RULES.len() <= u128::BITS as usize);
         assert!(roles(0).is_empty(), "nothing follows from nothing");
     }
 
