@@ -274,12 +274,14 @@ impl Inventory {
         self.changed.len()
     }
 
-    /// Hands over every device that has changed since the last time, as it is now.
-    pub fn drain_changed(&mut self, mut each: impl FnMut(Device)) {
+    /// Hands over every device that has changed since the last time, as it is now. Each is put together
+    /// when it is asked for, so that they need not all be held at once; those that are not asked for
+    /// count as handed over, too.
+    pub fn drain_changed(&mut self) -> impl Iterator<Item = Device> + '_ {
         let changed = std::mem::take(&mut self.changed);
         let mut roots: Vec<u32> = Vec::with_capacity(changed.len());
         for node in changed {
-            let hot = &mut self.hot[node as usize];
+            let hot = self.hot_mut(node);
             if hot.flags & CHANGED != 0 {
                 hot.flags &= !CHANGED;
                 roots.push(self.root(node));
@@ -287,9 +289,8 @@ impl Inventory {
         }
         roots.sort_unstable();
         roots.dedup();
-        for root in roots {
-            each(self.assemble(root));
-        }
+        let known = &*self;
+        roots.into_iter().map(|root| known.assemble(root))
     }
 
     /// Hands over the ids of devices that turned out to be part of another since the last time. An id that

@@ -840,14 +840,12 @@ fn network() -> Vec<What> {
 #[test]
 fn only_what_changed_is_handed_over_and_only_once() {
     let mut story = Story::of(network());
-    let mut first = Vec::new();
-    story.inventory.drain_changed(|device| first.push(device));
+    let first: Vec<Device> = story.inventory.drain_changed().collect();
     let all: Vec<Device> = story.inventory.devices().collect();
     assert_eq!(first, all);
     assert_eq!(story.inventory.changed(), 0);
     story.then([arp(2, "10.0.0.2")]);
-    let mut second = Vec::new();
-    story.inventory.drain_changed(|device| second.push(device));
+    let second: Vec<Device> = story.inventory.drain_changed().collect();
     assert_eq!(second, [story.device("10.0.0.2")]);
 }
 

@@ -220,8 +220,8 @@ impl Session {
         source.open_flows = counters.flows_open;
         source.complete = complete;
         source.last = source.last.max(self.engine.now());
-        let (mut devices, mut gone) = (Vec::new(), Vec::new());
-        self.brain.inventory_mut().drain_changed(|device| devices.push(device));
+        let devices: Vec<Device> = self.brain.inventory_mut().drain_changed().collect();
+        let mut gone = Vec::new();
         self.brain.inventory_mut().drain_gone(|id| gone.push(id));
         let fresh = std::mem::take(&mut self.tally.fresh);
         self.totals.add(&fresh);
