@@ -220,7 +220,6 @@ impl Session {
         source.open_flows = counters.flows_open;
         source.complete = complete;
         source.last = source.last.max(self.engine.now());
-        let devices: Vec<Device> = self.brain.inventory_mut().drain_changed().collect();
         let mut gone = Vec::new();
         self.brain.inventory_mut().drain_gone(|id| gone.push(id));
         let fresh = std::mem::take(&mut self.tally.fresh);
@@ -229,12 +228,11 @@ impl Session {
         let flows = std::mem::take(&mut self.flows);
         let commit = Commit { flows, gone, protocols, anomalies, shed, source: source.clone() };
         let seen = &mut self.seen;
-        self.store.commit(
-            commit,
-            &mut devices.into_iter().inspect(|device| {
-                seen.insert(device.id);
-            }),
-        )?;
+        let devices = self.brain.inventory_mut().drain_changed();
+        let mut devices = devices.inspect(|device| {
+            seen.insert(device.id);
+        });
+        self.store.commit(commit, &mut devices)?;
         self.source = source;
         self.before = counters;
         self.last_commit = Instant::now();
