@@ -11,7 +11,7 @@ use crate::address;
 use crate::belief::Attributes;
 use crate::evidence::{self, Entry, Said};
 use crate::links::{CLIENT, Code, NONE, SERVER};
-use crate::node::{ASSIGNED, Inventory, PUBLIC};
+use crate::node::{ASSIGNED, Inventory, LIVE, PUBLIC};
 use crate::rules;
 
 /// Evidence that is concluded again whenever it is asked for begins so.
@@ -37,9 +37,9 @@ impl Inventory {
         self.nodes().filter(|node| self.hot(*node).owner == NONE).map(move |node| {
             let now = self.members(node).filter_map(|node| self.hot(node).key.ip());
             let before =
-                self.station(node).into_iter().flat_map(|station| &station.history).map(|used| used.ip);
+                self.station(node).into_iter().flat_map(|station| station.history.iter()).map(|used| used.ip);
             Outline {
-                id: self.cold(node).id,
+                id: self.id(node),
                 locality: self.locality(node),
                 mac: self.hot(node).key.mac(),
                 ipv4: now.chain(before).filter_map(ipv4).min(),
@@ -94,7 +94,7 @@ impl Inventory {
             None => Locality::OnLink,
             Some(ip) => {
                 let ours = hot.flags & PUBLIC == 0
-                    || self.cold(root).inner
+                    || self.stand(root).inner
                     || self.networks.contains(&address::network(ip));
                 if ours { Locality::Routed } else { Locality::External }
             }
@@ -108,17 +108,16 @@ impl Inventory {
 
     /// The same, of everything that is said about the device.
     pub(crate) fn assemble_of(&self, root: u32, said: &[Said<'_>]) -> Device {
-        let cold = self.cold(root);
         let mut addresses: Vec<AddressUse> = self
             .members(root)
             .filter_map(|node| {
                 let ip = self.hot(node).key.ip()?;
-                let cold = self.cold(node);
-                Some(AddressUse { ip, binding: cold.bound, first: cold.first, last: self.hot(node).last })
+                let (binding, first) = (self.stand(node).bound, self.cold(node).first);
+                Some(AddressUse { ip, binding, first, last: self.hot(node).last })
             })
             .collect();
         if let Some(station) = self.station(root) {
-            for before in &station.history {
+            for before in station.history.iter() {
                 match addresses.iter_mut().find(|now| now.ip == before.ip) {
                     Some(now) => {
                         now.first = now.first.min(before.first);
@@ -147,11 +146,11 @@ impl Inventory {
         protocols.dedup();
         let total = |each: &dyn Fn(u32) -> u64| self.members(root).map(each).fold(0_u64, u64::saturating_add);
         Device {
-            id: cold.id,
+            id: self.id(root),
             locality: self.locality(root),
             macs,
             addresses,
-            via: cold.via,
+            via: self.stand(root).via,
             first,
             last,
             attributes,
@@ -194,11 +193,11 @@ impl Inventory {
     /// Whom a device talks to. Nobody is a peer of itself.
     fn peers(&self, root: u32) -> BTreeMap<DeviceId, Peer> {
         let mut peers: BTreeMap<DeviceId, Peer> = BTreeMap::new();
-        let mut add = |id: DeviceId, peer: &Peer| {
+        let mut add = |other: Option<u32>, id: DeviceId, peer: &Peer| {
             // A peer that has become part of another device is that device now.
-            let other = self.by_id(id).map(|node| self.root(node));
+            let other = other.map(|node| self.root(node));
             if other != Some(root) {
-                let id = other.map_or(id, |other| self.cold(other).id);
+                let id = other.map_or(id, |other| self.id(other));
                 let known = peers.entry(id).or_default();
                 known.flows = known.flows.saturating_add(peer.flows);
                 known.bytes_out = known.bytes_out.saturating_add(peer.bytes_out);
@@ -210,13 +209,16 @@ impl Inventory {
             for side in [CLIENT, SERVER] {
                 for link in self.links.of(node, side).filter(|link| link.ends[1 - side] != NONE) {
                     let (bytes_out, bytes_in) = (link.bytes[side], link.bytes[1 - side]);
-                    let flows = link.flows[side].into();
-                    let other = self.cold(link.ends[1 - side]).id;
-                    add(other, &Peer { flows, bytes_out, bytes_in, last: link.last });
+                    let peer = Peer { flows: link.flows[side].into(), bytes_out, bytes_in, last: link.last };
+                    let other = link.ends[1 - side];
+                    let id = self.id(other);
+                    // It may have been forgotten since, and may be known again.
+                    let live = self.hot(other).flags & LIVE != 0;
+                    add(if live { Some(other) } else { self.by_id(id) }, id, &peer);
                 }
             }
-            for (id, peer) in &self.cold(node).peers {
-                add(*id, peer);
+            for (id, peer) in self.stored_peers.get(&node).into_iter().flatten() {
+                add(self.by_id(*id), *id, peer);
             }
         }
         while peers.len() > self.limits.peers {
@@ -295,11 +297,13 @@ impl Inventory {
         let sent = model::Volume { packets: device.packets_out, bytes: device.bytes_out, payload: 0 };
         let got = model::Volume { packets: device.packets_in, bytes: device.bytes_in, payload: 0 };
         self.add_volume(root, &sent, &got);
-        let cold = self.cold_mut(root);
-        cold.first = device.first;
-        cold.via = device.via;
-        cold.inner = device.locality == Locality::Routed;
-        cold.peers = device.peers.iter().map(|(id, peer)| (*id, *peer)).collect();
+        self.cold_mut(root).first = device.first;
+        let stand = self.stand_mut(root);
+        stand.via = device.via;
+        stand.inner = device.locality == Locality::Routed;
+        if !device.peers.is_empty() {
+            self.stored_peers.insert(root, device.peers.iter().map(|(id, peer)| (*id, *peer)).collect());
+        }
         // The store knows all this already: nothing is told, and nothing is to be kept again.
         self.doubt(root, Attributes::ALL);
         self.finish(at, &mut Vec::new());
@@ -329,9 +333,8 @@ impl Inventory {
         let hot = self.hot_mut(node);
         hot.last = used.last;
         hot.mac = mac;
-        let cold = self.cold_mut(node);
-        cold.first = used.first;
-        cold.bound = used.binding;
+        self.cold_mut(node).first = used.first;
+        self.stand_mut(node).bound = used.binding;
         if used.binding.is_some() {
             self.know_network(used.ip);
         } else if !address::is_link_local(used.ip) {

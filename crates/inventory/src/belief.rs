@@ -102,7 +102,7 @@ impl Inventory {
                 continue;
             }
             let beliefs = self.compare(root, attributes, &self.said(root, attributes));
-            let device = self.cold(root).id;
+            let device = self.id(root);
             let changes = beliefs.into_iter().filter_map(|belief| self.believe_now(root, belief));
             out.extend(changes.map(|change| Event { at, device, change }));
         }
@@ -191,7 +191,7 @@ impl Inventory {
     /// Of some attributes of a device, those that are believed otherwise than before. For each of them all
     /// that is said must be there.
     fn compare(&self, root: u32, attributes: Attributes, said: &[Said<'_>]) -> Vec<Belief> {
-        let believed = &self.cold(root).best;
+        let believed = &self.stand(root).best;
         let mut beliefs = Vec::new();
         let mut unsaid = attributes;
         for said in said.chunk_by(|one, next| one.attribute == next.attribute) {
@@ -217,7 +217,7 @@ impl Inventory {
     /// Takes up what is believed now; what changed by that.
     fn believe_now(&mut self, root: u32, belief: Belief) -> Option<Change> {
         let Belief { attribute, now } = belief;
-        let best = &mut self.cold_mut(root).best;
+        let best = &mut self.stand_mut(root).best;
         let Some((after, source)) = now else {
             best.retain(|(known, _)| *known != attribute);
             return None;

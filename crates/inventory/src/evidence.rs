@@ -12,6 +12,7 @@ use std::cmp::Ordering;
 use model::{Attribute, Evidence, Name, Timestamp};
 
 use crate::names::{NameId, Names};
+use crate::room::Few;
 use crate::vendor;
 
 /// One value of one attribute from one source.
@@ -39,7 +40,7 @@ pub(crate) struct Added {
 
 /// Adds an entry, to the one that says the same if there is one. Of more than `limit` values of an
 /// attribute the weakest goes, of equally weak ones the one that was not heard for longest.
-pub(crate) fn add(entries: &mut Vec<Entry>, entry: Entry, limit: usize) -> Added {
+pub(crate) fn add(entries: &mut Few<Entry>, entry: Entry, limit: usize) -> Added {
     let (attribute, source) = (entry.attribute, entry.source);
     let same = entries
         .iter_mut()
@@ -298,7 +299,7 @@ mod tests {
             first: Timestamp::from_secs(at),
             last: Timestamp::from_secs(at),
         };
-        let mut entries = Vec::new();
+        let mut entries = Few::default();
         assert!(add(&mut entries, entry("a", 50, 1), 2).new);
         assert!(!add(&mut entries, entry("a", 50, 7), 2).changed);
         assert!(add(&mut entries, entry("b", 20, 2), 2).new);

@@ -70,6 +70,7 @@ mod names;
 mod node;
 mod observe;
 mod place;
+mod room;
 pub mod rules;
 #[cfg(test)]
 mod scenarios;

@@ -8,6 +8,7 @@ use model::{Name, Service, Timestamp, Transport};
 
 use crate::address::digest;
 use crate::names::{NameId, Names, UNNAMED};
+use crate::room::Blocks;
 use crate::table::Table;
 
 /// No node, no link.
@@ -137,6 +138,7 @@ pub(crate) const SERVER: usize = 1;
 
 /// What passed between a client and a server by one service.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub(crate) struct Link {
     /// Client and server; the server is [`NONE`] for a group or an unknown host.
     pub(crate) ends: [u32; 2],
@@ -170,10 +172,10 @@ pub(crate) struct LetGo {
 
 /// All links.
 pub(crate) struct Links {
-    links: Vec<Link>,
+    links: Blocks<Link>,
     free: Vec<u32>,
     table: Table,
-    lists: Vec<[List; 2]>,
+    lists: Blocks<[List; 2]>,
     /// What nodes let go since it was last asked for.
     pub(crate) let_go: Vec<LetGo>,
     limit: usize,
@@ -190,10 +192,10 @@ fn hash(ends: [u32; 2], code: Code) -> u64 {
 impl Links {
     pub(crate) fn new(limit: usize, per_node: usize) -> Self {
         Self {
-            links: Vec::new(),
+            links: Blocks::default(),
             free: Vec::new(),
             table: Table::default(),
-            lists: Vec::new(),
+            lists: Blocks::default(),
             let_go: Vec::new(),
             limit: limit.clamp(1, LET_GO as usize - 1),
             per_node: u32::try_from(per_node).unwrap_or(u32::MAX).max(2),
@@ -209,14 +211,14 @@ impl Links {
 
     /// Makes room for the lists of nodes up to this one.
     pub(crate) fn know_node(&mut self, node: u32) {
-        if self.lists.len() <= node as usize {
-            self.lists.resize(node as usize + 1, [List { head: NONE, length: 0 }; 2]);
+        while self.lists.len() <= node as usize {
+            self.lists.push([List { head: NONE, length: 0 }; 2]);
         }
     }
 
     fn find(&self, ends: [u32; 2], code: Code) -> Option<u32> {
         self.table.find(hash(ends, code), |at| {
-            let link = &self.links[at as usize];
+            let link = &self.links[at];
             link.ends == ends && link.code == code
         })
     }
@@ -240,7 +242,7 @@ impl Links {
         };
         let at = match self.free.pop() {
             Some(at) => {
-                self.links[at as usize] = link;
+                self.links[at] = link;
                 at
             }
             None => {
@@ -257,17 +259,17 @@ impl Links {
     /// Adds a conversation's volume, and the conversation itself if it has ended. An end that does not list
     /// the link is handed the conversation at once, and lists the link again when they meet often.
     pub(crate) fn add(&mut self, at: u32, ended: bool, bytes: [u64; 2], when: Timestamp) {
-        let link = &mut self.links[at as usize];
+        let link = &mut self.links[at];
         link.last = link.last.max(when);
         for part in [CLIENT, SERVER] {
-            let link = &mut self.links[at as usize];
+            let link = &mut self.links[at];
             link.flows[part] = link.flows[part].saturating_add(u32::from(ended));
             link.bytes[part] = link.bytes[part].saturating_add(bytes[part]);
             let (node, code, flows) = (link.ends[part], link.code, link.flows[part]);
             if link.previous[part] == LET_GO && node != NONE && ended {
                 self.let_go.push(LetGo { node, part, code, flows: 1 });
                 if flows >= OFTEN {
-                    self.links[at as usize].flows[part] = 0;
+                    self.links[at].flows[part] = 0;
                     self.list(at, part);
                 }
             }
@@ -276,22 +278,20 @@ impl Links {
 
     /// The links that a node lists in one part, most recently listed first.
     pub(crate) fn of(&self, node: u32, part: usize) -> impl Iterator<Item = &Link> {
-        let head = self.lists.get(node as usize).map_or(NONE, |lists| lists[part].head);
-        std::iter::successors(self.links.get(head as usize), move |link| {
-            self.links.get(link.next[part] as usize)
-        })
+        let head = self.lists.get(node).map_or(NONE, |lists| lists[part].head);
+        std::iter::successors(self.links.get(head), move |link| self.links.get(link.next[part]))
     }
 
     /// Whether a node lists any link.
     pub(crate) fn has_any(&self, node: u32) -> bool {
-        self.lists.get(node as usize).is_some_and(|lists| lists.iter().any(|list| list.length > 0))
+        self.lists.get(node).is_some_and(|lists| lists.iter().any(|list| list.length > 0))
     }
 
     /// All links of `from` become links of `to`, added to those that it has.
     pub(crate) fn hand_over(&mut self, from: u32, to: u32) {
         for part in [CLIENT, SERVER] {
             while let Some(at) = self.head(from, part) {
-                let link = self.links[at as usize];
+                let link = self.links[at];
                 let listed = [CLIENT, SERVER].map(|part| link.previous[part] != LET_GO);
                 self.remove(at);
                 let mut ends = link.ends;
@@ -301,7 +301,7 @@ impl Links {
                     }
                 }
                 let (at, _) = self.between(ends, link.code);
-                let merged = &mut self.links[at as usize];
+                let merged = &mut self.links[at];
                 for part in [CLIENT, SERVER] {
                     // An end that did not list it was handed its conversations already.
                     let flows = if listed[part] { link.flows[part] } else { 0 };
@@ -326,24 +326,24 @@ impl Links {
     }
 
     fn head(&self, node: u32, part: usize) -> Option<u32> {
-        self.lists.get(node as usize).map(|lists| lists[part].head).filter(|head| *head != NONE)
+        self.lists.get(node).map(|lists| lists[part].head).filter(|head| *head != NONE)
     }
 
     /// Puts a link at the head of an end's list, and shortens the list if it has become too long.
     fn list(&mut self, at: u32, part: usize) {
-        let node = self.links[at as usize].ends[part];
+        let node = self.links[at].ends[part];
         if node == NONE {
             return;
         }
         self.know_node(node);
-        let list = &mut self.lists[node as usize][part];
+        let list = &mut self.lists[node][part];
         let head = std::mem::replace(&mut list.head, at);
         list.length += 1;
         let too_long = list.length > self.per_node;
         if head != NONE {
-            self.links[head as usize].previous[part] = at;
+            self.links[head].previous[part] = at;
         }
-        let link = &mut self.links[at as usize];
+        let link = &mut self.links[at];
         link.next[part] = head;
         link.previous[part] = NONE;
         if too_long {
@@ -354,12 +354,12 @@ impl Links {
     /// Lets the less recent half of a list go, so that a busy server does not pay for each new client.
     fn shorten(&mut self, node: u32, part: usize, keep: u32) {
         let mut listed = Vec::new();
-        let mut at = self.lists[node as usize][part].head;
+        let mut at = self.lists[node][part].head;
         while at != NONE {
             if at != keep {
-                listed.push((self.links[at as usize].last, at));
+                listed.push((self.links[at].last, at));
             }
-            at = self.links[at as usize].next[part];
+            at = self.links[at].next[part];
         }
         let half = listed.len() / 2;
         listed.select_nth_unstable(half);
@@ -371,7 +371,7 @@ impl Links {
 
     /// Takes a link from an end's list and hands back what the end had counted.
     fn unlist(&mut self, at: u32, part: usize) {
-        let link = &mut self.links[at as usize];
+        let link = &mut self.links[at];
         let (node, next, previous) = (link.ends[part], link.next[part], link.previous[part]);
         if previous == LET_GO {
             return;
@@ -379,20 +379,20 @@ impl Links {
         let flows = std::mem::take(&mut link.flows[part]);
         link.previous[part] = LET_GO;
         self.let_go.push(LetGo { node, part, code: link.code, flows });
-        let list = &mut self.lists[node as usize][part];
+        let list = &mut self.lists[node][part];
         list.length -= 1;
         if previous == NONE {
             list.head = next;
         } else {
-            self.links[previous as usize].next[part] = next;
+            self.links[previous].next[part] = next;
         }
         if next != NONE {
-            self.links[next as usize].previous[part] = previous;
+            self.links[next].previous[part] = previous;
         }
     }
 
     fn drop_if_unlisted(&mut self, at: u32) {
-        if self.links[at as usize].previous == [LET_GO; 2] {
+        if self.links[at].previous == [LET_GO; 2] {
             self.erase(at);
         }
     }
@@ -407,9 +407,9 @@ impl Links {
     }
 
     fn erase(&mut self, at: u32) {
-        let link = self.links[at as usize];
+        let link = self.links[at];
         self.table.remove(hash(link.ends, link.code), at);
-        self.links[at as usize].ends = [NONE; 2];
+        self.links[at].ends = [NONE; 2];
         self.free.push(at);
     }
 
@@ -418,7 +418,7 @@ impl Links {
         let mut victim = None;
         for _ in 0..SAMPLE.min(self.links.len()) {
             self.hand = (self.hand + 1) % self.links.len();
-            let link = &self.links[self.hand];
+            let link = &self.links[self.hand as u32];
             if link.ends != [NONE; 2] {
                 victim = victim.into_iter().chain([(link.last, self.hand as u32)]).min();
             }

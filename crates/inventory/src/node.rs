@@ -17,6 +17,7 @@ use crate::evidence::{self, Entry};
 use crate::limits::{Limit, Limits};
 use crate::links::{CLIENT, Code, Links, NONE, SERVER};
 use crate::names::{self, NameId, Names, Numbered};
+use crate::room::{Blocks, Few};
 use crate::rules::{self, Signs};
 use crate::table::Table;
 use crate::unproven::{Fixed, Pending, Unproven, UnprovenHosts};
@@ -26,6 +27,8 @@ use crate::vendor;
 /// address where IPv6 has group addresses, which are no host's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key(u64, u64);
+
+const ID_MASK: u64 = (1 << DeviceId::BITS) - 1;
 
 /// The first word of every link-layer address.
 const MAC_SPACE: u64 = u64::MAX;
@@ -40,8 +43,19 @@ impl Key {
         Self(high, low)
     }
 
-    const fn digest(self) -> u64 {
-        digest(self.0, self.1)
+    /// The id of a device at the address, unless another has it by chance.
+    const fn id(self) -> DeviceId {
+        DeviceId(digest(self.0, self.1) & ID_MASK)
+    }
+
+    /// The digest for the table of addresses: that of the id that the address gives, so that the one table
+    /// finds both.
+    const fn place(self) -> u64 {
+        Self::place_of(self.id())
+    }
+
+    const fn place_of(id: DeviceId) -> u64 {
+        id.0 << (u64::BITS - DeviceId::BITS)
     }
 
     pub(crate) fn ip(self) -> Option<IpAddr> {
@@ -68,8 +82,10 @@ pub(crate) struct Hot {
     pub(crate) last: Timestamp,
     /// Bytes that it sent and got.
     pub(crate) bytes: [u64; 2],
-    /// Packets that it sent and got; what does not fit is in [`Cold::packets_high`].
+    /// Packets that it sent and got; what does not fit is in [`Inventory::packets_high`].
     pub(crate) packets: [u32; 2],
+    /// Kinds of operation that it asked for: bits by their order.
+    pub(crate) acts: u32,
 }
 
 /// The slot is in use.
@@ -92,46 +108,46 @@ pub(crate) struct Part {
     pub(crate) flows: u32,
 }
 
-/// What is touched less often.
-#[derive(Clone, Debug)]
+/// What is said about a node and what it does: one cache line, for whatever is new.
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Cold {
-    pub(crate) id: DeviceId,
-    pub(crate) first: Timestamp,
-    pub(crate) packets_high: [u32; 2],
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) parts: Vec<Part>,
     pub(crate) signs: Signs,
-    /// Network addresses: the binding to the owner.
-    pub(crate) bound: Option<BindingSource>,
+    pub(crate) entries: Few<Entry>,
+    pub(crate) parts: Few<Part>,
+    pub(crate) first: Timestamp,
+    /// Link-layer addresses: what only they have.
+    pub(crate) station: Option<Box<Station>>,
+}
+
+/// Where a node stands, and what is believed of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stand {
+    /// What only devices have; kept by a node that may become one again.
+    pub(crate) best: Few<(Attribute, Box<str>)>,
     /// Network addresses: the link-layer address that sends its packets, while that is all we know.
     pub(crate) behind: u32,
+    /// The router through which it is reached.
+    pub(crate) via: Option<MacAddr>,
+    /// Network addresses: the binding to the owner.
+    pub(crate) bound: Option<BindingSource>,
     /// Several link-layer addresses send it.
     pub(crate) contested: bool,
     /// A public address that talked to a public address on a medium without link-layer addresses.
     pub(crate) inner: bool,
-    /// The router through which it is reached.
-    pub(crate) via: Option<MacAddr>,
-    /// Kinds of operation that it asked for: bits by their order.
-    pub(crate) acts: u32,
-    /// Link-layer addresses: what only they have.
-    pub(crate) station: Option<Box<Station>>,
-    /// What only devices have; kept by a node that may become one again.
-    pub(crate) best: Vec<(Attribute, Box<str>)>,
-    /// Peers that were known to the store from which the device came.
-    pub(crate) peers: Vec<(DeviceId, Peer)>,
 }
 
 /// What belongs to a link-layer address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Station {
     /// Its network addresses.
-    pub(crate) leaves: Vec<u32>,
+    pub(crate) leaves: Few<u32>,
     /// Addresses that it had before.
-    pub(crate) history: Vec<AddressUse>,
+    pub(crate) history: Few<AddressUse>,
     /// Unbound addresses whose packets it sends and that have passed no router; some are leaves.
-    pub(crate) near: Vec<u32>,
+    pub(crate) near: Few<u32>,
     /// Some addresses that it forwards.
-    pub(crate) routed: Vec<IpAddr>,
+    pub(crate) routed: Few<IpAddr>,
     /// It forwards so many that it need not be thought through again.
     pub(crate) routes: bool,
     /// The same, for each family of address: it has too many unbound ones.
@@ -175,11 +191,19 @@ impl Counts {
 /// All devices, and what is needed to recognise them.
 pub struct Inventory {
     pub(crate) limits: Limits,
-    pub(crate) hot: Vec<Hot>,
-    pub(crate) cold: Vec<Cold>,
+    hot: Blocks<Hot>,
+    cold: Blocks<Cold>,
+    stands: Blocks<Stand>,
+    /// The ids of the nodes; one that was forgotten keeps its id until its place is taken.
+    ids: Blocks<DeviceId>,
     free: Vec<u32>,
     by_key: Table,
-    by_id: Table,
+    /// Nodes whose ids are not those that their addresses give.
+    by_other_id: Table,
+    /// What does not fit into [`Hot::packets`].
+    pub(crate) packets_high: BTreeMap<u32, [u32; 2]>,
+    /// Peers that were known to the store from which the device came.
+    pub(crate) stored_peers: BTreeMap<u32, Box<[(DeviceId, Peer)]>>,
     pub(crate) links: Links,
     pub(crate) names: Names,
     pub(crate) unproven: UnprovenHosts,
@@ -228,11 +252,15 @@ impl Inventory {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            hot: Vec::new(),
-            cold: Vec::new(),
+            hot: Blocks::default(),
+            cold: Blocks::default(),
+            stands: Blocks::default(),
+            ids: Blocks::default(),
             free: Vec::new(),
             by_key: Table::default(),
-            by_id: Table::default(),
+            by_other_id: Table::default(),
+            packets_high: BTreeMap::new(),
+            stored_peers: BTreeMap::new(),
             links: Links::new(limits.links, limits.peers),
             names: Names::new(limits.names),
             unproven: UnprovenHosts::new(limits.unproven, limits.pending_facts),
@@ -325,19 +353,31 @@ impl Inventory {
     }
 
     pub(crate) fn hot(&self, node: u32) -> &Hot {
-        &self.hot[node as usize]
+        &self.hot[node]
     }
 
     pub(crate) fn hot_mut(&mut self, node: u32) -> &mut Hot {
-        &mut self.hot[node as usize]
+        &mut self.hot[node]
     }
 
     pub(crate) fn cold(&self, node: u32) -> &Cold {
-        &self.cold[node as usize]
+        &self.cold[node]
     }
 
     pub(crate) fn cold_mut(&mut self, node: u32) -> &mut Cold {
-        &mut self.cold[node as usize]
+        &mut self.cold[node]
+    }
+
+    pub(crate) fn stand(&self, node: u32) -> &Stand {
+        &self.stands[node]
+    }
+
+    pub(crate) fn stand_mut(&mut self, node: u32) -> &mut Stand {
+        &mut self.stands[node]
+    }
+
+    pub(crate) fn id(&self, node: u32) -> DeviceId {
+        self.ids[node]
     }
 
     pub(crate) fn station(&self, node: u32) -> Option<&Station> {
@@ -364,11 +404,12 @@ impl Inventory {
     }
 
     pub(crate) fn find_key(&self, key: Key) -> Option<u32> {
-        self.by_key.find(key.digest(), |node| self.hot(node).key == key)
+        self.by_key.find(key.place(), |node| self.hot(node).key == key)
     }
 
     pub(crate) fn by_id(&self, id: DeviceId) -> Option<u32> {
-        self.by_id.find(id_hash(id), |node| self.cold(node).id == id)
+        let is = |node| self.id(node) == id;
+        self.by_key.find(Key::place_of(id), is).or_else(|| self.by_other_id.find(id_hash(id), is))
     }
 
     /// The node of an address, made if there is none. `None` if a limit forbids it.
@@ -401,39 +442,39 @@ impl Inventory {
             last: at,
             bytes: [0; 2],
             packets: [0; 2],
+            acts: 0,
         };
-        let cold = Cold {
-            id,
-            first: at,
-            packets_high: [0; 2],
-            entries: Vec::new(),
-            parts: Vec::new(),
-            signs,
-            bound: None,
+        let cold = Cold { signs, first: at, station, ..Cold::default() };
+        let stand = Stand {
+            best: Few::default(),
             behind: NONE,
+            via: None,
+            bound: None,
             contested: false,
             inner: false,
-            via: None,
-            acts: 0,
-            station,
-            best: Vec::new(),
-            peers: Vec::new(),
         };
         let node = match self.free.pop() {
             Some(node) => {
-                self.hot[node as usize] = hot;
-                self.cold[node as usize] = cold;
+                self.hot[node] = hot;
+                self.cold[node] = cold;
+                self.stands[node] = stand;
+                self.ids[node] = id;
+                self.packets_high.remove(&node);
                 node
             }
             None => {
                 self.hot.push(hot);
                 self.cold.push(cold);
+                self.stands.push(stand);
+                self.ids.push(id);
                 (self.hot.len() - 1) as u32
             }
         };
         self.links.know_node(node);
-        self.by_key.insert(key.digest(), node);
-        self.by_id.insert(id_hash(id), node);
+        self.by_key.insert(key.place(), node);
+        if id != key.id() {
+            self.by_other_id.insert(id_hash(id), node);
+        }
         self.counted[usize::from(public)] += 1;
         self.fresh.push(node);
         self.mark_changed(node);
@@ -445,10 +486,9 @@ impl Inventory {
 
     /// The id of a new device at an address. If by chance another device has it, the next one is taken.
     fn new_id(&self, key: Key) -> DeviceId {
-        let mask = (1 << DeviceId::BITS) - 1;
-        let mut id = DeviceId(key.digest() & mask);
+        let mut id = key.id();
         while self.by_id(id).is_some() {
-            id = DeviceId((id.0 + 1) & mask);
+            id = DeviceId((id.0 + 1) & ID_MASK);
         }
         id
     }
@@ -516,7 +556,7 @@ impl Inventory {
         }
         if let Some(station) = self.station(root) {
             for near in station.near.clone() {
-                self.cold_mut(near).behind = NONE;
+                self.stand_mut(near).behind = NONE;
                 self.hot_mut(near).flags &= !CAME_NEAR;
             }
         }
@@ -525,21 +565,23 @@ impl Inventory {
     }
 
     fn erase(&mut self, node: u32) {
-        let behind = self.cold(node).behind;
+        let behind = self.stand(node).behind;
         if behind != NONE {
             self.leave_near(node, behind);
         }
         self.links.forget(node);
-        let (key, id) = (self.hot(node).key, self.cold(node).id);
-        self.by_key.remove(key.digest(), node);
-        self.by_id.remove(id_hash(id), node);
+        let (key, id) = (self.hot(node).key, self.id(node));
+        self.by_key.remove(key.place(), node);
+        if id != key.id() {
+            self.by_other_id.remove(id_hash(id), node);
+        }
         self.counted[usize::from(self.hot(node).flags & PUBLIC != 0)] -= 1;
         let cold = self.cold_mut(node);
-        cold.entries = Vec::new();
-        cold.parts = Vec::new();
-        cold.best = Vec::new();
-        cold.peers = Vec::new();
+        cold.entries = Few::default();
+        cold.parts = Few::default();
         cold.station = None;
+        self.stand_mut(node).best = Few::default();
+        self.stored_peers.remove(&node);
         self.hot_mut(node).flags = 0;
         self.hot_mut(node).owner = NONE;
         self.fresh.retain(|fresh| *fresh != node);
@@ -549,7 +591,7 @@ impl Inventory {
 
     /// The node is not among the unbound addresses of a link-layer address any more.
     pub(crate) fn leave_near(&mut self, node: u32, station: u32) {
-        self.cold_mut(node).behind = NONE;
+        self.stand_mut(node).behind = NONE;
         if let Some(station) = self.station_mut(station) {
             station.near.retain(|near| *near != node);
         }
@@ -590,26 +632,27 @@ impl Inventory {
     /// Tells what followed for a device, unless it only appears with this observation and all is told then.
     pub(crate) fn tell(&mut self, root: u32, at: Timestamp, change: Change) {
         if !self.is_fresh(root) {
-            let device = self.cold(root).id;
+            let device = self.id(root);
             self.pending.push(Event { at, device, change });
         }
     }
 
     pub(crate) fn add_volume(&mut self, node: u32, sent: &Volume, got: &Volume) {
-        let hot = &mut self.hot[node as usize];
+        let hot = &mut self.hot[node];
         for (at, volume) in [sent, got].into_iter().enumerate() {
             hot.bytes[at] = hot.bytes[at].saturating_add(volume.bytes);
             let packets = u64::from(hot.packets[at]).saturating_add(volume.packets);
             hot.packets[at] = packets as u32;
             if packets >> 32 != 0 {
-                let high = &mut self.cold[node as usize].packets_high[at];
+                let high = &mut self.packets_high.entry(node).or_default()[at];
                 *high = high.saturating_add((packets >> 32) as u32);
             }
         }
     }
 
     pub(crate) fn packets(&self, node: u32, at: usize) -> u64 {
-        u64::from(self.cold(node).packets_high[at]) << 32 | u64::from(self.hot(node).packets[at])
+        let high = self.packets_high.get(&node).map_or(0, |high| high[at]);
+        u64::from(high) << 32 | u64::from(self.hot(node).packets[at])
     }
 
     /// The number of a name.

@@ -273,7 +273,7 @@ impl Inventory {
         if public(&head.client) && public(&head.server) {
             for side in [Side::Client, Side::Server] {
                 if let Some(node) = self.known(&head.endpoint(side).host) {
-                    self.cold_mut(node).inner = true;
+                    self.stand_mut(node).inner = true;
                 }
             }
         }
@@ -355,10 +355,10 @@ impl Inventory {
         let Some(node) = self.known(&operation.flow.endpoint(operation.from).host) else { return };
         self.touch(node, at);
         let bit = 1_u32.checked_shl(operation.kind as u32).unwrap_or_default();
-        if self.cold(node).acts & bit != 0 {
+        if self.hot(node).acts & bit != 0 {
             return;
         }
-        self.cold_mut(node).acts |= bit;
+        self.hot_mut(node).acts |= bit;
         self.add_signs(node, rules::does(operation.kind));
     }
 }

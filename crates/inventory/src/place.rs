@@ -12,7 +12,8 @@ use crate::belief::Attributes;
 use crate::evidence;
 use crate::limits::Limit;
 use crate::links::NONE;
-use crate::node::{CAME_NEAR, CAME_ROUTED, Inventory};
+use crate::node::{CAME_NEAR, CAME_ROUTED, Cold, Inventory};
+use crate::room::Few;
 use crate::{Key, node};
 
 /// From so many unbound IPv4 addresses on, those behind one link-layer address are hosts beyond it.
@@ -76,7 +77,7 @@ impl Inventory {
             }
         } else if reach == Reach::Routed {
             self.note_routed(node, ip, station, mac);
-        } else if self.cold(node).bound.is_none() {
+        } else if self.stand(node).bound.is_none() {
             self.note_near(node, ip, (station, mac), before, at);
         }
     }
@@ -84,11 +85,11 @@ impl Inventory {
     /// Packets of the address had passed a router before this link-layer address handed them over.
     fn note_routed(&mut self, node: u32, ip: IpAddr, station: u32, mac: MacAddr) {
         let owner = self.hot(node).owner;
-        if owner == station && self.cold(node).bound.is_some() {
+        if owner == station && self.stand(node).bound.is_some() {
             return;
         }
         if owner == NONE {
-            self.cold_mut(node).via = Some(mac);
+            self.stand_mut(node).via = Some(mac);
         }
         let elsewhere =
             |ip: &IpAddr| self.find_key(Key::of_ip(*ip)).is_none_or(|node| self.hot(node).owner != station);
@@ -101,7 +102,7 @@ impl Inventory {
             if let Some(router) = self.station_mut(station) {
                 router.routes = enough;
                 if enough {
-                    router.routed = Vec::new();
+                    router.routed = Few::default();
                 } else {
                     router.routed.push(ip);
                 }
@@ -120,8 +121,8 @@ impl Inventory {
         at: Timestamp,
     ) {
         let family = Family::of(ip);
-        let before = self.cold(node).behind;
-        if before == station || self.cold(node).contested {
+        let before = self.stand(node).behind;
+        if before == station || self.stand(node).contested {
             return;
         }
         if before != NONE {
@@ -136,22 +137,22 @@ impl Inventory {
             self.leave_near(node, before);
             self.settle(before, family, at);
             if !silent {
-                let cold = self.cold_mut(node);
-                cold.contested = true;
-                cold.via = Some(mac);
+                let stand = self.stand_mut(node);
+                stand.contested = true;
+                stand.via = Some(mac);
                 return;
             }
         }
         let Some(behind) = self.station_mut(station) else { return };
         if behind.crowded[Self::family_index(family)] {
             if self.hot(node).owner == NONE {
-                self.cold_mut(node).via = Some(mac);
+                self.stand_mut(node).via = Some(mac);
             }
             return;
         }
         behind.near.push(node);
         let near = behind.near.clone();
-        self.cold_mut(node).behind = station;
+        self.stand_mut(node).behind = station;
         let of_family: Vec<u32> =
             near.into_iter().filter(|near| self.family_of(*near) == Some(family)).collect();
         if of_family.len() > NEAR_MAX {
@@ -183,7 +184,7 @@ impl Inventory {
             .iter()
             .filter(|leaf| {
                 let ip = self.hot(**leaf).key.ip();
-                self.cold(**leaf).bound.is_some()
+                self.stand(**leaf).bound.is_some()
                     && ip.is_some_and(|ip| Family::of(ip) == family && !address::is_link_local(ip))
             })
             .map(network_of)
@@ -250,26 +251,26 @@ impl Inventory {
             hot.flags &= !(CAME_NEAR | CAME_ROUTED);
         }
         if self.hot(node).owner == station
-            && let Some(known) = self.cold(node).bound
+            && let Some(known) = self.stand(node).bound
         {
             self.touch(node, at);
-            self.cold_mut(node).bound = Some(known.min(source));
+            self.stand_mut(node).bound = Some(known.min(source));
             return;
         }
         self.know_network(ip);
         let family = Family::of(ip);
-        let behind = self.cold(node).behind;
+        let behind = self.stand(node).behind;
         if behind != NONE {
             self.leave_near(node, behind);
         }
-        if self.cold(node).bound.is_some() {
+        if self.stand(node).bound.is_some() {
             self.retire(node, at);
         }
         self.touch(node, at);
-        let cold = self.cold_mut(node);
-        cold.bound = Some(source);
-        cold.contested = false;
-        cold.via = None;
+        let stand = self.stand_mut(node);
+        stand.bound = Some(source);
+        stand.contested = false;
+        stand.via = None;
         self.adopt(node, station, at);
         if behind != NONE && behind != station {
             self.settle(behind, family, at);
@@ -287,7 +288,7 @@ impl Inventory {
             .leaves(station)
             .iter()
             .copied()
-            .filter(|leaf| self.cold(*leaf).bound == Some(BindingSource::Arp))
+            .filter(|leaf| self.stand(*leaf).bound == Some(BindingSource::Arp))
             .filter(|leaf| self.family_of(*leaf) == Some(Family::V4))
             .collect();
         let now = claimed.iter().filter(|leaf| {
@@ -300,7 +301,7 @@ impl Inventory {
                 known.proxies = true;
             }
             for leaf in claimed {
-                self.cold_mut(leaf).bound = None;
+                self.stand_mut(leaf).bound = None;
                 self.expel(leaf, station);
             }
         }
@@ -317,10 +318,10 @@ impl Inventory {
         } else if self.is_fresh(node) {
             self.fresh.retain(|fresh| *fresh != node);
         } else {
-            let gone = self.cold(node).id;
+            let gone = self.id(node);
             self.mark_gone(gone);
             // Told even if the device appears only now: somebody knows the other.
-            let device = self.cold(station).id;
+            let device = self.id(station);
             self.pending.push(Event { at, device, change: Change::DeviceMerged { gone } });
         }
         self.hot_mut(node).owner = station;
@@ -343,7 +344,7 @@ impl Inventory {
                 .filter(|leaf| *leaf != node && self.hot(*leaf).key.ip().is_some());
             if let Some(oldest) = oldest.min_by_key(|leaf| (self.hot(*leaf).last, *leaf)) {
                 self.shed(Limit::Addresses, 1);
-                let behind = self.cold(oldest).behind;
+                let behind = self.stand(oldest).behind;
                 if behind != NONE {
                     self.leave_near(oldest, behind);
                 }
@@ -391,34 +392,35 @@ impl Inventory {
         let (Some(mac), true, true) = (mac, self.hot(port).owner == NONE && port != station, room) else {
             return;
         };
-        let Some(mut gone) = self.cold_mut(port).station.as_deref_mut().map(std::mem::take) else { return };
+        let Some(gone) = self.cold_mut(port).station.as_deref_mut().map(std::mem::take) else { return };
         // Who it was assigned to and for how many strangers it speaks stays with the address.
         if let Some(left) = self.station_mut(port) {
             left.vendor = gone.vendor;
             left.strangers = gone.strangers;
         }
-        for leaf in &gone.leaves {
+        for leaf in gone.leaves.iter() {
             self.hot_mut(*leaf).owner = station;
         }
-        for near in &gone.near {
-            self.cold_mut(*near).behind = station;
+        for near in gone.near.iter() {
+            self.stand_mut(*near).behind = station;
         }
         self.hot_mut(port).owner = station;
         self.mark_changed(port);
         if self.is_fresh(port) {
             self.fresh.retain(|fresh| *fresh != port);
         } else {
-            let id = self.cold(port).id;
+            let id = self.id(port);
             self.mark_gone(id);
-            let device = self.cold(station).id;
+            let device = self.id(station);
             self.pending.push(Event { at, device, change: Change::DeviceMerged { gone: id } });
         }
         if let Some(known) = self.station_mut(station) {
-            known.leaves.append(&mut gone.leaves);
-            known.leaves.push(port);
-            known.near.append(&mut gone.near);
-            known.routed.append(&mut gone.routed);
-            known.routed.truncate(NEAR_MAX);
+            known.leaves.edit(|leaves| leaves.extend(gone.leaves.iter().copied().chain([port])));
+            known.near.edit(|near| near.extend_from_slice(&gone.near));
+            known.routed.edit(|routed| {
+                routed.extend_from_slice(&gone.routed);
+                routed.truncate(NEAR_MAX);
+            });
             known.routes |= gone.routes;
             known.proxies |= gone.proxies;
             known.shared |= gone.shared;
@@ -444,13 +446,13 @@ impl Inventory {
             self.appear(node);
         }
         if self.hot(node).owner == NONE {
-            self.cold_mut(node).via = mac;
+            self.stand_mut(node).via = mac;
         }
     }
 
     /// A node that has lost its owner is a device from now on.
     fn appear(&mut self, node: u32) {
-        self.cold_mut(node).best = Vec::new();
+        self.stand_mut(node).best = Few::default();
         self.fresh.push(node);
         self.doubt(node, Attributes::ALL);
     }
@@ -478,12 +480,13 @@ impl Inventory {
             return;
         }
         let hot = self.hot(node).clone();
-        let cold = self.cold(node).clone();
+        let (first, signs) = (self.cold(node).first, self.cold(node).signs);
+        let binding = self.stand(node).bound;
         let packets = [self.packets(node, 0), self.packets(node, 1)];
         let volume = |at: usize| Volume { packets: packets[at], bytes: hot.bytes[at], payload: 0 };
         self.add_volume(owner, &volume(0), &volume(1));
         let values = self.limits.values;
-        for entry in cold.entries {
+        for entry in self.cold(node).entries.clone() {
             if evidence::add(&mut self.cold_mut(owner).entries, entry, values).shed {
                 self.shed(Limit::Values, 1);
             }
@@ -494,31 +497,26 @@ impl Inventory {
         for part in self.cold(node).parts.clone() {
             self.take_part(owner, usize::from(part.part), part.code, part.flows, at);
         }
-        self.add_signs(owner, cold.signs);
+        self.add_signs(owner, signs);
+        self.hot_mut(owner).acts |= hot.acts;
         let keeper = self.cold_mut(owner);
-        keeper.acts |= cold.acts;
-        keeper.first = keeper.first.min(cold.first);
+        keeper.first = keeper.first.min(first);
         if let Some(ip) = hot.key.ip() {
-            self.remember_address(
-                owner,
-                AddressUse { ip, binding: cold.bound, first: cold.first, last: hot.last },
-            );
+            self.remember_address(owner, AddressUse { ip, binding, first, last: hot.last });
         }
         self.detach(node);
         let hot = self.hot_mut(node);
         hot.bytes = [0; 2];
         hot.packets = [0; 2];
         hot.last = at;
-        let cold = self.cold_mut(node);
-        cold.packets_high = [0; 2];
-        cold.entries = Vec::new();
-        cold.parts = Vec::new();
-        cold.signs = 0;
-        cold.acts = 0;
-        cold.bound = None;
-        cold.first = at;
-        cold.best = Vec::new();
-        cold.peers = Vec::new();
+        hot.acts = 0;
+        let station = self.cold_mut(node).station.take();
+        *self.cold_mut(node) = Cold { first: at, station, ..Cold::default() };
+        let stand = self.stand_mut(node);
+        stand.bound = None;
+        stand.best = Few::default();
+        self.packets_high.remove(&node);
+        self.stored_peers.remove(&node);
     }
 
     /// Puts an address into a device's history.
@@ -543,7 +541,7 @@ impl Inventory {
 
     /// A restored address was its device's without a binding.
     pub(crate) fn restore_near(&mut self, station: u32, node: u32) {
-        self.cold_mut(node).behind = station;
+        self.stand_mut(node).behind = station;
         if let Some(known) = self.station_mut(station) {
             known.near.push(node);
         }
