@@ -8,6 +8,9 @@ use crate::proto::{
     Carrier, Emit, Input, Opening, PROTOCOLS, Parser, Progress, Protocol, Told, Verdict, Wants, Yield, by_id,
 };
 
+/// The port that clients in tests ask from.
+const CLIENT_PORT: u16 = 49_152;
+
 /// The conversation that tests talk about: 192.0.2.10:49152 asks 192.0.2.20 on `port`.
 pub(crate) fn head(transport: Transport, port: u16) -> FlowHead {
     let host = |last| Host {
@@ -18,11 +21,16 @@ pub(crate) fn head(transport: Transport, port: u16) -> FlowHead {
         id: FlowId(1),
         transport,
         vlan: None,
-        client: Endpoint { host: host(10), port: 49_152 },
+        client: Endpoint { host: host(10), port: CLIENT_PORT },
         server: Endpoint { host: host(20), port },
         client_reach: Reach::Near,
         server_reach: Reach::Near,
     }
+}
+
+/// What a probe is shown of a conversation with `server_port` that the client begins with `bytes`.
+pub(crate) fn opening(bytes: &[u8], server_port: u16, stream: bool) -> Opening<'_> {
+    Opening { bytes, from: Side::Client, client_port: CLIENT_PORT, server_port, stream }
 }
 
 /// Feeds `packets` to `protocol` on its usual port as the flow engine would, and prints all yields, one
@@ -156,6 +164,17 @@ pub(crate) fn line(item: &Yield) -> String {
         ),
         Yield::Anomaly { from, reason, detail } => format!("anomaly {} {reason}: {detail}", side(from)),
     }
+}
+
+/// The lines of a conversation that are no messages.
+pub(crate) fn told(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with("client ") && !line.starts_with("server ")).collect()
+}
+
+/// User data in a data TPDU (ISO 8073 clause 13.7) in a TPKT (RFC 1006 clause 6).
+pub(crate) fn in_tpkt(user: &[u8]) -> Vec<u8> {
+    let length = (user.len() as u16 + 7).to_be_bytes();
+    [&[3, 0][..], &length, &[2, 0xf0, 0x80], user].concat()
 }
 
 /// Feeds arbitrary bytes to the probe and, if it does not refuse, to the parser: nothing may panic.

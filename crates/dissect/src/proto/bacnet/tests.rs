@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives, told};
 
 proptest! {
     #[test]
@@ -26,10 +26,6 @@ fn sides(packets: Vec<(bool, Vec<u8>)>) -> Vec<(Side, Vec<u8>)> {
     packets.into_iter().map(|(client, bytes)| (if client { Client } else { Server }, bytes)).collect()
 }
 
-fn opening(bytes: &[u8], port: u16, stream: bool) -> Opening<'_> {
-    Opening { bytes, from: Client, client_port: 49_152, server_port: port, stream }
-}
-
 /// An APDU in an original unicast.
 fn framed(apdu: &[u8]) -> Vec<u8> {
     link(10, &[&[1, 4][..], apdu].concat())
@@ -40,12 +36,6 @@ fn link(function: u8, npdu: &[u8]) -> Vec<u8> {
     bytes.extend((npdu.len() as u16 + 4).to_be_bytes());
     bytes.extend(npdu);
     bytes
-}
-
-fn told(text: &str) -> String {
-    let lines: Vec<&str> =
-        text.lines().filter(|line| line.starts_with("fact") || line.starts_with("operation")).collect();
-    lines.join("\n")
 }
 
 /// Device 321 of vendor 8, 1,024 bytes, no segmentation.
@@ -70,7 +60,7 @@ fn a_device_behind_a_router_is_not_the_host_that_forwards() {
     let routed = [&[1, 8, 0, 5, 1, 7][..], I_AM].concat();
     let text = converse(&PROTOCOL, &[(Client, &framed(&[0x10, 8])), (Server, &link(11, &routed))]);
     assert_eq!(
-        told(&text),
+        told(&text).join("\n"),
         "operation client Discover who-is - - Asked\nfact 192.0.2.20 role = \"router\" (bacnet.source-network, 75%)"
     );
     // Forwarded for 192.0.2.99: it is that host's.
@@ -102,7 +92,7 @@ fn properties_are_read_and_written_with_their_outcome() {
             (Server, &framed(&[0x60, 4, 9])),
         ],
     );
-    insta::assert_snapshot!(told(&text), @r#"
+    insta::assert_snapshot!(told(&text).join("\n"), @r#"
     fact 192.0.2.20 model = "DSC-9" (bacnet.model-name, 95%)
     fact 192.0.2.20 identifier = "bacnet device 321" (bacnet.device, 95%)
     fact 192.0.2.20 role = "building-controller" (bacnet.device, 75%)

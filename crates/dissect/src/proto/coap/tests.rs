@@ -7,7 +7,7 @@ use model::Transport;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, converse_on, head, survives};
+use crate::testing::{converse, converse_on, head, opening, survives};
 
 #[test]
 fn the_example_of_the_standard_is_read() {
@@ -116,8 +116,7 @@ fn messages_over_tcp_are_framed() {
 
 #[test]
 fn only_a_well_formed_request_tells_coap_on_any_port() {
-    let verdict =
-        |bytes| probe(&Opening { bytes, from: Client, client_port: 1, server_port: 1, stream: false });
+    let verdict = |bytes| probe(&opening(bytes, 1, false));
     assert_eq!(verdict(b"\x40\x01\x7d\x34\xbbtemperature"), Verdict::Yes);
     assert_eq!(verdict(b"\x60\x45\x7d\x34\xff22.3 C"), Verdict::Maybe);
     assert_eq!(verdict(b"\x40\x00\x7d\x34"), Verdict::Maybe);
@@ -152,7 +151,6 @@ proptest! {
 
     #[test]
     fn random_datagrams_are_not_taken_for_coap(bytes in proptest::collection::vec(any::<u8>(), 4..100)) {
-        let opening = Opening { bytes: &bytes, from: Client, client_port: 1, server_port: 1, stream: false };
-        prop_assert_ne!(probe(&opening), Verdict::Yes);
+        prop_assert_ne!(probe(&opening(&bytes, 1, false)), Verdict::Yes);
     }
 }

@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, replay, survives, told};
 
 proptest! {
     #[test]
@@ -26,10 +26,6 @@ fn sides(packets: Vec<(bool, Vec<u8>)>) -> Vec<(Side, Vec<u8>)> {
     packets.into_iter().map(|(client, bytes)| (if client { Client } else { Server }, bytes)).collect()
 }
 
-fn opening(bytes: &[u8], port: u16, stream: bool) -> Opening<'_> {
-    Opening { bytes, from: Client, client_port: 49_152, server_port: port, stream }
-}
-
 /// A fragment in one segment and one frame, from the master (1) to the outstation (10).
 fn framed(fragment: &[u8]) -> Vec<u8> {
     let fragment = &fragment[..fragment.len().min(200)];
@@ -49,12 +45,6 @@ fn frame(control: u8, destination: u16, source: u16, user: &[u8]) -> Vec<u8> {
         bytes.extend(crc::checked(block));
     }
     bytes
-}
-
-fn told(text: &str) -> String {
-    let lines: Vec<&str> =
-        text.lines().filter(|line| line.starts_with("fact") || line.starts_with("operation")).collect();
-    lines.join("\n")
 }
 
 const CROB: [u8; 11] = [0x41, 1, 0xf4, 1, 0, 0, 0, 0, 0, 0, 0];
@@ -102,8 +92,7 @@ fn restart_time_and_unsolicited_are_told_apart() {
         // The last is not supported.
         packets.push((Server, answer(&[request[0], 129, 0, u8::from(request[1] == 18)])));
     }
-    let packets: Vec<(Side, &[u8])> = packets.iter().map(|(side, bytes)| (*side, &bytes[..])).collect();
-    let text = told(&converse(&PROTOCOL, &packets));
+    let text = replay(&PROTOCOL, &packets);
     let operations: Vec<&str> = text.lines().filter(|line| line.starts_with("operation")).collect();
     insta::assert_snapshot!(operations.join("\n"), @r#"
     operation client Restart cold-restart outstation 10 - Done
@@ -127,7 +116,7 @@ fn a_device_tells_its_attributes() {
             (Server, &answer(&[&[0xc1, 129, 0, 0][..], &objects].concat())),
         ],
     );
-    insta::assert_snapshot!(told(&text), @r#"
+    insta::assert_snapshot!(told(&text).join("\n"), @r#"
     fact 192.0.2.10 role = "scada" (dnp3.request, 50%)
     fact 192.0.2.20 role = "rtu" (dnp3.response, 75%)
     fact 192.0.2.10 role = "scada" (dnp3.response, 75%)

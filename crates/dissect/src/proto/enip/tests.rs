@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, replay, survives, told};
 
 proptest! {
     #[test]
@@ -24,10 +24,6 @@ proptest! {
 
 fn sides(packets: Vec<(bool, Vec<u8>)>) -> Vec<(Side, Vec<u8>)> {
     packets.into_iter().map(|(client, bytes)| (if client { Client } else { Server }, bytes)).collect()
-}
-
-fn opening(bytes: &[u8], port: u16, stream: bool) -> Opening<'_> {
-    Opening { bytes, from: Client, client_port: 49_152, server_port: port, stream }
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {
@@ -58,12 +54,6 @@ fn unit(sequence: u16, message: &[u8]) -> Vec<u8> {
     data.extend(sequence.to_le_bytes());
     data.extend(message);
     command(0x70, 0x1234, 0, &data)
-}
-
-fn told(text: &str) -> String {
-    let lines: Vec<&str> =
-        text.lines().filter(|line| line.starts_with("fact") || line.starts_with("operation")).collect();
-    lines.join("\n")
 }
 
 #[test]
@@ -115,7 +105,7 @@ fn services_inside_others_are_found_and_answered() {
             (Server, &unit(4, &answer)),
         ],
     );
-    insta::assert_snapshot!(told(&text), @r#"
+    insta::assert_snapshot!(told(&text).join("\n"), @r#"
     fact 192.0.2.20 role = "plc" (enip.cip-response, 20%)
     fact 192.0.2.10 role = "hmi" (enip.cip-request, 20%)
     operation client Restart reset identity (0x1) instance 1 via 1/0 type 1 - Done
@@ -141,8 +131,7 @@ fn stop_download_and_time_of_a_controller_are_told_apart() {
         packets
             .push((Server, rr(number as u8, &[service[0] | 0x80, 0, if number == 4 { 0x0f } else { 0 }, 0])));
     }
-    let packets: Vec<(Side, &[u8])> = packets.iter().map(|(side, bytes)| (*side, &bytes[..])).collect();
-    let text = told(&converse(&PROTOCOL, &packets));
+    let text = replay(&PROTOCOL, &packets);
     let operations: Vec<&str> = text.lines().filter(|line| line.starts_with("operation")).collect();
     insta::assert_snapshot!(operations.join("\n"), @r#"
     operation client Stop stop controller-mode (0x8e) instance 1 - Done
@@ -161,7 +150,7 @@ fn pccc_inside_cip_is_told_by_its_own_name() {
         &[(Client, &rr(1, &mode)), (Server, &rr(1, &[0xcb, 0, 0, 0, 7, 1, 0, 1, 2, 3, 4, 0x4f, 0xf0, 1, 0]))],
     );
     assert!(
-        told(&text).contains("operation client ChangeMode change-mode pccc (0x67) instance 1 - Refused"),
+        told(&text).contains(&"operation client ChangeMode change-mode pccc (0x67) instance 1 - Refused"),
         "{text}"
     );
 }

@@ -5,7 +5,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives};
 
 #[test]
 fn a_login_and_a_transfer_are_told_without_names_and_passwords() {
@@ -79,8 +79,7 @@ fn encryption_hands_the_connection_on() {
 
 #[test]
 fn a_mail_server_is_not_taken_for_ftp() {
-    let verdict =
-        |bytes| probe(&Opening { bytes, from: Server, client_port: 1, server_port: 1, stream: true });
+    let verdict = |bytes| probe(&Opening { from: Server, ..opening(bytes, 1, true) });
     assert_eq!(verdict(b"220 ProFTPD 1.3.5 Server\r\n"), Verdict::Yes);
     assert_eq!(verdict(b"220 mail.example ESMTP\r\n"), Verdict::No);
     assert_eq!(verdict(b"220 ready\r\n"), Verdict::Maybe);

@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives};
 
 /// A message with its header.
 fn message(kind: u8, id: u8, sequence: u8, body: &[u8]) -> Vec<u8> {
@@ -112,9 +112,7 @@ fn a_wrong_check_byte_is_an_anomaly() {
 
 #[test]
 fn only_messages_that_agree_with_themselves_are_sure() {
-    let verdict = |bytes: &[u8], stream| {
-        probe(&Opening { bytes, from: Client, client_port: 49_152, server_port: 5_094, stream })
-    };
+    let verdict = |bytes: &[u8], stream| probe(&opening(bytes, 5_094, stream));
     let first = message(REQUEST, SESSION_INITIATE, 1, &[1, 0, 0, 0x75, 0x30]);
     assert_eq!(verdict(&first, false), Verdict::Yes);
     assert_eq!(verdict(&first[..6], true), Verdict::More);

@@ -5,10 +5,10 @@ use model::Side::{self, Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives};
 
 fn verdict(bytes: &[u8]) -> Verdict {
-    probe(&Opening { bytes, from: Client, client_port: 49_152, server_port: 502, stream: true })
+    probe(&opening(bytes, 502, true))
 }
 
 #[test]

@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives, told};
 
 proptest! {
     #[test]
@@ -26,10 +26,6 @@ fn information(asdu: &[u8]) -> Vec<u8> {
 
 const START_ACT: &[u8] = &[START, 4, 7, 0, 0, 0];
 
-fn opening(bytes: &[u8]) -> Opening<'_> {
-    Opening { bytes, from: Client, client_port: 49_152, server_port: 2_404, stream: true }
-}
-
 #[test]
 fn a_command_is_told_with_its_confirmation() {
     // A single command, on, to object 5001 of station 3, and a clock that the station refuses.
@@ -49,10 +45,8 @@ fn a_command_is_told_with_its_confirmation() {
             (Server, &information(&refused)),
         ],
     );
-    let told: Vec<&str> =
-        text.lines().filter(|line| line.starts_with("fact") || line.starts_with("operation")).collect();
     assert_eq!(
-        told,
+        told(&text),
         [
             r#"fact 192.0.2.20 role = "rtu" (iec104.monitor, 75%)"#,
             r#"fact 192.0.2.10 role = "scada" (iec104.monitor, 75%)"#,
@@ -76,11 +70,12 @@ fn elements_of_a_sequence_have_addresses_one_after_the_other() {
 
 #[test]
 fn chance_is_not_telecontrol() {
-    assert_eq!(probe(&opening(START_ACT)), Verdict::Yes);
-    assert_eq!(probe(&opening(&START_ACT[..3])), Verdict::More);
-    assert_eq!(probe(&opening(b"hello, world")), Verdict::No);
-    assert_eq!(probe(&opening(&information(&[99, 1, 6, 0, 3, 0, 1, 0, 0, 1]))), Verdict::No);
-    assert_eq!(probe(&opening(&[START, 4, 1, 0, 2, 0])), Verdict::Maybe);
+    let verdict = |bytes: &[u8]| probe(&opening(bytes, 2_404, true));
+    assert_eq!(verdict(START_ACT), Verdict::Yes);
+    assert_eq!(verdict(&START_ACT[..3]), Verdict::More);
+    assert_eq!(verdict(b"hello, world"), Verdict::No);
+    assert_eq!(verdict(&information(&[99, 1, 6, 0, 3, 0, 1, 0, 0, 1])), Verdict::No);
+    assert_eq!(verdict(&[START, 4, 1, 0, 2, 0]), Verdict::Maybe);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives};
 
 #[test]
 fn a_bot_joins_its_channel_and_nothing_said_is_told() {
@@ -38,7 +38,7 @@ fn a_bot_joins_its_channel_and_nothing_said_is_told() {
 
 #[test]
 fn a_registration_tells_irc_and_other_logins_do_not() {
-    let verdict = |bytes, from| probe(&Opening { bytes, from, client_port: 1, server_port: 1, stream: true });
+    let verdict = |bytes, from| probe(&Opening { from, ..opening(bytes, 1, true) });
     assert_eq!(verdict(b"NICK bot\n", Client), Verdict::Yes);
     assert_eq!(verdict(b"USER a 0 * :x\r\n", Client), Verdict::Yes);
     assert_eq!(verdict(b"USER joe\r\n", Client), Verdict::Maybe);

@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, in_tpkt, opening, survives, told};
 
 fn tlv(tag: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
@@ -13,19 +13,11 @@ fn tlv(tag: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-fn tpkt(session: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![3, 0];
-    bytes.extend((session.len() as u16 + 7).to_be_bytes());
-    bytes.extend([2, 0xf0, 0x80]);
-    bytes.extend(session);
-    bytes
-}
-
 /// A PDU as it is sent once there is a connection.
 fn data(pdu: &[u8]) -> Vec<u8> {
     let value = tlv(&[0xa0], &[pdu]);
     let presentation = tlv(&[0x61], &[&tlv(&[0x30], &[&[2, 1, 3], &value])]);
-    tpkt(&[DATA, &presentation].concat())
+    in_tpkt(&[DATA, &presentation].concat())
 }
 
 /// A connection with a password in it.
@@ -38,7 +30,7 @@ fn connect() -> Vec<u8> {
     let presentation = tlv(&[0x31], &[&[0xa0, 3, 0x80, 1, 1], &tlv(&[0xa2], &[&user])]);
     let length = (presentation.len() as u16).to_be_bytes();
     let session = [&[0x14, 2, 0, 2, USER_DATA, 255][..], &length, &presentation].concat();
-    tpkt(&[&[CONNECT, 255][..], &(session.len() as u16).to_be_bytes(), &session].concat())
+    in_tpkt(&[&[CONNECT, 255][..], &(session.len() as u16).to_be_bytes(), &session].concat())
 }
 
 fn request(invoke: u8, service: &[u8]) -> Vec<u8> {
@@ -53,11 +45,6 @@ fn response(invoke: u8, service: &[u8]) -> Vec<u8> {
 fn object(domain: &str, item: &str) -> Vec<u8> {
     let name = tlv(&[0xa1], &[&tlv(&[0x1a], &[domain.as_bytes()]), &tlv(&[0x1a], &[item.as_bytes()])]);
     tlv(&[0xa0], &[&tlv(&[0x30], &[&tlv(&[0xa0], &[&name])])])
-}
-
-/// The lines of a conversation that are no messages.
-fn told(text: &str) -> Vec<&str> {
-    text.lines().filter(|line| !line.starts_with("client") && !line.starts_with("server")).collect()
 }
 
 #[test]
@@ -124,14 +111,15 @@ fn controls_reports_and_values_are_told_apart() {
 
 #[test]
 fn only_mms_is_taken_for_mms() {
-    let verdict = |bytes: &[u8]| {
-        probe(&Opening { bytes, from: Client, client_port: 49_152, server_port: 102, stream: true })
-    };
+    let verdict = |bytes: &[u8]| probe(&opening(bytes, 102, true));
     assert_eq!(verdict(&connect()), Verdict::Yes);
     assert_eq!(verdict(&connect()[..20]), Verdict::More);
     assert_eq!(verdict(&request(1, &[0x82, 0])), Verdict::Yes);
     // S7 communication begins otherwise.
-    assert_eq!(verdict(&tpkt(&[0x32, 1, 0, 0, 0, 0, 0, 8, 0, 0, 0xf0, 0, 0, 1, 0, 1, 1, 0xe0])), Verdict::No);
+    assert_eq!(
+        verdict(&in_tpkt(&[0x32, 1, 0, 0, 0, 0, 0, 8, 0, 0, 0xf0, 0, 0, 1, 0, 1, 1, 0xe0])),
+        Verdict::No
+    );
 }
 
 #[test]
@@ -156,7 +144,7 @@ proptest! {
             })
             .collect();
         survives(&PROTOCOL, &framed);
-        let sessions: Vec<_> = packets.iter().map(|(client, _, bytes)| (side(*client), tpkt(bytes))).collect();
+        let sessions: Vec<_> = packets.iter().map(|(client, _, bytes)| (side(*client), in_tpkt(bytes))).collect();
         survives(&PROTOCOL, &sessions);
     }
 }

@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, replay, survives, told};
 
 proptest! {
     #[test]
@@ -26,10 +26,6 @@ fn sides(packets: Vec<(bool, Vec<u8>)>) -> Vec<(Side, Vec<u8>)> {
     packets.into_iter().map(|(client, bytes)| (if client { Client } else { Server }, bytes)).collect()
 }
 
-fn opening(bytes: &[u8], port: u16, stream: bool) -> Opening<'_> {
-    Opening { bytes, from: Client, client_port: 49_152, server_port: port, stream }
-}
-
 /// The PDU in an MBAP header.
 fn framed(pdu: &[u8]) -> Vec<u8> {
     adu(1, 17, pdu)
@@ -47,7 +43,7 @@ fn adu(transaction: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
 /// The examples of clauses 6.1, 6.3 and 6.12.
 #[test]
 fn reads_and_writes_are_told_with_their_outcome() {
-    let packets: Vec<(Side, Vec<u8>)> = vec![
+    let packets = [
         (Client, adu(1, 17, &[0x01, 0x00, 0x13, 0x00, 0x13])),
         (Server, adu(1, 17, &[0x01, 0x03, 0xcd, 0x6b, 0x05])),
         (Client, adu(2, 17, &[0x03, 0x00, 0x6b, 0x00, 0x03])),
@@ -55,8 +51,7 @@ fn reads_and_writes_are_told_with_their_outcome() {
         (Client, adu(3, 17, &[0x10, 0x00, 0x01, 0x00, 0x02, 0x04, 0x00, 0x0a, 0x01, 0x02])),
         (Server, adu(3, 17, &[0x10, 0x00, 0x01, 0x00, 0x02])),
     ];
-    let packets: Vec<(Side, &[u8])> = packets.iter().map(|(side, bytes)| (*side, &bytes[..])).collect();
-    insta::assert_snapshot!(converse(&PROTOCOL, &packets), @r#"
+    insta::assert_snapshot!(replay(&PROTOCOL, &packets), @r#"
     client request {"transaction":1,"unit":17,"function":"read-coils","function-code":1,"address":19,"quantity":19}
     server response {"transaction":1,"unit":17,"function":"read-coils","function-code":1,"values":[1,0,1,1,0,0,1,1,1,1,0,1,0,1,1,0,1,0,1],"matched":true}
     fact 192.0.2.20 role = "plc" (modbus.response, 50%)
@@ -117,9 +112,7 @@ fn a_device_identifies_itself() {
     }
     let text =
         converse(&PROTOCOL, &[(Client, &adu(5, 1, &[0x2b, 0x0e, 0x01, 0x00])), (Server, &adu(5, 1, &pdu))]);
-    let told: Vec<&str> =
-        text.lines().filter(|line| line.starts_with("fact") || line.starts_with("operation")).collect();
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    insta::assert_snapshot!(told(&text).join("\n"), @r#"
     fact 192.0.2.20 role = "plc" (modbus.response, 50%)
     fact 192.0.2.10 role = "hmi" (modbus.request, 50%)
     fact 192.0.2.20 vendor = "Example Works" (modbus.device-identification.vendor-name, 95%)

@@ -5,7 +5,7 @@ use model::Side::{self, Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives};
 
 /// A packet: its first byte and its body.
 fn packet(first: u8, body: &[u8]) -> Vec<u8> {
@@ -154,8 +154,7 @@ fn a_long_payload_is_skipped_and_not_kept() {
 
 #[test]
 fn a_connect_tells_mqtt_on_any_port_and_other_packets_do_not() {
-    let verdict =
-        |bytes| probe(&Opening { bytes, from: Client, client_port: 1, server_port: 1, stream: true });
+    let verdict = |bytes| probe(&opening(bytes, 1, true));
     assert_eq!(verdict(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"), Verdict::Yes);
     assert_eq!(verdict(b"\x10\x0d\x00\x04MQ"), Verdict::More);
     assert_eq!(verdict(b"\x10\x0d\x00\x04MQTT\x04\x03"), Verdict::No);
@@ -187,8 +186,7 @@ proptest! {
 
     #[test]
     fn random_bytes_are_not_taken_for_mqtt(bytes in proptest::collection::vec(any::<u8>(), 8..100)) {
-        let opening = Opening { bytes: &bytes, from: Client, client_port: 1, server_port: 1, stream: true };
-        prop_assert_ne!(probe(&opening), Verdict::Yes);
+        prop_assert_ne!(probe(&opening(&bytes, 1, true)), Verdict::Yes);
     }
 }
 

@@ -3,7 +3,7 @@ use model::Transport;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, converse_on, head, survives};
+use crate::testing::{converse, converse_on, head, opening, survives, told};
 
 fn plain(control: u8, service: u8, command: u16, data: &[u8]) -> Vec<u8> {
     let mut bytes = vec![control, 0, 2, 0, 0xef, 0, 0, 0x63, 0, service];
@@ -35,11 +35,6 @@ fn identity_answer() -> Vec<u8> {
     data.extend(b"CJ2M-CPU33\0\0\0\0\0\0    02.01\0\0\0\0\0\0\0\0\0\x0002.10\0");
     data.extend([0; 52]);
     answer(5, CONTROLLER_DATA_READ, &data)
-}
-
-/// The lines of a conversation that are no messages.
-fn told(text: &str) -> Vec<&str> {
-    text.lines().filter(|line| !line.starts_with("client") && !line.starts_with("server")).collect()
 }
 
 #[test]
@@ -104,9 +99,7 @@ fn a_poll_is_told_once_and_no_password_ever() {
 
 #[test]
 fn datagrams_are_believed_on_their_port_and_streams_by_their_letters() {
-    let verdict = |bytes: &[u8], stream| {
-        probe(&Opening { bytes, from: Client, client_port: 49_152, server_port: 9_600, stream })
-    };
+    let verdict = |bytes: &[u8], stream| probe(&opening(bytes, 9_600, stream));
     assert_eq!(verdict(&ask(1, 0x0402, &[]), false), Verdict::Maybe);
     assert_eq!(verdict(&ask(1, 0x7777, &[]), false), Verdict::No);
     assert_eq!(verdict(&answer(1, 0x0402, &[]), false), Verdict::No);

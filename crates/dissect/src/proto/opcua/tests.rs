@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives};
 
 /// Builds messages the way the standard writes them.
 #[derive(Clone, Default)]
@@ -254,9 +254,7 @@ fn an_error_says_why_and_other_bytes_end_it() {
 
 #[test]
 fn only_chunks_are_taken_for_opc_ua() {
-    let verdict = |bytes: &[u8]| {
-        probe(&Opening { bytes, from: Client, client_port: 49_152, server_port: 4_840, stream: true })
-    };
+    let verdict = |bytes: &[u8]| probe(&opening(bytes, 4_840, true));
     assert_eq!(verdict(&hello()), Verdict::Yes);
     assert_eq!(verdict(&hello()[..5]), Verdict::More);
     assert_eq!(verdict(&open()), Verdict::Yes);

@@ -5,7 +5,7 @@ use model::Side::{self, Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives};
 
 #[test]
 fn a_camera_is_viewed_after_a_login() {
@@ -48,8 +48,7 @@ fn a_camera_is_viewed_after_a_login() {
 
 #[test]
 fn rtsp_is_known_on_any_port_and_others_are_not_taken_for_it() {
-    let verdict =
-        |bytes| probe(&Opening { bytes, from: Client, client_port: 1, server_port: 1, stream: true });
+    let verdict = |bytes| probe(&opening(bytes, 1, true));
     assert_eq!(verdict(b"OPTIONS * RTSP/1.0\r\n"), Verdict::Yes);
     assert_eq!(verdict(b"RTSP/1.0 200 OK\r\n"), Verdict::Yes);
     assert_eq!(verdict(b"DESCR"), Verdict::More);

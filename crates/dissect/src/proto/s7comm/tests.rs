@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, in_tpkt, opening, survives};
 
 proptest! {
     #[test]
@@ -17,26 +17,13 @@ proptest! {
     fn any_bytes_behind_a_header_are_survived(
         packets in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..6)
     ) {
-        let packets = packets.into_iter().map(|(client, bytes)| (client, framed(&bytes))).collect();
+        let packets = packets.into_iter().map(|(client, bytes)| (client, in_tpkt(&bytes))).collect();
         survives(&PROTOCOL, &sides(packets));
     }
 }
 
 fn sides(packets: Vec<(bool, Vec<u8>)>) -> Vec<(Side, Vec<u8>)> {
     packets.into_iter().map(|(client, bytes)| (if client { Client } else { Server }, bytes)).collect()
-}
-
-fn opening(bytes: &[u8], port: u16, stream: bool) -> Opening<'_> {
-    Opening { bytes, from: Client, client_port: 49_152, server_port: port, stream }
-}
-
-/// A message in a DT and a TPKT.
-fn framed(user: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![3, 0];
-    bytes.extend((user.len() as u16 + 7).to_be_bytes());
-    bytes.extend([2, 0xf0, 0x80]);
-    bytes.extend(user);
-    bytes
 }
 
 /// A job or an acknowledgement with its parameters and data.
@@ -49,7 +36,7 @@ fn s7(rosctr: u8, reference: u8, parameters: &[u8], data: &[u8]) -> Vec<u8> {
     }
     user.extend(parameters);
     user.extend(data);
-    framed(&user)
+    in_tpkt(&user)
 }
 
 /// Source 0x0100, destination a programming device's connection to rack 0, slot 2.
@@ -163,10 +150,10 @@ fn a_connection_alone_does_not_tell_and_other_protocols_are_refused() {
     let setup = [CONNECT, &s7(JOB, 1, SETUP, &[])].concat();
     assert_eq!(probe(&opening(&setup, 10_102, true)), Verdict::Yes);
     // A presentation layer's accept, as MMS has it.
-    let other = [CONNECT, &framed(&[0x0d, 0x10, 0x05, 0x06])].concat();
+    let other = [CONNECT, &in_tpkt(&[0x0d, 0x10, 0x05, 0x06])].concat();
     assert_eq!(probe(&opening(&other, 102, true)), Verdict::No);
     assert_eq!(probe(&opening(b"GET / HTTP/1.1\r\n", 102, true)), Verdict::No);
-    let plus = [CONNECT, &framed(&[0x72, 1, 0, 0])].concat();
+    let plus = [CONNECT, &in_tpkt(&[0x72, 1, 0, 0])].concat();
     assert_eq!(probe(&opening(&plus, 102, true)), Verdict::No);
 }
 

@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, in_tpkt, opening, survives};
 
 proptest! {
     #[test]
@@ -17,7 +17,7 @@ proptest! {
     fn any_bytes_behind_a_header_are_survived(
         packets in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..6)
     ) {
-        let packets = packets.into_iter().map(|(client, bytes)| (client, framed(&bytes))).collect();
+        let packets = packets.into_iter().map(|(client, bytes)| (client, in_tpkt(&bytes))).collect();
         survives(&PROTOCOL, &sides(packets));
     }
 }
@@ -26,26 +26,13 @@ fn sides(packets: Vec<(bool, Vec<u8>)>) -> Vec<(Side, Vec<u8>)> {
     packets.into_iter().map(|(client, bytes)| (if client { Client } else { Server }, bytes)).collect()
 }
 
-fn opening(bytes: &[u8], port: u16, stream: bool) -> Opening<'_> {
-    Opening { bytes, from: Client, client_port: 49_152, server_port: port, stream }
-}
-
-/// A message in a DT and a TPKT.
-fn framed(user: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![3, 0];
-    bytes.extend((user.len() as u16 + 7).to_be_bytes());
-    bytes.extend([2, 0xf0, 0x80]);
-    bytes.extend(user);
-    bytes
-}
-
 /// A frame of version 1 or 2, with its trailer.
 fn plus(version: u8, content: &[u8]) -> Vec<u8> {
     let mut user = vec![0x72, version];
     user.extend((content.len() as u16).to_be_bytes());
     user.extend(content);
     user.extend([0x72, version, 0, 0]);
-    framed(&user)
+    in_tpkt(&user)
 }
 
 /// Opcode, function, sequence, session, flags, object.
@@ -68,7 +55,7 @@ fn a_session_names_the_module_and_a_write_of_the_state_stops_it() {
             (Client, &plus(1, &head(0x31, 0x04ca, 0x11d))),
             (Server, &plus(1, &created)),
             (Client, &plus(2, &stop)),
-            (Client, &framed(&[0x72, 0xff, 0, 0])),
+            (Client, &in_tpkt(&[0x72, 0xff, 0, 0])),
         ],
     );
     insta::assert_snapshot!(text, @r#"
@@ -93,14 +80,14 @@ fn a_frame_without_trailer_is_continued_by_the_next() {
     first.extend(&head(0x31, 0x04ca, 0)[..14]);
     let mut last = vec![0x72, 1, 0, 3, 9, 9, 9];
     last.extend([0x72, 1, 0, 0]);
-    let text = converse(&PROTOCOL, &[(Client, &framed(&first)), (Client, &framed(&last))]);
+    let text = converse(&PROTOCOL, &[(Client, &in_tpkt(&first)), (Client, &in_tpkt(&last))]);
     assert!(text.contains("client request"), "{text}");
     assert!(text.contains("client continuation"), "{text}");
 }
 
 #[test]
 fn classic_s7_is_not_s7_plus() {
-    let classic = framed(&[0x32, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let classic = in_tpkt(&[0x32, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(probe(&opening(&classic, 102, true)), Verdict::No);
     assert_eq!(probe(&opening(&plus(1, &head(0x31, 0x04ca, 0)), 4_000, true)), Verdict::Yes);
 }

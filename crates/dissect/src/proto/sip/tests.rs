@@ -5,7 +5,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, converse_on, head, survives};
+use crate::testing::{converse, converse_on, head, opening, survives};
 
 #[test]
 fn a_telephone_registers_and_calls() {
@@ -61,8 +61,7 @@ fn messages_over_tcp_are_told_apart_by_their_length() {
 
 #[test]
 fn sip_is_known_on_any_port_and_http_is_not_taken_for_it() {
-    let verdict =
-        |bytes, stream| probe(&Opening { bytes, from: Client, client_port: 1, server_port: 1, stream });
+    let verdict = |bytes, stream| probe(&opening(bytes, 1, stream));
     assert_eq!(verdict(b"OPTIONS sip:a SIP/2.0\r\n", false), Verdict::Yes);
     assert_eq!(verdict(b"SIP/2.0 200 OK\r\n", false), Verdict::Yes);
     assert_eq!(verdict(b"REGIS", true), Verdict::More);

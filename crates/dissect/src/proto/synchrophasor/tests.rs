@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives};
 
 /// A frame of unit 60 with its size and check.
 fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -98,9 +98,7 @@ fn a_frame_that_fails_its_check_is_an_anomaly() {
 
 #[test]
 fn only_the_check_makes_it_sure() {
-    let verdict = |bytes: &[u8], stream| {
-        probe(&Opening { bytes, from: Client, client_port: 49_152, server_port: 4_712, stream })
-    };
+    let verdict = |bytes: &[u8], stream| probe(&opening(bytes, 4_712, stream));
     let good = frame(4, &[0, 2]);
     assert_eq!(verdict(&good, true), Verdict::Yes);
     assert_eq!(verdict(&good[..10], true), Verdict::More);

@@ -5,7 +5,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, survives};
+use crate::testing::{converse, opening, survives};
 
 #[test]
 fn logins_are_counted_and_nothing_typed_is_told() {
@@ -74,8 +74,7 @@ fn a_password_asked_again_was_refused_and_an_unanswered_one_was_asked() {
 
 #[test]
 fn a_negotiation_tells_telnet_on_any_port_and_text_does_not() {
-    let verdict =
-        |bytes| probe(&Opening { bytes, from: Server, client_port: 1, server_port: 1, stream: true });
+    let verdict = |bytes| probe(&Opening { from: Server, ..opening(bytes, 1, true) });
     assert_eq!(verdict(b"\xff\xfd\x18\xff\xfd\x20"), Verdict::Yes);
     assert_eq!(verdict(b"\xff\xfb\x01\r\nlogin: "), Verdict::Yes);
     assert_eq!(verdict(b"\xff\xfb"), Verdict::More);
