@@ -1,8 +1,12 @@
 //! Drives one parser through a conversation and prints what it yields, for known-answer tests.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 
 use model::{Endpoint, FlowHead, FlowId, Host, MacAddr, Reach, Side, Timestamp, Transport};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 
 use crate::proto::{
     Carrier, Emit, Input, Opening, PROTOCOLS, Parser, Progress, Protocol, Told, Verdict, Wants, Yield, by_id,
@@ -199,11 +203,62 @@ pub(crate) fn survives(protocol: &Protocol, packets: &[(Side, Vec<u8>)]) {
 }
 
 /// Some packets of arbitrary bytes from either side, for property tests.
-pub(crate) fn packets() -> impl proptest::strategy::Strategy<Value = Vec<(Side, Vec<u8>)>> {
-    use proptest::prelude::*;
-    let side = prop_oneof![Just(Side::Client), Just(Side::Server)];
-    prop::collection::vec((side, prop::collection::vec(any::<u8>(), 0..200)), 0..8)
+pub(crate) fn packets() -> impl Strategy<Value = Vec<(Side, Vec<u8>)>> {
+    packets_of(vec(any::<u8>(), 0..300), 0..8)
 }
+
+/// As [`packets`], with a number to choose by beside the bytes of each.
+pub(crate) fn choices() -> impl Strategy<Value = Vec<(Side, (u8, Vec<u8>))>> {
+    packets_of((any::<u8>(), vec(any::<u8>(), 0..200)), 0..8)
+}
+
+/// As [`packets`], with content of the caller's choice.
+pub(crate) fn packets_of<C: Strategy>(
+    content: C,
+    count: Range<usize>,
+) -> impl Strategy<Value = Vec<(Side, C::Value)>> {
+    vec((prop_oneof![Just(Side::Client), Just(Side::Server)], content), count)
+}
+
+/// As [`packets`], for a protocol of lines: what is `known` and reaches deep states, in any order, with
+/// other lines and `noise` between.
+pub(crate) fn pieces(
+    known: &'static [&'static [u8]],
+    noise: impl Strategy<Value = Vec<u8>> + 'static,
+) -> impl Strategy<Value = Vec<(Side, Vec<u8>)>> {
+    let piece = prop_oneof![
+        known.len() as u32 => select(known).prop_map(<[u8]>::to_vec),
+        1 => "[ -~]{0,8}\r\n".prop_map(String::into_bytes),
+        1 => noise,
+    ];
+    packets_of(piece, 0..16)
+}
+
+/// The packets whose bytes `make` makes of who sends and of what they hold.
+pub(crate) fn made<C>(packets: &[(Side, C)], make: impl Fn(Side, &C) -> Vec<u8>) -> Vec<(Side, Vec<u8>)> {
+    packets.iter().map(|(side, content)| (*side, make(*side, content))).collect()
+}
+
+/// Tests that a protocol survives any bytes and, where it is said how to frame them, any bytes behind a
+/// true beginning, which reach further. Framed is `(choice, bytes)`, `choice` any number.
+macro_rules! any_bytes_are_survived {
+    ($protocol:expr $(, $frame:expr)?) => {
+        proptest::proptest! {
+            #[test]
+            fn any_bytes_are_survived(packets in $crate::testing::packets()) {
+                $crate::testing::survives(&$protocol, &packets);
+            }
+
+            $(
+                #[test]
+                fn any_bytes_behind_a_header_are_survived(packets in $crate::testing::choices()) {
+                    $crate::testing::survives(&$protocol, &$crate::testing::made(&packets, $frame));
+                }
+            )?
+        }
+    };
+}
+pub(crate) use any_bytes_are_survived;
 
 /// A recorded conversation: a line for each packet, `C` or `S` for who sent it and its bytes in
 /// hexadecimal digits; lines that begin with `#` are remarks.
@@ -231,11 +286,11 @@ pub(crate) fn replay(protocol: &Protocol, packets: &[(Side, Vec<u8>)]) -> String
 }
 
 /// Damage for [`damage`]: packet, byte, new value.
-pub(crate) type Hit = (proptest::sample::Index, proptest::sample::Index, u8);
+pub(crate) type Hit = (Index, Index, u8);
 
 /// Up to eight places to damage.
-pub(crate) fn hits() -> impl proptest::strategy::Strategy<Value = Vec<Hit>> {
-    proptest::collection::vec(proptest::prelude::any::<Hit>(), 1..8)
+pub(crate) fn hits() -> impl Strategy<Value = Vec<Hit>> {
+    vec(any::<Hit>(), 1..8)
 }
 
 /// A conversation with some bytes overwritten.

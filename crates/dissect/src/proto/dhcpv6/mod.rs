@@ -444,7 +444,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse_on, head, survives};
+    use crate::testing::{converse_on, damage, head, hits, survives};
 
     fn option(code: u16, value: &[u8]) -> Vec<u8> {
         let length = u16::try_from(value.len()).unwrap();
@@ -542,15 +542,8 @@ mod tests {
         }
 
         #[test]
-        fn damaged_messages_are_survived(
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-        ) {
-            let mut bytes = relayed(13, &reply());
-            for (at, byte) in damage {
-                let at = at.index(bytes.len());
-                bytes[at] = byte;
-            }
-            survives(&PROTOCOL, &[(Side::Server, bytes)]);
+        fn damaged_messages_are_survived(hits in hits()) {
+            survives(&PROTOCOL, &damage(&[(Side::Server, relayed(13, &reply()))], &hits));
         }
     }
 }

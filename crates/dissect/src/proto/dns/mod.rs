@@ -448,7 +448,9 @@ mod tests {
 
     use super::wire::tests::{Builder, encoded};
     use super::*;
-    use crate::testing::{converse, converse_on, head, survives};
+    use crate::testing::{
+        any_bytes_are_survived, converse, converse_on, damage, head, hits, opening, survives,
+    };
 
     fn query() -> Vec<u8> {
         Builder::new(0x1234, 0x0100).question("Www.Example.COM", kind::A, 1).build()
@@ -600,7 +602,7 @@ mod tests {
     }
 
     fn ask(bytes: &[u8], stream: bool, server_port: u16) -> Verdict {
-        probe(&Opening { bytes, from: Side::Client, client_port: 40_000, server_port, stream })
+        probe(&opening(bytes, server_port, stream))
     }
 
     #[test]
@@ -615,24 +617,16 @@ mod tests {
         assert_eq!(ask(&netbios, false, 1000), Verdict::No);
     }
 
+    any_bytes_are_survived!(PROTOCOL);
+
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            survives(&PROTOCOL, &[(Side::Client, bytes)]);
-        }
-
-        #[test]
-        fn damaged_messages_are_survived(
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-            end in any::<prop::sample::Index>(),
-        ) {
-            let mut bytes = response();
-            for (at, byte) in damage {
-                let at = at.index(bytes.len());
-                bytes[at] = byte;
-            }
-            bytes.truncate(end.index(bytes.len()) + 1);
-            survives(&PROTOCOL, &[(Side::Client, query()), (Side::Server, bytes)]);
+        fn damaged_messages_are_survived(hits in hits(), end in any::<prop::sample::Index>()) {
+            let whole = response();
+            let cut = whole[..=end.index(whole.len())].to_vec();
+            let mut packets = vec![(Side::Client, query())];
+            packets.extend(damage(&[(Side::Server, cut)], &hits));
+            survives(&PROTOCOL, &packets);
         }
 
         #[test]

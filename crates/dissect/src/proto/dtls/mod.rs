@@ -203,7 +203,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{conversation, damage, hits, packets, replay, survives, without_long_lists};
+    use crate::testing::{
+        any_bytes_are_survived, conversation, damage, hits, opening, replay, survives, without_long_lists,
+    };
 
     const DTLS12: &str = include_str!("conversations/dtls12.txt");
 
@@ -241,9 +243,7 @@ enough
 
     #[test]
     fn other_datagrams_are_not_dtls() {
-        let verdict = |bytes: &[u8]| {
-            probe(&Opening { bytes, from: Side::Client, client_port: 1, server_port: 5684, stream: false })
-        };
+        let verdict = |bytes: &[u8]| probe(&opening(bytes, 5684, false));
         let (_, hello) = conversation(DTLS12).remove(0);
         assert_eq!(verdict(&hello), Verdict::Yes);
         assert_eq!(verdict(&hello[..hello.len() - 1]), Verdict::No);
@@ -276,12 +276,9 @@ enough
         );
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(packets in packets()) {
-            survives(&PROTOCOL, &packets);
-        }
+    any_bytes_are_survived!(PROTOCOL);
 
+    proptest! {
         #[test]
         fn damaged_conversations_are_survived(hits in hits()) {
             survives(&PROTOCOL, &damage(&conversation(DTLS12), &hits));

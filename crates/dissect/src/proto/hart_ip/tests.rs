@@ -1,8 +1,7 @@
 use model::Side::{Client, Server};
-use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, opening, survives};
+use crate::testing::{any_bytes_are_survived, converse, opening};
 
 /// A message with its header.
 fn message(kind: u8, id: u8, sequence: u8, body: &[u8]) -> Vec<u8> {
@@ -122,20 +121,6 @@ fn only_messages_that_agree_with_themselves_are_sure() {
     assert_eq!(verdict(&[1, 0, 0, 0, 0, 0, 0, 4], false), Verdict::No);
 }
 
-proptest! {
-    #[test]
-    fn any_bytes_are_survived(
-        packets in proptest::collection::vec((any::<bool>(), any::<u8>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..6)
-    ) {
-        let side = |client| if client { Client } else { Server };
-        let plain: Vec<_> = packets.iter().map(|(client, _, bytes)| (side(*client), bytes.clone())).collect();
-        survives(&PROTOCOL, &plain);
-        let framed: Vec<_> = packets
-            .iter()
-            .map(|(client, code, bytes)| {
-                (side(*client), message(u8::from(!client), 3 + code % 2, 1, &command(0x86, code % 25, bytes)))
-            })
-            .collect();
-        survives(&PROTOCOL, &framed);
-    }
-}
+any_bytes_are_survived!(PROTOCOL, |side, (code, bytes)| {
+    message(u8::from(side == Server), 3 + code % 2, 1, &command(0x86, code % 25, bytes))
+});

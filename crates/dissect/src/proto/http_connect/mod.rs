@@ -152,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{any_bytes_are_survived, converse, opening, survives};
 
     #[test]
     fn a_granted_tunnel_is_read_as_what_it_carries_even_if_the_client_did_not_wait() {
@@ -201,11 +201,7 @@ mod tests {
 
     #[test]
     fn other_methods_are_not_tunnels() {
-        let verdict = |bytes| {
-            let opening =
-                Opening { bytes, from: Side::Client, client_port: 1, server_port: 80, stream: true };
-            probe(&opening)
-        };
+        let verdict = |bytes| probe(&opening(bytes, 80, true));
         assert_eq!(verdict(b"CONNECT host:443 HTTP/1.1\r\n"), Verdict::Yes);
         assert_eq!(verdict(b"CONN"), Verdict::More);
         assert_eq!(verdict(b"CONNECT host:443 HTT"), Verdict::More);
@@ -213,12 +209,9 @@ mod tests {
         assert_eq!(verdict(b"GET / HTTP/1.1\r\n"), Verdict::No);
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(packets in crate::testing::packets()) {
-            survives(&PROTOCOL, &packets);
-        }
+    any_bytes_are_survived!(PROTOCOL);
 
+    proptest! {
         #[test]
         fn any_answer_is_survived(answer in prop::collection::vec(any::<u8>(), 0..100)) {
             let answer = [b"HTTP/1.1 ", &answer[..], b"\r\n\r\n"].concat();

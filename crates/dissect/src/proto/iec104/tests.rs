@@ -1,21 +1,9 @@
 use model::Side::{Client, Server};
-use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, opening, survives, told};
+use crate::testing::{any_bytes_are_survived, converse, opening, told};
 
-proptest! {
-    #[test]
-    fn any_bytes_are_survived(
-        packets in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..6)
-    ) {
-        let side = |client| if client { Client } else { Server };
-        let plain: Vec<_> = packets.iter().map(|(client, bytes)| (side(*client), bytes.clone())).collect();
-        survives(&PROTOCOL, &plain);
-        let framed: Vec<_> = packets.iter().map(|(client, bytes)| (side(*client), information(bytes))).collect();
-        survives(&PROTOCOL, &framed);
-    }
-}
+any_bytes_are_survived!(PROTOCOL, |_, (_, bytes)| information(bytes));
 
 /// An ASDU in an I frame.
 fn information(asdu: &[u8]) -> Vec<u8> {

@@ -107,10 +107,9 @@ impl Parser for Ike {
 #[cfg(test)]
 mod tests {
     use model::Side;
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, packets, survives};
+    use crate::testing::{any_bytes_are_survived, converse};
 
     /// A header and twenty bytes of payload.
     fn message(version: u8, exchange: u8, flags: u8) -> Vec<u8> {
@@ -141,10 +140,5 @@ mod tests {
         assert!(Header::read(&[message(0x20, 34, 0), vec![0]].concat()).is_err());
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(packets in packets()) {
-            survives(&PROTOCOL, &packets);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL);
 }

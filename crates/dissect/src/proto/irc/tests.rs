@@ -5,7 +5,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, opening, survives};
+use crate::testing::{converse, opening, packets_of, survives};
 
 #[test]
 fn a_bot_joins_its_channel_and_nothing_said_is_told() {
@@ -49,15 +49,13 @@ fn a_registration_tells_irc_and_other_logins_do_not() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_survived(
-        packets in proptest::collection::vec((
-            prop_oneof![Just(Client), Just(Server)],
-            prop_oneof![
-                ":?[a-z]{0,3} ?(JOIN|001|PRIVMSG)? ?[ -~]{0,8}\r\n".prop_map(String::into_bytes),
-                proptest::collection::vec(any::<u8>(), 0..40),
-            ],
-        ), 0..12)
-    ) {
+    fn any_bytes_are_survived(packets in packets_of(
+        prop_oneof![
+            ":?[a-z]{0,3} ?(JOIN|001|PRIVMSG)? ?[ -~]{0,8}\r\n".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..40),
+        ],
+        0..12,
+    )) {
         survives(&PROTOCOL, &packets);
     }
 }

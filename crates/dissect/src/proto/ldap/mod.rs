@@ -239,10 +239,9 @@ impl Ldap {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, packets, survives, unhex};
+    use crate::testing::{any_bytes_are_survived, converse, unhex};
 
     #[test]
     fn a_login_is_told_without_its_password() {
@@ -277,10 +276,5 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(packets in packets()) {
-            survives(&PROTOCOL, &packets);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL);
 }

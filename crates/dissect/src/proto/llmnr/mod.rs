@@ -129,11 +129,10 @@ impl Parser for Llmnr {
 #[cfg(test)]
 mod tests {
     use model::Side;
-    use proptest::prelude::*;
 
     use super::super::dns::wire::{kind, tests::Builder};
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{any_bytes_are_survived, converse, opening};
 
     #[test]
     fn a_question_and_the_answer_that_claims_the_name() {
@@ -153,16 +152,9 @@ mod tests {
     #[test]
     fn only_its_own_port_makes_it_what_it_is() {
         let query = Builder::new(1, 0).question("wpad", kind::A, 1).build();
-        let opening =
-            Opening { bytes: &query, from: Side::Client, client_port: 5000, server_port: 53, stream: false };
-        assert_eq!(probe(&opening), Verdict::No);
-        assert_eq!(probe(&Opening { server_port: PORT, ..opening }), Verdict::Yes);
+        assert_eq!(probe(&opening(&query, 53, false)), Verdict::No);
+        assert_eq!(probe(&opening(&query, PORT, false)), Verdict::Yes);
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            survives(&PROTOCOL, &[(Side::Client, bytes)]);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL);
 }

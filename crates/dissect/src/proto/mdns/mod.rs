@@ -278,7 +278,7 @@ mod tests {
 
     use super::super::dns::wire::tests::{Builder, encoded};
     use super::*;
-    use crate::testing::{converse_on, head, survives};
+    use crate::testing::{any_bytes_are_survived, converse_on, damage, head, hits, survives};
 
     /// 192.0.2.10 announces to the group.
     fn to_group() -> FlowHead {
@@ -372,22 +372,12 @@ mod tests {
         );
     }
 
+    any_bytes_are_survived!(PROTOCOL);
+
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            survives(&PROTOCOL, &[(Side::Client, bytes)]);
-        }
-
-        #[test]
-        fn damaged_announcements_are_survived(
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-        ) {
-            let mut bytes = announcement([192, 0, 2, 10]);
-            for (at, byte) in damage {
-                let at = at.index(bytes.len());
-                bytes[at] = byte;
-            }
-            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        fn damaged_announcements_are_survived(hits in hits()) {
+            survives(&PROTOCOL, &damage(&[(Side::Client, announcement([192, 0, 2, 10]))], &hits));
         }
     }
 }

@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, in_tpkt, opening, survives, told};
+use crate::testing::{any_bytes_are_survived, converse, in_tpkt, made, opening, packets, survives, told};
 
 fn tlv(tag: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
@@ -128,23 +128,14 @@ fn what_is_cut_short_inside_is_an_anomaly() {
     assert!(text.ends_with("anomaly client length-mismatch: PDU of 5 bytes\n"), "{text}");
 }
 
+any_bytes_are_survived!(PROTOCOL, |side, (tag, bytes)| {
+    let service = tlv(&[0xa0 | (tag % 31)], &[bytes]);
+    if side == Client { request(1, &service) } else { response(1, &service) }
+});
+
 proptest! {
     #[test]
-    fn any_bytes_are_survived(
-        packets in proptest::collection::vec((any::<bool>(), any::<u8>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..6)
-    ) {
-        let side = |client| if client { Client } else { Server };
-        let plain: Vec<_> = packets.iter().map(|(client, _, bytes)| (side(*client), bytes.clone())).collect();
-        survives(&PROTOCOL, &plain);
-        let framed: Vec<_> = packets
-            .iter()
-            .map(|(client, tag, bytes)| {
-                let service = tlv(&[0xa0 | (tag % 31)], &[bytes]);
-                (side(*client), if *client { request(1, &service) } else { response(1, &service) })
-            })
-            .collect();
-        survives(&PROTOCOL, &framed);
-        let sessions: Vec<_> = packets.iter().map(|(client, _, bytes)| (side(*client), in_tpkt(bytes))).collect();
-        survives(&PROTOCOL, &sessions);
+    fn any_session_is_survived(packets in packets()) {
+        survives(&PROTOCOL, &made(&packets, |_, bytes| in_tpkt(bytes)));
     }
 }

@@ -5,7 +5,7 @@ use model::Side::{self, Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, opening, survives};
+use crate::testing::{converse, made, opening, packets_of, survives};
 
 /// A packet: its first byte and its body.
 fn packet(first: u8, body: &[u8]) -> Vec<u8> {
@@ -172,15 +172,11 @@ fn a_connect_tells_mqtt_on_any_port_and_other_packets_do_not() {
 proptest! {
     #[test]
     fn any_bytes_are_survived(
-        packets in proptest::collection::vec((
-            prop_oneof![Just(Client), Just(Server)],
-            (any::<u8>(), proptest::collection::vec(prop_oneof![0..4_u8, any::<u8>()], 0..40))
-                .prop_map(|(first, body)| packet(first, &body)),
-        ), 0..10),
+        packets in packets_of((any::<u8>(), prop::collection::vec(prop_oneof![0..4_u8, any::<u8>()], 0..40)), 0..10),
         version in 3..6_u8,
     ) {
         let mut all = vec![(Client, packet(0x10, &[b"\x00\x04MQTT".as_slice(), &[version, 0, 0, 0, 0, 0, 0]].concat()))];
-        all.extend(packets);
+        all.extend(made(&packets, |_, (first, body)| packet(*first, body)));
         survives(&PROTOCOL, &all);
     }
 

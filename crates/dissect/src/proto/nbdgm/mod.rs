@@ -244,7 +244,7 @@ mod tests {
     use super::super::dns::wire::tests::encoded as dns_name;
     use super::super::nbns::tests::encoded;
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{any_bytes_are_survived, converse, damage, hits, survives};
 
     /// A host announcement from 192.0.2.10 as MS-BRWS clause 2.2.1 draws it.
     fn host_announcement() -> Vec<u8> {
@@ -284,24 +284,14 @@ mod tests {
         "#);
     }
 
+    any_bytes_are_survived!(PROTOCOL);
+
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            survives(&PROTOCOL, &[(Side::Client, bytes)]);
-        }
-
-        #[test]
-        fn damaged_announcements_are_survived(
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-            end in any::<prop::sample::Index>(),
-        ) {
-            let mut bytes = host_announcement();
-            for (at, byte) in damage {
-                let at = at.index(bytes.len());
-                bytes[at] = byte;
-            }
-            bytes.truncate(end.index(bytes.len()) + 1);
-            survives(&PROTOCOL, &[(Side::Client, bytes)]);
+        fn damaged_announcements_are_survived(hits in hits(), end in any::<prop::sample::Index>()) {
+            let whole = host_announcement();
+            let cut = whole[..=end.index(whole.len())].to_vec();
+            survives(&PROTOCOL, &damage(&[(Side::Client, cut)], &hits));
         }
     }
 }

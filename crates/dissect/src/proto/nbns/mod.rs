@@ -302,7 +302,7 @@ pub(super) mod tests {
 
     use super::super::dns::wire::tests::Builder;
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{any_bytes_are_survived, converse, survives};
 
     /// A name in first-level encoding, padded with spaces.
     pub(in super::super) fn encoded(name: &str, suffix: u8) -> String {
@@ -348,12 +348,9 @@ pub(super) mod tests {
         "#);
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            survives(&PROTOCOL, &[(Side::Client, bytes)]);
-        }
+    any_bytes_are_survived!(PROTOCOL);
 
+    proptest! {
         #[test]
         fn any_status_is_survived(data in prop::collection::vec(any::<u8>(), 0..100)) {
             let name = encoded("X", 0);

@@ -435,7 +435,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{converse, opening, survives};
 
     fn packet(first: u8, stratum: u8, id: [u8; 4], stamps: [u64; 4]) -> Vec<u8> {
         let mut bytes = vec![first, stratum, 6, 0xec, 0, 0, 0x01, 0x80, 0, 0, 0x04, 0];
@@ -516,9 +516,7 @@ mod tests {
 
     #[test]
     fn only_an_answer_is_sure_of_itself_away_from_its_port() {
-        let ask = |bytes: &[u8]| {
-            probe(&Opening { bytes, from: Side::Client, client_port: 5000, server_port: 6000, stream: false })
-        };
+        let ask = |bytes: &[u8]| probe(&opening(bytes, 6000, false));
         assert_eq!(ask(&answer(1)), Verdict::Yes);
         assert_eq!(ask(&request()), Verdict::Maybe);
         assert_eq!(ask(&[0; 48]), Verdict::No);

@@ -3,7 +3,9 @@ use model::Transport;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, converse_on, head, opening, survives, told};
+use crate::testing::{
+    any_bytes_are_survived, choices, converse, converse_on, head, made, opening, survives, told,
+};
 
 fn plain(control: u8, service: u8, command: u16, data: &[u8]) -> Vec<u8> {
     let mut bytes = vec![control, 0, 2, 0, 0xef, 0, 0, 0x63, 0, service];
@@ -110,26 +112,17 @@ fn datagrams_are_believed_on_their_port_and_streams_by_their_letters() {
     assert_eq!(verdict(b"FINGER", true), Verdict::No);
 }
 
+any_bytes_are_survived!(PROTOCOL);
+
 proptest! {
     #[test]
-    fn any_bytes_are_survived(
-        packets in proptest::collection::vec((any::<bool>(), any::<u16>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..6)
-    ) {
+    fn any_bytes_behind_a_header_are_survived(packets in choices()) {
         let commands: Vec<u16> = (0..0x2700).filter(|code| names::command(*code).is_some()).collect();
-        let side = |client| if client { Client } else { Server };
-        let bare: Vec<_> = packets.iter().map(|(client, _, bytes)| (side(*client), bytes.clone())).collect();
-        survives(&PROTOCOL, &bare);
-        let framed = |wrapped: bool| -> Vec<_> {
-            packets
-                .iter()
-                .map(|(client, code, bytes)| {
-                    let code = commands[usize::from(*code) % commands.len()];
-                    let frame = plain(if *client { 0x80 } else { 0xc0 }, 1, code, bytes);
-                    (side(*client), if wrapped { wrap(2, &frame) } else { frame })
-                })
-                .collect()
-        };
-        survives(&PROTOCOL, &framed(false));
-        survives(&PROTOCOL, &framed(true));
+        let frames = made(&packets, |side, (choice, bytes)| {
+            let code = commands[usize::from(*choice) % commands.len()];
+            plain(if side == Client { 0x80 } else { 0xc0 }, 1, code, bytes)
+        });
+        survives(&PROTOCOL, &frames);
+        survives(&PROTOCOL, &made(&frames, |_, frame| wrap(2, frame)));
     }
 }

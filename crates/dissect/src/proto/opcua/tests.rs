@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, opening, survives};
+use crate::testing::{any_bytes_are_survived, choices, converse, made, opening, survives};
 
 /// Builds messages the way the standard writes them.
 #[derive(Clone, Default)]
@@ -264,29 +264,21 @@ fn only_chunks_are_taken_for_opc_ua() {
     assert_eq!(verdict(b"MSG hello"), Verdict::No);
 }
 
+any_bytes_are_survived!(PROTOCOL);
+
 proptest! {
     #[test]
-    fn any_bytes_are_survived(
-        packets in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..6),
-        service in 0..40_usize,
-    ) {
+    fn any_bytes_behind_a_header_are_survived(packets in choices(), service in 0..40_usize) {
         let services: Vec<u16> = (300..13_000).filter(|code| names::service(u32::from(*code)).is_some()).collect();
         let service = services[service % services.len()];
-        let side = |client| if client { Client } else { Server };
-        let plain: Vec<_> = packets.iter().map(|(client, bytes)| (side(*client), bytes.clone())).collect();
-        survives(&PROTOCOL, &plain);
-        let framed: Vec<_> = packets
-            .iter()
-            .enumerate()
-            .map(|(number, (client, bytes))| {
-                let bytes = match number % 3 {
-                    0 => message(1, service).raw(bytes),
-                    1 => message(1, service).request(1).raw(bytes),
-                    _ => message(1, service + 3).response(1, 0).raw(bytes),
-                };
-                (side(*client), bytes.chunk(b"MSGF"))
-            })
-            .collect();
-        survives(&PROTOCOL, &framed);
+        let chunks = made(&packets, |_, (choice, bytes)| {
+            let bytes = match choice % 3 {
+                0 => message(1, service).raw(bytes),
+                1 => message(1, service).request(1).raw(bytes),
+                _ => message(1, service + 3).response(1, 0).raw(bytes),
+            };
+            bytes.chunk(b"MSGF")
+        });
+        survives(&PROTOCOL, &chunks);
     }
 }

@@ -2,7 +2,7 @@ use model::Side::{Client, Server};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, packets, survives, unhex};
+use crate::testing::{converse, opening, packets, survives, unhex};
 
 const OBJECT: &str = "dea00000 6c97 11d1 8271 0001 010d 002a";
 const DEVICE: &str = "dea00001 6c97 11d1 8271 00a02442df7d";
@@ -123,8 +123,7 @@ fn a_block_that_does_not_fit_is_told_and_other_interfaces_are_not_ours() {
     let broken = call(0, DEVICE, 0, &arguments(0, &[1, 1, 1, 0, 1, 0, 0, 0]));
     assert!(converse(&PROTOCOL, &[(Client, &broken)]).contains("anomaly client length"));
     let other = call(0, "dea00009 6c97 11d1 8271 00a02442df7d", 0, &[]);
-    let opening = Opening { bytes: &other, from: Client, client_port: 1, server_port: 34_964, stream: false };
-    assert_eq!(probe(&opening), Verdict::No);
+    assert_eq!(probe(&opening(&other, 34_964, false)), Verdict::No);
 }
 
 proptest! {

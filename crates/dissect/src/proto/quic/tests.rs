@@ -7,7 +7,9 @@ use aes_gcm::aead::{Aead, Payload};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, packets, replay, survives, unhex, without_long_lists};
+use crate::testing::{
+    any_bytes_are_survived, converse, opening, replay, survives, unhex, without_long_lists,
+};
 
 /// The client's destination connection identifier in the examples of both standards.
 const DESTINATION: [u8; 8] = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
@@ -186,9 +188,7 @@ fn what_is_wrong_is_named() {
 
 #[test]
 fn other_datagrams_are_not_quic() {
-    let verdict = |bytes: &[u8]| {
-        probe(&Opening { bytes, from: Side::Client, client_port: 1, server_port: 443, stream: false })
-    };
+    let verdict = |bytes: &[u8]| probe(&opening(bytes, 443, false));
     assert_eq!(verdict(&[0x40; 30]), Verdict::No, "a short header tells nothing");
     assert_eq!(verdict(&unhex("80 00 1234 00000001 00000000")), Verdict::No, "RTP");
     assert_eq!(verdict(&unhex("c0 00000001 15 00")), Verdict::No, "identifiers are short");
@@ -196,12 +196,9 @@ fn other_datagrams_are_not_quic() {
     assert_eq!(verdict(b"\xde\xad\xbe\xef\xde\xad\xbe\xef\xde\xad"), Verdict::No);
 }
 
-proptest! {
-    #[test]
-    fn any_bytes_are_survived(packets in packets()) {
-        survives(&PROTOCOL, &packets);
-    }
+any_bytes_are_survived!(PROTOCOL);
 
+proptest! {
     #[test]
     fn any_long_header_is_survived(first in 0xc0..=0xff_u8, rest in prop::collection::vec(any::<u8>(), 0..100)) {
         let packet = [&[first, 0, 0, 0, 1], &rest[..]].concat();

@@ -228,7 +228,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, packets, survives};
+    use crate::testing::{any_bytes_are_survived, converse, opening, survives};
 
     const ASKS: &[u8] = b"\x03\0\0\x2a\x25\xe0\0\0\0\0\0Cookie: mstshash=anna\r\n\x01\0\x08\0\x03\0\0\0";
 
@@ -286,9 +286,7 @@ mod tests {
 
     #[test]
     fn other_protocols_over_iso_transport_are_left_to_others() {
-        let verdict = |bytes: &[u8]| {
-            probe(&Opening { bytes, from: Side::Client, client_port: 1, server_port: 102, stream: true })
-        };
+        let verdict = |bytes: &[u8]| probe(&opening(bytes, 102, true));
         // S7comm: parameters for the size and the two transport selectors.
         let s7 = [3, 0, 0, 22, 17, 0xe0, 0, 0, 0, 1, 0, 0xc0, 1, 10, 0xc1, 2, 1, 0, 0xc2, 2, 1, 2];
         assert_eq!(verdict(&s7), Verdict::No);
@@ -298,12 +296,9 @@ mod tests {
         assert_eq!(verdict(b"\x03\x01"), Verdict::No);
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(packets in packets()) {
-            survives(&PROTOCOL, &packets);
-        }
+    any_bytes_are_survived!(PROTOCOL);
 
+    proptest! {
         #[test]
         fn any_connection_packet_is_survived(
             kind in prop_oneof![Just(REQUEST), Just(CONFIRM), Just(DATA)],

@@ -149,10 +149,9 @@ impl Rfb {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, packets, survives};
+    use crate::testing::{any_bytes_are_survived, converse};
 
     #[test]
     fn what_is_offered_and_selected_is_told() {
@@ -201,10 +200,5 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(packets in packets()) {
-            survives(&PROTOCOL, &packets);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL);
 }

@@ -1,30 +1,9 @@
 use model::Side::{Client, Server};
-use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, in_tpkt, opening, survives};
+use crate::testing::{any_bytes_are_survived, converse, in_tpkt, opening};
 
-proptest! {
-    #[test]
-    fn any_bytes_are_survived(
-        packets in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..300)), 0..6)
-    ) {
-        survives(&PROTOCOL, &sides(packets));
-    }
-
-    /// Bytes behind a true beginning reach further than any bytes do.
-    #[test]
-    fn any_bytes_behind_a_header_are_survived(
-        packets in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..6)
-    ) {
-        let packets = packets.into_iter().map(|(client, bytes)| (client, in_tpkt(&bytes))).collect();
-        survives(&PROTOCOL, &sides(packets));
-    }
-}
-
-fn sides(packets: Vec<(bool, Vec<u8>)>) -> Vec<(Side, Vec<u8>)> {
-    packets.into_iter().map(|(client, bytes)| (if client { Client } else { Server }, bytes)).collect()
-}
+any_bytes_are_survived!(PROTOCOL, |_, (_, bytes)| in_tpkt(bytes));
 
 /// A frame of version 1 or 2, with its trailer.
 fn plus(version: u8, content: &[u8]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, damage, hits, packets, replay, survives};
+use crate::testing::{any_bytes_are_survived, converse, damage, hits, replay, survives};
 
 fn framed(message: Vec<u8>) -> Vec<u8> {
     [&(message.len() as u32).to_be_bytes()[..], &message].concat()
@@ -208,12 +208,9 @@ fn what_is_wrong_is_named() {
     );
 }
 
-proptest! {
-    #[test]
-    fn any_bytes_are_survived(packets in packets()) {
-        survives(&PROTOCOL, &packets);
-    }
+any_bytes_are_survived!(PROTOCOL);
 
+proptest! {
     #[test]
     fn damaged_sessions_are_survived(hits in hits()) {
         survives(&PROTOCOL, &damage(&session(), &hits));

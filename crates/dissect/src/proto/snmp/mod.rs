@@ -431,7 +431,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{any_bytes_are_survived, converse, damage, hits, opening, survives};
 
     fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();
@@ -573,9 +573,7 @@ mod tests {
 
     #[test]
     fn what_has_the_same_beginning_is_not_taken_for_it() {
-        let ask = |bytes: &[u8]| {
-            probe(&Opening { bytes, from: Side::Client, client_port: 5000, server_port: 6000, stream: false })
-        };
+        let ask = |bytes: &[u8]| probe(&opening(bytes, 6000, false));
         let request = message(1, "public", 0xa0, 0, &[(system(1), NULL.to_vec())]);
         assert_eq!(ask(&request), Verdict::Yes);
         // An LDAP search begins with a sequence and an integer too; its message identifier is no version.
@@ -583,22 +581,13 @@ mod tests {
         assert_eq!(ask(b"\x16\x03\x01\x02"), Verdict::No);
     }
 
+    any_bytes_are_survived!(PROTOCOL);
+
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            survives(&PROTOCOL, &[(Side::Client, bytes)]);
-        }
-
-        #[test]
-        fn damaged_messages_are_survived(
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        ) {
-            let mut bytes = message(1, "public", 0xa2, 0, &[(system(1), text_value("Linux host 5.10 x"))]);
-            for (at, byte) in damage {
-                let at = at.index(bytes.len());
-                bytes[at] = byte;
-            }
-            survives(&PROTOCOL, &[(Side::Server, bytes)]);
+        fn damaged_messages_are_survived(hits in hits()) {
+            let response = message(1, "public", 0xa2, 0, &[(system(1), text_value("Linux host 5.10 x"))]);
+            survives(&PROTOCOL, &damage(&[(Side::Server, response)], &hits));
         }
     }
 }

@@ -218,7 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{converse, opening, survives};
 
     const SEARCH: &[u8] = b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\n\
         ST: urn:dial-multiscreen-org:service:dial:1\r\nUSER-AGENT: Google Chrome/96.0.4664.110 Windows\r\n\r\n";
@@ -253,15 +253,7 @@ mod tests {
 
     #[test]
     fn responses_need_more_than_the_start_line_to_be_known() {
-        let ask = |bytes| {
-            probe(&Opening {
-                bytes,
-                from: Side::Client,
-                client_port: 50_000,
-                server_port: 50_001,
-                stream: false,
-            })
-        };
+        let ask = |bytes| probe(&opening(bytes, 50_001, false));
         assert_eq!(ask(b"HTTP/1.1 200 OK\r\nST: ssdp:all\r\n\r\n"), Verdict::Yes);
         assert_eq!(ask(b"HTTP/1.1 200 OK\r\n\r\n"), Verdict::Maybe);
         assert_eq!(ask(b"GET / HTTP/1.1\r\n\r\n"), Verdict::No);

@@ -162,10 +162,9 @@ impl Parser for Stun {
 #[cfg(test)]
 mod tests {
     use model::Side;
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, packets, survives, unhex};
+    use crate::testing::{any_bytes_are_survived, converse, unhex};
 
     #[test]
     fn the_samples_of_the_standard_are_read() {
@@ -216,10 +215,5 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(packets in packets()) {
-            survives(&PROTOCOL, &packets);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL);
 }

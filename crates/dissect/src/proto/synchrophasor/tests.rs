@@ -1,8 +1,7 @@
 use model::Side::{Client, Server};
-use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{converse, opening, survives};
+use crate::testing::{any_bytes_are_survived, converse, opening};
 
 /// A frame of unit 60 with its size and check.
 fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -109,16 +108,4 @@ fn only_the_check_makes_it_sure() {
     assert_eq!(verdict(&[SYNC; 40], true), Verdict::No);
 }
 
-proptest! {
-    #[test]
-    fn any_bytes_are_survived(
-        packets in proptest::collection::vec((any::<bool>(), 0..7_u8, proptest::collection::vec(any::<u8>(), 0..200)), 0..6)
-    ) {
-        let side = |client| if client { Client } else { Server };
-        let plain: Vec<_> = packets.iter().map(|(client, _, bytes)| (side(*client), bytes.clone())).collect();
-        survives(&PROTOCOL, &plain);
-        let framed: Vec<_> =
-            packets.iter().map(|(client, kind, bytes)| (side(*client), frame(*kind, bytes))).collect();
-        survives(&PROTOCOL, &framed);
-    }
-}
+any_bytes_are_survived!(PROTOCOL, |_, (kind, bytes)| frame(kind % 7, bytes));

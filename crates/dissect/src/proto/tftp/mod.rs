@@ -138,10 +138,9 @@ impl Parser for Tftp {
 #[cfg(test)]
 mod tests {
     use model::Side;
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{any_bytes_are_survived, converse};
 
     #[test]
     fn a_request_names_the_file_and_an_error_says_why_not() {
@@ -183,10 +182,5 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            survives(&PROTOCOL, &[(Side::Client, bytes)]);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL);
 }

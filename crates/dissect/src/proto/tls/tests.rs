@@ -4,7 +4,10 @@ use model::Side;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{conversation, converse, damage, hits, packets, replay, survives, without_long_lists};
+use crate::testing::{
+    any_bytes_are_survived, conversation, converse, damage, hits, opening, replay, survives,
+    without_long_lists,
+};
 
 const TLS12: &str = include_str!("conversations/tls12.txt");
 const TLS13: &str = include_str!("conversations/tls13.txt");
@@ -156,9 +159,7 @@ fn a_hello_in_the_format_of_ssl_2_is_followed_by_records() {
 
 #[test]
 fn a_conversation_picked_up_in_its_middle_is_known_by_its_records() {
-    let verdict = |bytes: &[u8]| {
-        probe(&Opening { bytes, from: Side::Server, client_port: 1, server_port: 443, stream: true })
-    };
+    let verdict = |bytes: &[u8]| probe(&Opening { from: Side::Server, ..opening(bytes, 443, true) });
     let record = [23, 3, 3, 0, 3, 1, 2, 3];
     assert_eq!(verdict(&record), Verdict::Maybe);
     assert_eq!(verdict(&[record, record].concat()), Verdict::Yes);
@@ -186,12 +187,9 @@ fn after_a_gap_the_other_side_is_still_read() {
     assert_eq!(found.len(), 1, "the fingerprint is told although nobody wants messages: {found:?}");
 }
 
-proptest! {
-    #[test]
-    fn any_bytes_are_survived(packets in packets()) {
-        survives(&PROTOCOL, &packets);
-    }
+any_bytes_are_survived!(PROTOCOL);
 
+proptest! {
     #[test]
     fn damaged_conversations_are_survived(hits in hits()) {
         for recorded in [TLS12, TLS13, RETRY] {

@@ -103,10 +103,9 @@ impl Parser for WebSocket {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse_with, packets, survives};
+    use crate::testing::{any_bytes_are_survived, converse_with};
 
     #[test]
     fn the_samples_of_the_standard_are_read() {
@@ -131,10 +130,5 @@ mod tests {
         assert!(text.contains("anomaly client mask"), "{text}");
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(packets in packets()) {
-            survives(&PROTOCOL, &packets);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL);
 }

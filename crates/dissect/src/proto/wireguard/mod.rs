@@ -70,10 +70,9 @@ impl Parser for WireGuard {
 #[cfg(test)]
 mod tests {
     use model::Side;
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, packets, survives};
+    use crate::testing::{any_bytes_are_survived, converse};
 
     fn message(kind: u8, length: usize) -> Vec<u8> {
         [vec![kind, 0, 0, 0, 0x78, 0x56, 0x34, 0x12], vec![0xa5; length - 8]].concat()
@@ -98,10 +97,5 @@ mod tests {
         assert_eq!(kind(&reserved), None);
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(packets in packets()) {
-            survives(&PROTOCOL, &packets);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL);
 }
