@@ -315,7 +315,7 @@ impl Inventory {
                 roots.push(self.root(node));
             }
         }
-        roots.sort_unstable_by_key(|root| self.cold(*root).id);
+        roots.sort_unstable_by_key(|root| self.id(*root));
         roots.dedup();
         let known = &*self;
         roots.into_iter().map(|root| known.assemble(root))
