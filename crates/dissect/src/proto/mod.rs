@@ -244,6 +244,21 @@ pub trait Parser: Send {
     fn finish(&mut self, _out: &mut Emit<'_>) {}
 }
 
+/// A parser of packets that stand alone, made of the function that reads one: nothing is remembered.
+struct Alone<R>(R);
+
+impl<R> Parser for Alone<R>
+where
+    R: Fn(&Input<'_>, &mut Emit<'_>) -> Result<(), Short> + Send,
+{
+    fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
+        if (self.0)(input, out).is_err() && input.cut == 0 {
+            out.anomaly(input.from, "truncated", format_args!("{} bytes", input.bytes.len()));
+        }
+        Progress::Took(input.bytes.len())
+    }
+}
+
 /// Bytes for a parser.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {

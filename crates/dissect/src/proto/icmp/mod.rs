@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use model::{Confidence, Host, Role};
 use serde::Serialize;
 
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
+use super::{Alone, Carrier, Emit, Input, Opening, Protocol, Reader, Short, Verdict};
 use crate::wire::{self, LinkType, Network};
 
 /// ICMP.
@@ -15,7 +15,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     spec: "RFC 792, RFC 1256",
     carriers: &[Carrier::Ip(1)],
     probe,
-    start: || Box::new(Icmp),
+    start: || Box::new(Alone(read)),
 };
 
 /// More router addresses than this are not read: there are at most 255 in a message.
@@ -57,11 +57,19 @@ const fn name(kind: u8) -> &'static str {
 
 /// A message that belongs to a question and its answer.
 #[derive(Serialize)]
-struct Query {
+pub(super) struct Query {
     identifier: u16,
     sequence: u16,
     /// Bytes that travel with it: long ones are tunnels or tests.
     data_length: usize,
+}
+
+impl Query {
+    /// Reads what follows the checksum.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Short> {
+        let (identifier, sequence) = (reader.be16()?, reader.be16()?);
+        Ok(Self { identifier, sequence, data_length: reader.left() })
+    }
 }
 
 /// The packet that an error message is about, as far as it is quoted.
@@ -120,11 +128,12 @@ struct RouterAdvertisement {
     routers: Vec<Ipv4Addr>,
 }
 
+/// A message whose body is not read.
 #[derive(Serialize)]
-struct Other {
+pub(super) struct Other {
     #[serde(rename = "type")]
-    kind: u8,
-    code: u8,
+    pub(super) kind: u8,
+    pub(super) code: u8,
 }
 
 fn probe(opening: &Opening<'_>) -> Verdict {
@@ -132,17 +141,6 @@ fn probe(opening: &Opening<'_>) -> Verdict {
         [kind, _, _, _, ..] if name(*kind) != "other" => Verdict::Yes,
         [_, _, _, _, ..] => Verdict::Maybe,
         _ => Verdict::No,
-    }
-}
-
-struct Icmp;
-
-impl Parser for Icmp {
-    fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
-        if read(input, out).is_err() && input.cut == 0 {
-            out.anomaly(input.from, "truncated", format_args!("{} bytes", input.bytes.len()));
-        }
-        Progress::Took(input.bytes.len())
     }
 }
 
@@ -156,10 +154,7 @@ fn read(input: &Input<'_>, out: &mut Emit<'_>) -> Result<(), Short> {
         | kind::TIMESTAMP
         | kind::TIMESTAMP_REPLY
         | kind::MASK_REQUEST
-        | kind::MASK_REPLY => {
-            let (identifier, sequence) = (reader.be16()?, reader.be16()?);
-            out.message(from, name(number), &Query { identifier, sequence, data_length: reader.left() });
-        }
+        | kind::MASK_REPLY => out.message(from, name(number), &Query::read(&mut reader)?),
         kind::UNREACHABLE | kind::REDIRECT | kind::TIME_EXCEEDED | kind::PARAMETER_PROBLEM => {
             let word = reader.array()?;
             let about = Quoted::read(reader.rest());
@@ -217,10 +212,9 @@ fn read(input: &Input<'_>, out: &mut Emit<'_>) -> Result<(), Short> {
 #[cfg(test)]
 mod tests {
     use model::Side::{Client, Server};
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{any_bytes_are_survived, converse};
 
     /// 198.51.100.7 had sent a TCP segment from port 1025 to 203.0.113.9 port 502.
     const QUOTED: [u8; 28] = [
@@ -273,10 +267,5 @@ mod tests {
         "#);
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(kind in 0_u8..20, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            survives(&PROTOCOL, &[(Client, [&[kind][..], &bytes].concat()), (Client, bytes)]);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL, |_, (kind, bytes)| [&[kind % 20][..], bytes].concat());
 }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use model::{Attribute, BindingSource, Confidence, Host, MacAddr, Reach, Role};
 use serde::Serialize;
 
-use super::icmp::Quoted;
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
+use super::icmp::{Other, Query, Quoted};
+use super::{Alone, Carrier, Emit, Input, Opening, Protocol, Reader, Short, Verdict};
 
 /// ICMPv6.
 pub(super) static PROTOCOL: Protocol = Protocol {
@@ -16,7 +16,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     spec: "RFC 4443, RFC 4861, RFC 3810",
     carriers: &[Carrier::Ip(58)],
     probe,
-    start: || Box::new(Icmpv6),
+    start: || Box::new(Alone(read)),
 };
 
 /// More options than this in one message are not read.
@@ -164,14 +164,6 @@ struct Neighbour {
 }
 
 #[derive(Serialize)]
-struct Query {
-    identifier: u16,
-    sequence: u16,
-    /// Bytes that travel with it: long ones are tunnels or tests.
-    data_length: usize,
-}
-
-#[derive(Serialize)]
 struct Trouble {
     code: u8,
     mtu: Option<u32>,
@@ -183,13 +175,6 @@ struct Listener {
     groups: Vec<Ipv6Addr>,
 }
 
-#[derive(Serialize)]
-struct Other {
-    #[serde(rename = "type")]
-    kind: u8,
-    code: u8,
-}
-
 fn probe(opening: &Opening<'_>) -> Verdict {
     match opening.bytes {
         [kind, _, _, _, ..] if name(*kind) != "other" => Verdict::Yes,
@@ -198,26 +183,12 @@ fn probe(opening: &Opening<'_>) -> Verdict {
     }
 }
 
-struct Icmpv6;
-
-impl Parser for Icmpv6 {
-    fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
-        if read(input, out).is_err() && input.cut == 0 {
-            out.anomaly(input.from, "truncated", format_args!("{} bytes", input.bytes.len()));
-        }
-        Progress::Took(input.bytes.len())
-    }
-}
-
 fn read(input: &Input<'_>, out: &mut Emit<'_>) -> Result<(), Short> {
     let from = input.from;
     let mut reader = Reader::new(input.bytes);
     let [number, code, _, _] = reader.array()?;
     match number {
-        kind::ECHO | kind::ECHO_REPLY => {
-            let (identifier, sequence) = (reader.be16()?, reader.be16()?);
-            out.message(from, name(number), &Query { identifier, sequence, data_length: reader.left() });
-        }
+        kind::ECHO | kind::ECHO_REPLY => out.message(from, name(number), &Query::read(&mut reader)?),
         kind::UNREACHABLE | kind::TOO_BIG | kind::TIME_EXCEEDED | kind::PARAMETER_PROBLEM => {
             let word = reader.be32()?;
             let about = Quoted::read(reader.rest());
@@ -357,10 +328,9 @@ fn discovery(number: u8, mut reader: Reader<'_>, input: &Input<'_>, out: &mut Em
 mod tests {
     use model::Side::{self, Client, Server};
     use model::{FlowHead, Transport};
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse_on, head, survives};
+    use crate::testing::{any_bytes_are_survived, converse_on, head};
 
     fn ip(text: &str) -> Ipv6Addr {
         text.parse().unwrap()
@@ -449,13 +419,9 @@ mod tests {
         insta::assert_snapshot!(read_all("fe80::a", &[(Client, &report)]), @r#"client listener-report {"groups":["ff02::fb"]}"#);
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(
-            kind in prop::sample::select(vec![1_u8, 2, 3, 4, 128, 130, 133, 134, 135, 136, 137, 143]),
-            bytes in prop::collection::vec(any::<u8>(), 0..120),
-        ) {
-            survives(&PROTOCOL, &[(Client, [&[kind][..], &bytes].concat()), (Client, bytes)]);
-        }
-    }
+    const KINDS: [u8; 12] = [1, 2, 3, 4, 128, 130, 133, 134, 135, 136, 137, 143];
+
+    any_bytes_are_survived!(PROTOCOL, |_, (choice, bytes)| {
+        [&[KINDS[usize::from(*choice) % KINDS.len()]][..], bytes].concat()
+    });
 }

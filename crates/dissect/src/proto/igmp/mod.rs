@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use model::{Confidence, Role};
 use serde::Serialize;
 
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
+use super::{Alone, Carrier, Emit, Input, Opening, Protocol, Reader, Short, Verdict};
 
 /// IGMP: who wants to receive which groups.
 pub(super) static PROTOCOL: Protocol = Protocol {
@@ -14,7 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     spec: "RFC 1112, RFC 2236, RFC 3376",
     carriers: &[Carrier::Ip(2)],
     probe,
-    start: || Box::new(Igmp),
+    start: || Box::new(Alone(read)),
 };
 
 /// More group records than this are not read: a packet of 1,500 bytes holds 185.
@@ -63,17 +63,6 @@ fn probe(opening: &Opening<'_>) -> Verdict {
             ..,
         ] => Verdict::Yes,
         _ => Verdict::No,
-    }
-}
-
-struct Igmp;
-
-impl Parser for Igmp {
-    fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
-        if read(input, out).is_err() && input.cut == 0 {
-            out.anomaly(input.from, "truncated", format_args!("{} bytes", input.bytes.len()));
-        }
-        Progress::Took(input.bytes.len())
     }
 }
 
@@ -137,10 +126,9 @@ const fn record_name(kind: u8, sources: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use model::Side::{Client, Server};
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{any_bytes_are_survived, converse};
 
     #[test]
     fn a_querier_is_a_router_and_reports_name_groups() {
@@ -167,16 +155,9 @@ mod tests {
         assert_eq!(converse(&PROTOCOL, &[(Client, &short)]), "anomaly client truncated: 16 bytes\n");
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(
-            kind in prop::sample::select(vec![0x11_u8, 0x12, 0x16, 0x17, 0x22, 0]),
-            mut bytes in prop::collection::vec(any::<u8>(), 0..64),
-        ) {
-            if let Some(first) = bytes.first_mut() {
-                *first = kind;
-            }
-            survives(&PROTOCOL, &[(Client, bytes)]);
-        }
-    }
+    const KINDS: [u8; 6] = [0x11, 0x12, 0x16, 0x17, 0x22, 0];
+
+    any_bytes_are_survived!(PROTOCOL, |_, (choice, bytes)| {
+        [&[KINDS[usize::from(*choice) % KINDS.len()]][..], bytes].concat()
+    });
 }

@@ -4,7 +4,7 @@
 use model::{Confidence, MacAddr, Role};
 use serde::Serialize;
 
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
+use super::{Alone, Carrier, Emit, Input, Opening, Protocol, Reader, Short, Verdict};
 
 /// STP, RSTP and MSTP: who the bridges are and which of them is the root.
 pub(super) static PROTOCOL: Protocol = Protocol {
@@ -13,7 +13,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     spec: "IEEE 802.1D-2004 clause 9, IEEE 802.1Q-2022 clause 14",
     carriers: &[Carrier::Llc(0x42), Carrier::Snap([0, 0, 0x0c], 0x010b)],
     probe,
-    start: || Box::new(Stp),
+    start: || Box::new(Alone(read)),
 };
 
 /// A bridge's priority and address (IEEE 802.1D clause 9.2.5).
@@ -61,17 +61,6 @@ fn probe(opening: &Opening<'_>) -> Verdict {
     }
 }
 
-struct Stp;
-
-impl Parser for Stp {
-    fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
-        if read(input, out).is_err() && input.cut == 0 {
-            out.anomaly(input.from, "truncated", format_args!("{} bytes", input.bytes.len()));
-        }
-        Progress::Took(input.bytes.len())
-    }
-}
-
 fn read(input: &Input<'_>, out: &mut Emit<'_>) -> Result<(), Short> {
     let from = input.from;
     let mut reader = Reader::new(input.bytes);
@@ -107,10 +96,9 @@ fn read(input: &Input<'_>, out: &mut Emit<'_>) -> Result<(), Short> {
 #[cfg(test)]
 mod tests {
     use model::Side::Client;
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{converse, survives};
+    use crate::testing::{any_bytes_are_survived, converse};
 
     #[test]
     fn a_bridge_names_itself_and_the_root() {
@@ -131,10 +119,5 @@ mod tests {
         assert!(text.starts_with("client topology-change {\"version\":0}\n"), "{text}");
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(kind in any::<u8>(), bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            survives(&PROTOCOL, &[(Client, [&[0, 0, 2, kind][..], &bytes].concat()), (Client, bytes)]);
-        }
-    }
+    any_bytes_are_survived!(PROTOCOL, |_, (kind, bytes)| [&[0, 0, 2, *kind][..], bytes].concat());
 }
