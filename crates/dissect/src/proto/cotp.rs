@@ -3,18 +3,25 @@
 //! RFC 1006 and RFC 2126 (TPKT: version 3, reserved, length), ISO 8073 / X.224 clause 13 (TPDUs). Only
 //! class 0 is used over TCP.
 
+use model::Side;
+
+use super::{Emit, Input, Opening, Progress, Verdict};
+
+/// IANA's port for `iso-tsap`.
+pub(super) const PORTS: &[u16] = &[102];
+
 /// Version, reserved and length of a TPKT (RFC 1006, clause 6).
-pub(crate) const TPKT_HEADER: usize = 4;
+const TPKT_HEADER: usize = 4;
 
 /// The smallest TPKT: its header and a TPDU of a length indicator, a code and a number.
 const MIN_TPKT: usize = 7;
 
 /// A message that is sent in many TPDUs is put together up to this size.
-pub(crate) const MAX_MESSAGE: usize = 65_536;
+const MAX_MESSAGE: usize = 65_536;
 
 /// A look at the beginning of some bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Tpkt<'a> {
+enum Tpkt<'a> {
     /// More bytes are needed.
     Short,
     /// No TPKT begins here.
@@ -25,7 +32,7 @@ pub(crate) enum Tpkt<'a> {
 
 /// What a TPKT carries.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Tpdu<'a> {
+enum Tpdu<'a> {
     /// CR: asks for a connection.
     ConnectionRequest(Connect<'a>),
     /// CC: accepts it.
@@ -47,22 +54,19 @@ pub(crate) enum Tpdu<'a> {
 
 /// The parameters of CR and CC.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Connect<'a> {
+pub(super) struct Connect<'a> {
     /// The variable part: code, length, value, each.
     parameters: &'a [u8],
-    /// What follows the header: RDP's cookie and negotiation stand here in some clients.
-    #[allow(dead_code, reason = "RDP reads it")]
-    pub(crate) user: &'a [u8],
 }
 
 impl<'a> Connect<'a> {
     /// The transport selector of who asks (parameter 0xc1).
-    pub(crate) fn calling(&self) -> Option<&'a [u8]> {
+    pub(super) fn calling(&self) -> Option<&'a [u8]> {
         self.parameter(0xc1)
     }
 
     /// The transport selector of who is asked (parameter 0xc2).
-    pub(crate) fn called(&self) -> Option<&'a [u8]> {
+    pub(super) fn called(&self) -> Option<&'a [u8]> {
         self.parameter(0xc2)
     }
 
@@ -80,7 +84,7 @@ impl<'a> Connect<'a> {
 }
 
 /// Reads the TPKT at the beginning of `bytes`.
-pub(crate) fn tpkt(bytes: &[u8]) -> Tpkt<'_> {
+fn tpkt(bytes: &[u8]) -> Tpkt<'_> {
     match bytes {
         [] | [3] | [3, 0] | [3, 0, _] => Tpkt::Short,
         [3, 0, high, low, ..] => {
@@ -109,8 +113,8 @@ fn tpdu(bytes: &[u8]) -> Option<Tpdu<'_>> {
     let code = *header.first()?;
     Some(match code & 0xf0 {
         // Destination and source reference, class, then the variable part (13.3.2 and 13.4.2).
-        0xe0 => Tpdu::ConnectionRequest(Connect { parameters: header.get(6..)?, user }),
-        0xd0 => Tpdu::ConnectionConfirm(Connect { parameters: header.get(6..)?, user }),
+        0xe0 => Tpdu::ConnectionRequest(Connect { parameters: header.get(6..)? }),
+        0xd0 => Tpdu::ConnectionConfirm(Connect { parameters: header.get(6..)? }),
         0x80 => Tpdu::Disconnect,
         // Class 0: the number and the mark of the end (13.7.2).
         0xf0 => Tpdu::Data { last: header.get(1)? & 0x80 != 0, user },
@@ -122,7 +126,7 @@ fn tpdu(bytes: &[u8]) -> Option<Tpdu<'_>> {
 
 /// Puts a message of many DT TPDUs together, for one side.
 #[derive(Debug, Default)]
-pub(crate) struct Assembly {
+struct Assembly {
     buffer: Vec<u8>,
     overflow: bool,
 }
@@ -130,7 +134,7 @@ pub(crate) struct Assembly {
 impl Assembly {
     /// Adds a part. What is returned, if anything, is a whole message; it is borrowed from the input
     /// where it came in one part. A message that is too long is `Err` once it ends.
-    pub(crate) fn push<'a>(&'a mut self, last: bool, user: &'a [u8]) -> Option<Result<&'a [u8], TooLong>> {
+    fn push<'a>(&'a mut self, last: bool, user: &'a [u8]) -> Option<Result<&'a [u8], TooLong>> {
         if last && self.buffer.is_empty() && !self.overflow {
             return Some(Ok(user));
         }
@@ -151,7 +155,7 @@ impl Assembly {
     }
 
     /// Forgets what was collected: call it after a message was used, and at gaps.
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.buffer.clear();
         self.overflow = false;
     }
@@ -159,10 +163,123 @@ impl Assembly {
 
 /// A message was longer than [`MAX_MESSAGE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLong;
+struct TooLong;
+
+/// Judges a stream of TPKTs by the first data that it carries. The connection request alone does not
+/// tell which of the protocols above ISO on TCP will follow.
+pub(super) fn probe(opening: &Opening<'_>, fits: fn(&[u8]) -> bool) -> Verdict {
+    if !opening.stream {
+        return Verdict::No;
+    }
+    let mut bytes = opening.bytes;
+    loop {
+        match tpkt(bytes) {
+            Tpkt::Short => return Verdict::More,
+            Tpkt::Not | Tpkt::Whole(_, None) => return Verdict::No,
+            Tpkt::Whole(length, Some(tpdu)) => {
+                match tpdu {
+                    Tpdu::Data { user: [], .. } | Tpdu::ConnectionRequest(_) | Tpdu::ConnectionConfirm(_) => {
+                    }
+                    Tpdu::Data { user, .. } => return if fits(user) { Verdict::Yes } else { Verdict::No },
+                    _ => return Verdict::No,
+                }
+                bytes = &bytes[length..];
+            }
+        }
+    }
+}
+
+/// What a stream of TPKTs carries.
+pub(super) enum Unit<'a> {
+    /// A connection is asked for or confirmed.
+    Connect { request: bool, connect: Connect<'a> },
+    /// A whole message.
+    Message(&'a [u8]),
+}
+
+/// Both directions of a stream of TPKTs.
+#[derive(Debug, Default)]
+pub(super) struct TpktStream {
+    assembly: [Assembly; 2],
+    searching: [bool; 2],
+}
+
+impl TpktStream {
+    /// Reads TPKTs and hands on what they carry, until `take` says that it is another protocol.
+    pub(super) fn read(
+        &mut self,
+        input: &Input<'_>,
+        out: &mut Emit<'_>,
+        fits: fn(&[u8]) -> bool,
+        mut take: impl FnMut(Unit<'_>, &mut Emit<'_>) -> bool,
+    ) -> Progress {
+        let assembly = &mut self.assembly[input.from.index()];
+        let searching = &mut self.searching[input.from.index()];
+        let mut taken = 0;
+        while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
+            if *searching {
+                match search(bytes, fits) {
+                    Ok(at) => {
+                        *searching = false;
+                        taken += at;
+                        continue;
+                    }
+                    Err(useless) => return Progress::Took(taken + useless),
+                }
+            }
+            let (length, tpdu) = match tpkt(bytes) {
+                Tpkt::Short => break,
+                Tpkt::Not => return Progress::Lost("framing"),
+                Tpkt::Whole(length, tpdu) => (length, tpdu),
+            };
+            taken += length;
+            let goes_on = match tpdu {
+                Some(Tpdu::ConnectionRequest(connect)) => take(Unit::Connect { request: true, connect }, out),
+                Some(Tpdu::ConnectionConfirm(connect)) => {
+                    take(Unit::Connect { request: false, connect }, out)
+                }
+                Some(Tpdu::Data { last: true, user: [] }) => true,
+                Some(Tpdu::Data { last, user }) => {
+                    let goes_on = match assembly.push(last, user) {
+                        None => true,
+                        Some(Ok(message)) => take(Unit::Message(message), out),
+                        Some(Err(TooLong)) => {
+                            let text = format_args!("more than {MAX_MESSAGE} bytes");
+                            out.anomaly(input.from, "message-too-long", text);
+                            true
+                        }
+                    };
+                    if last {
+                        assembly.clear();
+                    }
+                    goes_on
+                }
+                Some(Tpdu::Error(cause)) => {
+                    out.anomaly(input.from, "tpdu-error", format_args!("reject cause {cause}"));
+                    true
+                }
+                Some(Tpdu::Disconnect | Tpdu::Other) => true,
+                None => {
+                    out.anomaly(input.from, "tpdu", format_args!("a TPKT of {length} bytes without a TPDU"));
+                    true
+                }
+            };
+            if !goes_on {
+                return Progress::Lost("another-protocol");
+            }
+        }
+        Progress::Took(taken)
+    }
+
+    /// Bytes from `from` are missing: a message that was begun is given up, and the next TPKT looked for.
+    pub(super) fn gap(&mut self, from: Side) {
+        self.searching[from.index()] = true;
+        self.assembly[from.index()].clear();
+    }
+}
 
 /// Finds after a gap where a TPKT with data begins, or how many bytes cannot begin one.
-pub(crate) fn search(bytes: &[u8], fits: impl Fn(&[u8]) -> bool) -> Result<usize, usize> {
+fn search(bytes: &[u8], fits: impl Fn(&[u8]) -> bool) -> Result<usize, usize> {
     for at in 0..bytes.len() {
         match tpkt(&bytes[at..]) {
             Tpkt::Whole(_, Some(Tpdu::Data { user, .. })) if fits(user) => return Ok(at),

@@ -10,10 +10,12 @@ pub(super) mod ber;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
+
 use model::{Attribute, Confidence, OperationKind, Outcome, Role, Value};
 use serde::Serialize;
 
-use self::ber::{element, number};
+use self::ber::{Frame, element, number};
 use super::industrial::text;
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
@@ -38,10 +40,7 @@ const MAX_VALUES: usize = 256;
 const MAX_DEPTH: usize = 4;
 
 fn probe(opening: &Opening<'_>) -> Verdict {
-    match opening.bytes {
-        [_, _, _, _, _, _, _, _, PDU, ..] => Verdict::Yes,
-        _ => Verdict::No,
-    }
+    ber::probe(opening, PDU)
 }
 
 /// A PDU, in the order of the standard.
@@ -93,8 +92,7 @@ struct Publication {
 
 #[derive(Default)]
 struct Goose {
-    publications: Vec<Publication>,
-    oldest: usize,
+    publications: VecDeque<Publication>,
 }
 
 /// What a frame is to what was seen of its publication.
@@ -170,12 +168,10 @@ impl Goose {
             Some(old) if (old.state, old.revision) == (new.state, new.revision) => News::None,
             Some(old) => News::Changed(std::mem::replace(old, new).state),
             None => {
-                if self.publications.len() < MAX_PUBLICATIONS {
-                    self.publications.push(new);
-                } else {
-                    self.publications[self.oldest] = new;
-                    self.oldest = (self.oldest + 1) % MAX_PUBLICATIONS;
+                if self.publications.len() == MAX_PUBLICATIONS {
+                    self.publications.pop_front();
                 }
+                self.publications.push_back(new);
                 News::First
             }
         }
@@ -183,15 +179,8 @@ impl Goose {
 }
 
 fn read(bytes: &[u8]) -> Result<Message<'_>, Short> {
-    let mut reader = Reader::new(bytes);
-    let (app_id, _length, reserved) = (reader.be16()?, reader.be16()?, reader.be16()?);
-    reader.skip(2)?;
-    let mut message = Message { app_id, simulated: reserved & 0x8000 != 0, ..Message::default() };
-    let (tag, pdu) = element(&mut reader)?;
-    if tag != PDU {
-        return Err(Short);
-    }
-    let mut pdu = Reader::new(pdu);
+    let Frame { app_id, simulated, mut pdu } = Frame::read(bytes, PDU)?;
+    let mut message = Message { app_id, simulated, ..Message::default() };
     let name = |value| std::str::from_utf8(value).unwrap_or("?");
     let truth = |value: &[u8]| value.iter().any(|byte| *byte != 0);
     while !pdu.is_empty() {

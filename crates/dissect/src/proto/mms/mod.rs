@@ -11,9 +11,8 @@ mod names;
 use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Value};
 use serde::Serialize;
 
-use super::cotp::Assembly;
+use super::cotp::{self, PORTS, TpktStream, Unit};
 use super::industrial::{Recent, text};
-use super::s7comm::{Unit, cotp_probe, read_tpkts};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// MMS.
@@ -25,9 +24,6 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     probe,
     start: || Box::new(Mms::default()),
 };
-
-/// IANA's port for `iso-tsap`.
-const PORTS: &[u16] = &[102];
 
 /// Requests that wait for their answer. When there are more, the oldest counts as not answered.
 const MAX_PENDING: usize = 32;
@@ -185,7 +181,7 @@ fn fits(session: &[u8]) -> bool {
 }
 
 fn probe(opening: &Opening<'_>) -> Verdict {
-    cotp_probe(opening, fits)
+    cotp::probe(opening, fits)
 }
 
 /// A PDU as it is reported.
@@ -219,8 +215,7 @@ struct Pending {
 /// One conversation.
 #[derive(Debug, Default)]
 struct Mms {
-    assembly: [Assembly; 2],
-    searching: [bool; 2],
+    stream: TpktStream,
     pending: Vec<Pending>,
     recent: Recent,
 }
@@ -228,23 +223,20 @@ struct Mms {
 impl Parser for Mms {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
-        let mut assembly = std::mem::take(&mut self.assembly[from.index()]);
-        let mut searching = self.searching[from.index()];
-        let progress = read_tpkts(input, &mut searching, &mut assembly, out, fits, |unit, out| match unit {
+        let mut stream = std::mem::take(&mut self.stream);
+        let progress = stream.read(input, out, fits, |unit, out| match unit {
             Unit::Connect { .. } => true,
             Unit::Message(session) => {
                 self.session(from, session, out);
                 true
             }
         });
-        self.assembly[from.index()] = assembly;
-        self.searching[from.index()] = searching;
+        self.stream = stream;
         progress
     }
 
     fn gap(&mut self, from: Side, _missing: u64, _out: &mut Emit<'_>) -> bool {
-        self.searching[from.index()] = true;
-        self.assembly[from.index()].clear();
+        self.stream.gap(from);
         true
     }
 

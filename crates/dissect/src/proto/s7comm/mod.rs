@@ -14,7 +14,7 @@ use model::{Confidence, OperationKind, Outcome, Role, Side, Value};
 use serde::Serialize;
 
 use self::item::Item;
-use super::cotp::{self, Assembly, Connect, TooLong, Tpdu, Tpkt};
+use super::cotp::{self, Connect, PORTS, TpktStream, Unit};
 use super::industrial::{Recent, asker};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
@@ -27,9 +27,6 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     probe,
     start: || Box::new(S7comm::default()),
 };
-
-/// IANA's port for `iso-tsap`.
-const PORTS: &[u16] = &[102];
 
 /// The protocol identifier.
 const IDENTIFIER: u8 = 0x32;
@@ -55,31 +52,7 @@ fn fits(user: &[u8]) -> bool {
 }
 
 fn probe(opening: &Opening<'_>) -> Verdict {
-    cotp_probe(opening, fits)
-}
-
-/// Judges a stream of TPKTs by the first data that it carries. The connection request alone does not
-/// tell which of the protocols above ISO on TCP will follow.
-pub(super) fn cotp_probe(opening: &Opening<'_>, fits: fn(&[u8]) -> bool) -> Verdict {
-    if !opening.stream {
-        return Verdict::No;
-    }
-    let mut bytes = opening.bytes;
-    loop {
-        match cotp::tpkt(bytes) {
-            Tpkt::Short => return Verdict::More,
-            Tpkt::Not | Tpkt::Whole(_, None) => return Verdict::No,
-            Tpkt::Whole(length, Some(tpdu)) => {
-                match tpdu {
-                    Tpdu::Data { user: [], .. } | Tpdu::ConnectionRequest(_) | Tpdu::ConnectionConfirm(_) => {
-                    }
-                    Tpdu::Data { user, .. } => return if fits(user) { Verdict::Yes } else { Verdict::No },
-                    _ => return Verdict::No,
-                }
-                bytes = &bytes[length..];
-            }
-        }
-    }
+    cotp::probe(opening, fits)
 }
 
 /// A PDU, taken apart.
@@ -162,8 +135,7 @@ struct Pending {
 /// One conversation.
 #[derive(Debug, Default)]
 struct S7comm {
-    assembly: [Assembly; 2],
-    searching: [bool; 2],
+    stream: TpktStream,
     pending: Vec<Pending>,
     recent: Recent,
     /// A status list of which more parts will come.
@@ -175,39 +147,31 @@ struct S7comm {
 impl Parser for S7comm {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
-        let mut assembly = std::mem::take(&mut self.assembly[from.index()]);
-        let mut searching = self.searching[from.index()];
-        let progress =
-            read_tpkts(input, &mut searching, &mut assembly, out, fits, |message, out| match message {
-                Unit::Connect { request, connect } => connected(from, request, &connect, out),
-                Unit::Message(message) => match pdu(message) {
-                    Ok(pdu) => {
-                        if !pdu.agrees {
-                            out.anomaly(
-                                from,
-                                "length-mismatch",
-                                format_args!("PDU of {} bytes", message.len()),
-                            );
-                        }
-                        self.pdu(from, &pdu, out);
+        let mut stream = std::mem::take(&mut self.stream);
+        let progress = stream.read(input, out, fits, |unit, out| match unit {
+            Unit::Connect { request, connect } => connected(from, request, &connect, out),
+            Unit::Message(message) => match pdu(message) {
+                Ok(pdu) => {
+                    if !pdu.agrees {
+                        out.anomaly(from, "length-mismatch", format_args!("PDU of {} bytes", message.len()));
+                    }
+                    self.pdu(from, &pdu, out);
+                    true
+                }
+                Err(Short) => {
+                    message.first().is_none_or(|first| *first == IDENTIFIER) && {
+                        out.anomaly(from, "header", format_args!("PDU of {} bytes", message.len()));
                         true
                     }
-                    Err(Short) => {
-                        message.first().is_none_or(|first| *first == IDENTIFIER) && {
-                            out.anomaly(from, "header", format_args!("PDU of {} bytes", message.len()));
-                            true
-                        }
-                    }
-                },
-            });
-        self.assembly[from.index()] = assembly;
-        self.searching[from.index()] = searching;
+                }
+            },
+        });
+        self.stream = stream;
         progress
     }
 
     fn gap(&mut self, from: Side, _missing: u64, _out: &mut Emit<'_>) -> bool {
-        self.searching[from.index()] = true;
-        self.assembly[from.index()].clear();
+        self.stream.gap(from);
         self.list.clear();
         true
     }
@@ -218,77 +182,6 @@ impl Parser for S7comm {
             out.operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
         }
     }
-}
-
-/// What a stream of TPKTs carries.
-pub(super) enum Unit<'a> {
-    /// A connection is asked for or confirmed.
-    Connect { request: bool, connect: Connect<'a> },
-    /// A whole message.
-    Message(&'a [u8]),
-}
-
-/// Reads TPKTs and hands on what they carry, until `take` says that it is another protocol.
-pub(super) fn read_tpkts(
-    input: &Input<'_>,
-    searching: &mut bool,
-    assembly: &mut Assembly,
-    out: &mut Emit<'_>,
-    fits: fn(&[u8]) -> bool,
-    mut take: impl FnMut(Unit<'_>, &mut Emit<'_>) -> bool,
-) -> Progress {
-    let mut taken = 0;
-    while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
-        if *searching {
-            match cotp::search(bytes, fits) {
-                Ok(at) => {
-                    *searching = false;
-                    taken += at;
-                    continue;
-                }
-                Err(useless) => return Progress::Took(taken + useless),
-            }
-        }
-        let (length, tpdu) = match cotp::tpkt(bytes) {
-            Tpkt::Short => break,
-            Tpkt::Not => return Progress::Lost("framing"),
-            Tpkt::Whole(length, tpdu) => (length, tpdu),
-        };
-        taken += length;
-        let goes_on = match tpdu {
-            Some(Tpdu::ConnectionRequest(connect)) => take(Unit::Connect { request: true, connect }, out),
-            Some(Tpdu::ConnectionConfirm(connect)) => take(Unit::Connect { request: false, connect }, out),
-            Some(Tpdu::Data { last: true, user: [] }) => true,
-            Some(Tpdu::Data { last, user }) => {
-                let goes_on = match assembly.push(last, user) {
-                    None => true,
-                    Some(Ok(message)) => take(Unit::Message(message), out),
-                    Some(Err(TooLong)) => {
-                        let limit = cotp::MAX_MESSAGE;
-                        out.anomaly(input.from, "message-too-long", format_args!("more than {limit} bytes"));
-                        true
-                    }
-                };
-                if last {
-                    assembly.clear();
-                }
-                goes_on
-            }
-            Some(Tpdu::Error(cause)) => {
-                out.anomaly(input.from, "tpdu-error", format_args!("reject cause {cause}"));
-                true
-            }
-            Some(Tpdu::Disconnect | Tpdu::Other) => true,
-            None => {
-                out.anomaly(input.from, "tpdu", format_args!("a TPKT of {length} bytes without a TPDU"));
-                true
-            }
-        };
-        if !goes_on {
-            return Progress::Lost("another-protocol");
-        }
-    }
-    Progress::Took(taken)
 }
 
 /// A connection is asked for or confirmed: its selectors tell what it is for, and the slot.

@@ -7,9 +7,8 @@
 use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side};
 use serde::Serialize;
 
-use super::cotp::{Assembly, Connect};
+use super::cotp::{self, Connect, PORTS, TpktStream, Unit};
 use super::industrial::{Recent, asker, text};
-use super::s7comm::{Unit, cotp_probe, read_tpkts};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// S7 communication plus.
@@ -21,9 +20,6 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     probe,
     start: || Box::new(S7commPlus::default()),
 };
-
-/// IANA's port for `iso-tsap`.
-const PORTS: &[u16] = &[102];
 
 /// The protocol identifier.
 const IDENTIFIER: u8 = 0x72;
@@ -46,7 +42,7 @@ fn fits(user: &[u8]) -> bool {
 }
 
 fn probe(opening: &Opening<'_>) -> Verdict {
-    cotp_probe(opening, fits)
+    cotp::probe(opening, fits)
 }
 
 /// The head of a frame.
@@ -135,8 +131,7 @@ struct Message {
 /// One conversation.
 #[derive(Debug, Default)]
 struct S7commPlus {
-    assembly: [Assembly; 2],
-    searching: [bool; 2],
+    stream: TpktStream,
     /// Whether the next frame of a side continues the last: it has no head of its own.
     continues: [bool; 2],
     seen: Seen,
@@ -153,11 +148,9 @@ struct Seen {
 impl Parser for S7commPlus {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
-        let mut assembly = std::mem::take(&mut self.assembly[from.index()]);
-        let searching = &mut self.searching[from.index()];
         let continues = &mut self.continues[from.index()];
         let seen = &mut self.seen;
-        let progress = read_tpkts(input, searching, &mut assembly, out, fits, |unit, out| match unit {
+        self.stream.read(input, out, fits, |unit, out| match unit {
             Unit::Connect { request, connect } => {
                 if !request {
                     connected(from, &connect, out);
@@ -181,14 +174,11 @@ impl Parser for S7commPlus {
                 true
             }
             Unit::Message(_) => false,
-        });
-        self.assembly[from.index()] = assembly;
-        progress
+        })
     }
 
     fn gap(&mut self, from: Side, _missing: u64, _out: &mut Emit<'_>) -> bool {
-        self.searching[from.index()] = true;
-        self.assembly[from.index()].clear();
+        self.stream.gap(from);
         true
     }
 }

@@ -3,10 +3,12 @@
 //! IEC 61850-9-2 clause 8 and annex A. When nobody wants messages, nothing is read but the application
 //! identifier of a stream that is known already.
 
+use std::collections::VecDeque;
+
 use model::{Attribute, Confidence, OperationKind, Outcome, Role};
 use serde::Serialize;
 
-use super::goose::ber::{element, number};
+use super::goose::ber::{self, Frame, element, number};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// Sampled values.
@@ -25,10 +27,7 @@ const PDU: u8 = 0x60;
 const MAX_STREAMS: usize = 64;
 
 fn probe(opening: &Opening<'_>) -> Verdict {
-    match opening.bytes {
-        [_, _, _, _, _, _, _, _, PDU, ..] => Verdict::Yes,
-        _ => Verdict::No,
-    }
+    ber::probe(opening, PDU)
 }
 
 /// A PDU, by its first application data unit.
@@ -49,8 +48,7 @@ struct Message<'a> {
 
 #[derive(Default)]
 struct SampledValues {
-    streams: Vec<([u8; 6], u16)>,
-    oldest: usize,
+    streams: VecDeque<([u8; 6], u16)>,
 }
 
 impl Parser for SampledValues {
@@ -80,12 +78,10 @@ impl Parser for SampledValues {
 
 impl SampledValues {
     fn remember(&mut self, sender: [u8; 6], app_id: u16) {
-        if self.streams.len() < MAX_STREAMS {
-            self.streams.push((sender, app_id));
-        } else {
-            self.streams[self.oldest] = (sender, app_id);
-            self.oldest = (self.oldest + 1) % MAX_STREAMS;
+        if self.streams.len() == MAX_STREAMS {
+            self.streams.pop_front();
         }
+        self.streams.push_back((sender, app_id));
     }
 }
 
@@ -99,15 +95,8 @@ fn tell(message: &Message<'_>, input: &Input<'_>, out: &mut Emit<'_>) {
 }
 
 fn read(bytes: &[u8]) -> Result<Message<'_>, Short> {
-    let mut reader = Reader::new(bytes);
-    let (app_id, _length, reserved) = (reader.be16()?, reader.be16()?, reader.be16()?);
-    reader.skip(2)?;
-    let mut message = Message { app_id, simulated: reserved & 0x8000 != 0, ..Message::default() };
-    let (tag, pdu) = element(&mut reader)?;
-    if tag != PDU {
-        return Err(Short);
-    }
-    let mut pdu = Reader::new(pdu);
+    let Frame { app_id, simulated, mut pdu } = Frame::read(bytes, PDU)?;
+    let mut message = Message { app_id, simulated, ..Message::default() };
     while !pdu.is_empty() {
         match element(&mut pdu)? {
             (0x80, value) => message.units = number(value).unwrap_or_default(),
