@@ -10,6 +10,7 @@ mod names;
 mod service;
 mod tag;
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 use model::{Attribute, Confidence, Host, OperationKind, Outcome, Role, Side, Value};
@@ -343,12 +344,8 @@ impl Bacnet {
         let invoke = reader.u8()?;
         let sequence = sequence(flags, reader)?;
         let service = reader.u8()?;
-        let whole = self.assemble(way.from, invoke, flags, sequence, reader.rest(), out)?;
-        let bytes = match &whole {
-            Part::Whole(bytes) => bytes,
-            Part::Assembled(bytes) => bytes.as_slice(),
-            Part::More => return Ok(()),
-        };
+        let whole = self.assemble(way.from, invoke, flags, sequence, reader.rest(), out);
+        let Some(bytes) = whole.as_deref() else { return Ok(()) };
         let (name, kind) = names::confirmed(service);
         // Polls are recognised by their bytes, before anything is read.
         let poll = matches!(kind, Some(OperationKind::Read | OperationKind::Subscribe));
@@ -480,12 +477,8 @@ impl Bacnet {
         let invoke = reader.u8()?;
         let sequence = sequence(flags, reader)?;
         let service = reader.u8()?;
-        let whole = self.assemble(way.from, invoke, flags, sequence, reader.rest(), out)?;
-        let bytes = match &whole {
-            Part::Whole(bytes) => bytes,
-            Part::Assembled(bytes) => bytes.as_slice(),
-            Part::More => return Ok(()),
-        };
+        let whole = self.assemble(way.from, invoke, flags, sequence, reader.rest(), out);
+        let Some(bytes) = whole.as_deref() else { return Ok(()) };
         // Only properties of the device itself are of interest where nobody wants messages.
         if out.wants_messages() || mentions_device(service, bytes) {
             let (name, _) = names::confirmed(service);
@@ -552,7 +545,8 @@ impl Bacnet {
         Ok(())
     }
 
-    /// Puts segments together (clause 5.2); `flags` say whether this is one and whether more follow.
+    /// Puts segments together (clause 5.2); `flags` say whether this is one and whether more follow. None while
+    /// more is to come, or where the message cannot be read.
     fn assemble<'a>(
         &mut self,
         from: Side,
@@ -561,8 +555,8 @@ impl Bacnet {
         sequence: Option<u8>,
         bytes: &'a [u8],
         out: &mut Emit<'_>,
-    ) -> Result<Part<'a>, Short> {
-        let Some(sequence) = sequence else { return Ok(Part::Whole(bytes)) };
+    ) -> Option<Cow<'a, [u8]>> {
+        let Some(sequence) = sequence else { return Some(Cow::Borrowed(bytes)) };
         let more = flags & 0x04 != 0;
         let at = self.segmented.iter().position(|old| (old.from, old.invoke) == (from, invoke));
         let at = match (at, sequence) {
@@ -579,7 +573,7 @@ impl Bacnet {
                 self.segmented.len() - 1
             }
             // Its beginning was not seen.
-            (None, _) => return Ok(Part::More),
+            (None, _) => return None,
         };
         let message = &mut self.segmented[at];
         if sequence == 0 {
@@ -590,27 +584,17 @@ impl Bacnet {
             if sequence.wrapping_sub(message.next) < 0x80 {
                 self.segmented.remove(at);
             }
-            return Ok(Part::More);
+            return None;
         }
         if message.buffer.len() + bytes.len() > MAX_MESSAGE {
             out.anomaly(from, "message-too-long", format_args!("more than {MAX_MESSAGE} bytes"));
             self.segmented.remove(at);
-            return Ok(Part::More);
+            return None;
         }
         message.buffer.extend_from_slice(bytes);
         message.next = sequence.wrapping_add(1);
-        if more { Ok(Part::More) } else { Ok(Part::Assembled(self.segmented.remove(at).buffer)) }
+        if more { None } else { Some(Cow::Owned(self.segmented.remove(at).buffer)) }
     }
-}
-
-/// What has come of a message.
-enum Part<'a> {
-    /// It was not segmented.
-    Whole(&'a [u8]),
-    /// Its last segment has come.
-    Assembled(Vec<u8>),
-    /// More is to come, or it cannot be read.
-    More,
 }
 
 /// The sequence number and the window of a segment, if it is one.

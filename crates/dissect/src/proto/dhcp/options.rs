@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use serde::Serialize;
 
 use crate::proto::Reader;
-use crate::proto::dns::wire::{Name, write_label};
+use crate::proto::dns::wire::{Name, partial_name};
 use crate::proto::show::{Hex, text};
 
 /// Codes of the options that are read here (IANA's registry).
@@ -173,17 +173,7 @@ pub(super) fn fqdn(value: &[u8]) -> Option<String> {
     if head[0] & 4 == 0 {
         return Some(text(name).trim_end_matches('.').to_owned());
     }
-    // A partial name has no root label at its end, so it is not read as a DNS name would be.
-    let mut shown = String::new();
-    let mut reader = Reader::new(name);
-    while let Ok(length @ 1..=63) = reader.u8() {
-        let label = reader.take(length.into()).ok()?;
-        if !shown.is_empty() {
-            shown.push('.');
-        }
-        write_label(&mut shown, label, false).ok()?;
-    }
-    Some(shown)
+    partial_name(name)
 }
 
 /// The options as a message shows them.

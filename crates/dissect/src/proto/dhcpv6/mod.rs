@@ -10,7 +10,7 @@ use model::{Attribute, BindingSource, Confidence, Host, MacAddr, Role, Side};
 use serde::Serialize;
 
 use super::dhcp::vendor_class;
-use super::dns::wire::write_label;
+use super::dns::wire::partial_name;
 use super::show::{Hex, text};
 use super::{
     Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict, enterprise, hostname,
@@ -282,7 +282,11 @@ impl<'a> Message<'a> {
                     let servers = value.as_chunks::<16>().0.iter().take(MAX_ADDRESSES);
                     self.dns_servers = servers.map(|ip| Ipv6Addr::from(*ip)).collect();
                 }
-                code::CLIENT_FQDN => self.client_fqdn = value.get(1..).and_then(fqdn),
+                // Flags, then a name that may be partial (RFC 4704 clause 4).
+                code::CLIENT_FQDN => {
+                    let name = value.get(1..).and_then(partial_name);
+                    self.client_fqdn = name.filter(|name| !name.is_empty());
+                }
                 code::MUD_URL => self.mud_url = Some(text(value)),
                 _ => {}
             }
@@ -312,19 +316,6 @@ impl<'a> Message<'a> {
 fn numbers(value: &[u8]) -> String {
     let codes = value.as_chunks::<2>().0.iter();
     codes.map(|code| u16::from_be_bytes(*code).to_string()).collect::<Vec<_>>().join(",")
-}
-
-/// A name in DNS form that may be partial (RFC 4704 clause 4.2).
-fn fqdn(name: &[u8]) -> Option<String> {
-    let mut shown = String::new();
-    let mut reader = Reader::new(name);
-    while let Ok(length @ 1..=63) = reader.u8() {
-        if !shown.is_empty() {
-            shown.push('.');
-        }
-        write_label(&mut shown, reader.take(length.into()).ok()?, false).ok()?;
-    }
-    (!shown.is_empty()).then_some(shown)
 }
 
 /// The type of a unique identifier (RFC 8415 clause 11) and, where it is made from a link-layer address of

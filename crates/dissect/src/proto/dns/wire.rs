@@ -161,7 +161,7 @@ pub(crate) const fn digest(name: &str) -> u32 {
 
 /// Writes a label as text: UTF-8 stands for itself, a dot or backslash within the label is escaped, and
 /// what cannot be shown is `\DDD` (RFC 1035 clause 5.1).
-pub(crate) fn write_label(f: &mut impl Write, label: &[u8], lower: bool) -> fmt::Result {
+fn write_label(f: &mut impl Write, label: &[u8], lower: bool) -> fmt::Result {
     for chunk in label.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
@@ -176,6 +176,21 @@ pub(crate) fn write_label(f: &mut impl Write, label: &[u8], lower: bool) -> fmt:
         }
     }
     Ok(())
+}
+
+/// The labels of a name that may lack the root label at its end, as DHCP has them (RFC 4702 clause 2.3.1, RFC
+/// 4704 clause 4.2): up to what is no label. None if one is cut short.
+pub(crate) fn partial_name(bytes: &[u8]) -> Option<String> {
+    let mut shown = String::new();
+    let mut reader = Reader::new(bytes);
+    while let Ok(length @ 1..=63) = reader.u8() {
+        let label = reader.take(length.into()).ok()?;
+        if !shown.is_empty() {
+            shown.push('.');
+        }
+        write_label(&mut shown, label, false).ok()?;
+    }
+    Some(shown)
 }
 
 fn write_name(f: &mut fmt::Formatter<'_>, name: Name<'_>, lower: bool) -> fmt::Result {

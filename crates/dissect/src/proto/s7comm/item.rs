@@ -17,7 +17,7 @@ const DB_READ: u8 = 0xb0;
 const SYMBOLIC: u8 = 0xb2;
 
 /// One item.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Item<'a> {
     syntax: &'static str,
@@ -89,19 +89,7 @@ pub(super) fn specification<'a>(reader: &mut Reader<'a>) -> Result<Item<'a>, Sho
         return Err(Short);
     }
     let mut inside = Reader::new(reader.take(length.into())?);
-    let mut item = Item {
-        syntax: "unknown",
-        area: None,
-        sign: "",
-        db: None,
-        address: None,
-        bit: None,
-        transport_size: None,
-        size_code: 0,
-        length: None,
-        return_code: None,
-        data: None,
-    };
+    let mut item = Item { syntax: "unknown", ..Item::default() };
     match inside.u8()? {
         ANY => {
             item.syntax = "s7-any";
@@ -160,16 +148,9 @@ pub(super) fn data<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8]), Short>
 pub(super) fn answered<'a>(code: u8, data: &'a [u8]) -> Item<'a> {
     Item {
         syntax: "data",
-        area: None,
-        sign: "",
-        db: None,
-        address: None,
-        bit: None,
-        transport_size: None,
-        size_code: 0,
-        length: None,
         return_code: Some(names::return_code(code)),
         data: (!data.is_empty()).then_some(Hex(data)),
+        ..Item::default()
     }
 }
 
