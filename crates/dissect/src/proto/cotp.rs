@@ -129,6 +129,8 @@ fn tpdu(bytes: &[u8]) -> Option<Tpdu<'_>> {
 struct Assembly {
     buffer: Vec<u8>,
     overflow: bool,
+    /// Whether there was a gap and the next TPKT has yet to be found.
+    searching: bool,
 }
 
 impl Assembly {
@@ -199,10 +201,7 @@ pub(super) enum Unit<'a> {
 
 /// Both directions of a stream of TPKTs.
 #[derive(Debug, Default)]
-pub(super) struct TpktStream {
-    assembly: [Assembly; 2],
-    searching: [bool; 2],
-}
+pub(super) struct TpktStream([Assembly; 2]);
 
 impl TpktStream {
     /// Reads TPKTs and hands on what they carry, until `take` says that it is another protocol.
@@ -213,14 +212,13 @@ impl TpktStream {
         fits: fn(&[u8]) -> bool,
         mut take: impl FnMut(Unit<'_>, &mut Emit<'_>) -> bool,
     ) -> Progress {
-        let assembly = &mut self.assembly[input.from.index()];
-        let searching = &mut self.searching[input.from.index()];
+        let assembly = &mut self.0[input.from.index()];
         let mut taken = 0;
         while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
-            if *searching {
+            if assembly.searching {
                 match search(bytes, fits) {
                     Ok(at) => {
-                        *searching = false;
+                        assembly.searching = false;
                         taken += at;
                         continue;
                     }
@@ -273,8 +271,9 @@ impl TpktStream {
 
     /// Bytes from `from` are missing: a message that was begun is given up, and the next TPKT looked for.
     pub(super) fn gap(&mut self, from: Side) {
-        self.searching[from.index()] = true;
-        self.assembly[from.index()].clear();
+        let assembly = &mut self.0[from.index()];
+        assembly.clear();
+        assembly.searching = true;
     }
 }
 
