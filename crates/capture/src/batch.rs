@@ -7,9 +7,9 @@ use model::Timestamp;
 
 use crate::sys::Map;
 
-/// A batch holds at most this many frames. Enough that handing batches over costs nothing per frame, few
-/// enough that their descriptions (32 bytes each) stay in the second-level cache.
-pub const MAX_BATCH_FRAMES: usize = 4096;
+/// A batch holds at most this many frames: few enough that all that is made of them, some kilobytes of
+/// observations, is taken in and given back while it still lies in the nearest caches.
+pub const MAX_BATCH_FRAMES: usize = 256;
 
 /// A batch that was copied (from a pipe, a compressed file, a ring) is handed over when it holds this many
 /// bytes, even if it has room for more frames.
