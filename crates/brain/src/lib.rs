@@ -5,7 +5,7 @@
 //! observations in the same order give the same events, byte for byte, today or in a replay next year. It
 //! knows no edge.
 
-pub use inventory::{Inventory, Limits};
+pub use inventory::{GROUP, Inventory, Limits};
 use model::{Event, Observation, Shed, Timestamp};
 
 /// All engines, and what they know.
@@ -17,6 +17,12 @@ impl Brain {
     /// A brain that knows nothing yet.
     pub fn new(limits: Limits) -> Self {
         Self { inventory: Inventory::new(limits) }
+    }
+
+    /// Fetches what observations are about to need, and changes nothing: see [`Inventory::prepare`]. Best
+    /// for [`GROUP`] of them at a time, right before they are taken in.
+    pub fn prepare(&self, observations: &[Observation]) {
+        self.inventory.prepare(observations);
     }
 
     /// Takes an observation and adds what follows to `events`.

@@ -70,6 +70,7 @@ mod names;
 mod node;
 mod observe;
 mod place;
+mod prepare;
 mod room;
 pub mod rules;
 #[cfg(test)]
@@ -83,5 +84,6 @@ pub use limits::Limits;
 pub use node::{Counts, Inventory};
 pub use observe::VOUCHED;
 pub use place::{CROWD, CROWD_V6, NEAR_MAX, PROXIED, TENANCY};
+pub use prepare::GROUP;
 
 pub(crate) use node::Key;

@@ -98,6 +98,11 @@ impl Code {
         }
     }
 
+    /// The digest of the link of two nodes by the service.
+    pub(crate) const fn digest(self, ends: [u32; 2]) -> u64 {
+        digest((ends[0] as u64) << 32 | ends[1] as u64, self.0)
+    }
+
     /// As the rest of the house knows it.
     pub(crate) fn service(self, names: &Names) -> Service {
         let transport = self.transport().to_string();
@@ -185,10 +190,6 @@ pub(crate) struct Links {
     pub(crate) shed: u64,
 }
 
-fn hash(ends: [u32; 2], code: Code) -> u64 {
-    digest(u64::from(ends[0]) << 32 | u64::from(ends[1]), code.0)
-}
-
 impl Links {
     pub(crate) fn new(limit: usize, per_node: usize) -> Self {
         Self {
@@ -217,10 +218,24 @@ impl Links {
     }
 
     fn find(&self, ends: [u32; 2], code: Code) -> Option<u32> {
-        self.table.find(hash(ends, code), |at| {
+        self.table.find(code.digest(ends), |at| {
             let link = &self.links[at];
             link.ends == ends && link.code == code
         })
+    }
+
+    /// What stands where the search for a link begins.
+    pub(crate) fn peek(&self, digest: u64) -> u64 {
+        self.table.peek(digest)
+    }
+
+    /// The link that most likely has this digest.
+    pub(crate) fn guess(&self, digest: u64) -> Option<u32> {
+        self.table.guess(digest)
+    }
+
+    pub(crate) fn link(&self, at: u32) -> &Link {
+        &self.links[at]
     }
 
     /// The link between two nodes by a service, made if there is none; and whether it was made.
@@ -250,7 +265,7 @@ impl Links {
                 (self.links.len() - 1) as u32
             }
         };
-        self.table.insert(hash(ends, code), at);
+        self.table.insert(code.digest(ends), at);
         self.list(at, CLIENT);
         self.list(at, SERVER);
         (at, true)
@@ -278,8 +293,8 @@ impl Links {
 
     /// The links that a node lists in one part, most recently listed first.
     pub(crate) fn of(&self, node: u32, part: usize) -> impl Iterator<Item = &Link> {
-        let head = self.lists.get(node).map_or(NONE, |lists| lists[part].head);
-        std::iter::successors(self.links.get(head), move |link| self.links.get(link.next[part]))
+        let head = self.head(node, part).and_then(|head| self.links.get(head));
+        std::iter::successors(head, move |link| self.links.get(link.next[part]))
     }
 
     /// Whether a node lists any link.
@@ -325,7 +340,8 @@ impl Links {
         self.let_go.retain(|gone| gone.node != node);
     }
 
-    fn head(&self, node: u32, part: usize) -> Option<u32> {
+    /// The link that a node lists first in one part.
+    pub(crate) fn head(&self, node: u32, part: usize) -> Option<u32> {
         self.lists.get(node).map(|lists| lists[part].head).filter(|head| *head != NONE)
     }
 
@@ -408,7 +424,7 @@ impl Links {
 
     fn erase(&mut self, at: u32) {
         let link = self.links[at];
-        self.table.remove(hash(link.ends, link.code), at);
+        self.table.remove(link.code.digest(link.ends), at);
         self.links[at].ends = [NONE; 2];
         self.free.push(at);
     }

@@ -50,11 +50,11 @@ impl Key {
 
     /// The digest for the table of addresses: that of the id that the address gives, so that the one table
     /// finds both.
-    const fn place(self) -> u64 {
-        Self::place_of(self.id())
+    pub(crate) const fn digest(self) -> u64 {
+        Self::digest_of(self.id())
     }
 
-    const fn place_of(id: DeviceId) -> u64 {
+    const fn digest_of(id: DeviceId) -> u64 {
         id.0 << (u64::BITS - DeviceId::BITS)
     }
 
@@ -197,7 +197,7 @@ pub struct Inventory {
     /// The ids of the nodes; one that was forgotten keeps its id until its place is taken.
     ids: Blocks<DeviceId>,
     free: Vec<u32>,
-    by_key: Table,
+    pub(crate) by_key: Table,
     /// Nodes whose ids are not those that their addresses give.
     by_other_id: Table,
     /// What does not fit into [`Hot::packets`].
@@ -404,12 +404,12 @@ impl Inventory {
     }
 
     pub(crate) fn find_key(&self, key: Key) -> Option<u32> {
-        self.by_key.find(key.place(), |node| self.hot(node).key == key)
+        self.by_key.find(key.digest(), |node| self.hot(node).key == key)
     }
 
     pub(crate) fn by_id(&self, id: DeviceId) -> Option<u32> {
         let is = |node| self.id(node) == id;
-        self.by_key.find(Key::place_of(id), is).or_else(|| self.by_other_id.find(id_hash(id), is))
+        self.by_key.find(Key::digest_of(id), is).or_else(|| self.by_other_id.find(id_hash(id), is))
     }
 
     /// The node of an address, made if there is none. `None` if a limit forbids it.
@@ -471,7 +471,7 @@ impl Inventory {
             }
         };
         self.links.know_node(node);
-        self.by_key.insert(key.place(), node);
+        self.by_key.insert(key.digest(), node);
         if id != key.id() {
             self.by_other_id.insert(id_hash(id), node);
         }
@@ -571,7 +571,7 @@ impl Inventory {
         }
         self.links.forget(node);
         let (key, id) = (self.hot(node).key, self.id(node));
-        self.by_key.remove(key.place(), node);
+        self.by_key.remove(key.digest(), node);
         if id != key.id() {
             self.by_other_id.remove(id_hash(id), node);
         }

@@ -130,9 +130,14 @@ impl Inventory {
         Some(node)
     }
 
+    /// The address that stands for a host.
+    pub(crate) fn key_of(host: &Host) -> Option<Key> {
+        End::heard(host).key()
+    }
+
     /// The node of a host, if it is proven already.
     fn known(&self, host: &Host) -> Option<u32> {
-        self.find_key(End::heard(host).key()?)
+        self.find_key(Self::key_of(host)?)
     }
 
     /// The node of the link-layer address that sent a frame.
@@ -217,7 +222,7 @@ impl Inventory {
         };
         self.note_inner(head);
         let protocol = record.protocol.as_ref().map_or(UNNAMED, |protocol| self.name(protocol));
-        let code = self.service(record, protocol, state);
+        let code = Self::service(record, protocol, state);
         if let Some(server) = server {
             self.add_volume(server, &record.received, &record.sent);
         }
@@ -255,7 +260,7 @@ impl Inventory {
     }
 
     /// The service of a conversation that ended.
-    fn service(&self, record: &FlowRecord, protocol: u16, state: Option<TcpState>) -> Code {
+    pub(crate) fn service(record: &FlowRecord, protocol: u16, state: Option<TcpState>) -> Code {
         let code = Code::new(protocol, record.head.transport, record.head.server.port);
         let echo = matches!(record.head.transport, Transport::Icmp | Transport::Icmpv6);
         // Picked up in the middle, who is the server is a guess.

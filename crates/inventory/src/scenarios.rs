@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::*;
 
-use crate::{CROWD, Inventory, Limits, NEAR_MAX, PROXIED, TENANCY, VOUCHED};
+use crate::{CROWD, GROUP, Inventory, Limits, NEAR_MAX, PROXIED, TENANCY, VOUCHED};
 
 /// A story told to an inventory, observation by observation, one second apart.
 struct Story {
@@ -835,6 +835,21 @@ fn network() -> Vec<What> {
     all.push(fact(host(2, "10.0.0.2"), Attribute::Firmware, "V2.1", "modbus.revision", Confidence::CERTAIN));
     all.push(arp(1, "10.0.0.101"));
     all
+}
+
+#[test]
+fn preparing_changes_nothing_whatever_is_known_and_however_much_comes() {
+    let whats: Vec<What> = network().into_iter().cycle().take(3 * GROUP + 1).collect();
+    let untold = Story::of(whats.clone());
+    let mut told = Story::new();
+    let at = told.now;
+    let all: Vec<_> = whats.iter().cloned().map(|what| Observation { at, what }).collect();
+    for (number, what) in whats.into_iter().enumerate() {
+        told.inventory.prepare(&all[number..]);
+        told.then([what]);
+    }
+    assert_eq!(told.events, untold.events);
+    assert!(told.inventory.devices().eq(untold.inventory.devices()));
 }
 
 #[test]

@@ -21,7 +21,7 @@ const fn slot(digest: u64, number: u32) -> u64 {
 impl Table {
     /// The place where the search for a slot begins.
     const fn home(&self, slot: u64) -> usize {
-        (slot >> 32) as usize & (self.slots.len() - 1)
+        (slot >> 32) as usize & self.slots.len().wrapping_sub(1)
     }
 
     const fn after(&self, at: usize) -> usize {
@@ -31,6 +31,16 @@ impl Table {
     /// The number with this digest for which `is` holds.
     pub(crate) fn find(&self, digest: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         self.place(digest, is).map(|at| self.slots[at] as u32)
+    }
+
+    /// What stands where the search for a digest begins; nothing in particular where nothing stands.
+    pub(crate) fn peek(&self, digest: u64) -> u64 {
+        self.slots.get(self.home(digest)).copied().unwrap_or(EMPTY)
+    }
+
+    /// The number that most likely has this digest.
+    pub(crate) fn guess(&self, digest: u64) -> Option<u32> {
+        self.find(digest, |_| true)
     }
 
     fn place(&self, digest: u64, is: impl Fn(u32) -> bool) -> Option<usize> {

@@ -180,7 +180,13 @@ impl Session {
     /// Gives what was observed to everybody who wants it.
     fn take_in(&mut self) -> Result<(), Problem> {
         let mut observations = std::mem::take(&mut self.observations);
-        for observation in observations.drain(..) {
+        let mut waiting = observations.drain(..);
+        for number in 0_usize.. {
+            if number.is_multiple_of(brain::GROUP) {
+                let next = waiting.as_slice();
+                self.brain.prepare(&next[..next.len().min(brain::GROUP)]);
+            }
+            let Some(observation) = waiting.next() else { break };
             self.tally.observe(&observation);
             self.brain.observe(&observation, &mut self.events);
             if let Some(json) = &mut self.json {
@@ -195,6 +201,7 @@ impl Session {
                 self.flows.push(&record);
             }
         }
+        drop(waiting);
         self.observations = observations;
         let (tally, at) = (&mut self.tally, self.engine.now());
         self.brain.drain_shed(|shed| tally.observe(&Observation { at, what: What::Shed(Box::new(shed)) }));
