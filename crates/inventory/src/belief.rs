@@ -1,6 +1,6 @@
 //! What is believed about a device: all that is said about its addresses, and what follows from its signs.
 
-use model::{Attribute, Change, Event, Name, Role, Timestamp};
+use model::{Attribute, Change, Confidence, Event, Name, Timestamp};
 
 use crate::evidence::{self, Said};
 use crate::links::NONE;
@@ -48,10 +48,66 @@ impl Attributes {
     }
 }
 
-/// What is believed about an attribute from now on, and who says so; nothing if nothing is said any more.
-struct Belief {
-    attribute: Attribute,
-    now: Option<(Box<str>, Name)>,
+/// What is believed about a device: one value for each attribute of which something is said. All of them
+/// lie together: each is its attribute, its length in four bytes, and its text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beliefs(Box<[u8]>);
+
+impl Beliefs {
+    /// Each attribute, its value, and where it ends.
+    fn iter(&self) -> impl Iterator<Item = (u8, &[u8], usize)> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let (attribute, after) = rest.split_first()?;
+            let (length, after) = after.split_first_chunk()?;
+            let (value, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = after;
+            Some((*attribute, value, self.0.len() - after.len()))
+        })
+    }
+
+    fn of(&self, attribute: Attribute) -> Option<&[u8]> {
+        self.iter().find(|(known, ..)| *known == attribute as u8).map(|(_, value, _)| value)
+    }
+
+    /// The attributes of which something is believed.
+    fn attributes(&self) -> Attributes {
+        Attributes(self.iter().fold(0, |all, (attribute, ..)| all | 1 << attribute))
+    }
+
+    /// Believes a value of an attribute from now on; the value before.
+    fn set(&mut self, attribute: Attribute, value: &str) -> Option<Box<str>> {
+        let before = self.of(attribute).map(|before| String::from_utf8_lossy(before).into());
+        let length = u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let parts = [&[attribute as u8], length.as_slice(), value.as_bytes()];
+        self.0 = [self.without(Attributes::one(attribute)), parts.concat()].concat().into();
+        before
+    }
+
+    /// Believes nothing any more of some attributes.
+    fn forget(&mut self, attributes: Attributes) {
+        self.0 = self.without(attributes).into();
+    }
+
+    fn without(&self, attributes: Attributes) -> Vec<u8> {
+        let mut start = 0;
+        let mut kept = Vec::with_capacity(self.0.len());
+        for (attribute, _, end) in self.iter() {
+            if !attributes.has_any(Attributes(1 << attribute)) {
+                kept.extend_from_slice(&self.0[start..end]);
+            }
+            start = end;
+        }
+        kept
+    }
+}
+
+/// What is believed otherwise from now on.
+struct News {
+    /// The value of an attribute, and who says so.
+    values: Vec<(Attribute, Box<str>, Name)>,
+    /// Nothing is said about these any more.
+    lost: Attributes,
 }
 
 impl Inventory {
@@ -89,22 +145,19 @@ impl Inventory {
             let (Ok(place), NONE) = (place, self.hot(*node).owner) else { continue };
             let said = self.statements(*node);
             let known = Box::new(self.assemble_of(*node, &said));
-            let beliefs =
+            let news =
                 self.compare(*node, std::mem::replace(&mut doubtful[place].1, Attributes::NONE), &said);
             out.push(Event { at, device: known.id, change: Change::DeviceAppeared { known } });
-            for belief in beliefs {
-                self.believe_now(*node, belief);
-            }
+            self.believe_now(*node, news, |_| {});
         }
         out.append(&mut self.pending);
         for (root, attributes) in doubtful.drain(..) {
-            if attributes == Attributes::NONE || self.hot(root).owner != NONE {
+            if attributes == Attributes::NONE {
                 continue;
             }
-            let beliefs = self.compare(root, attributes, &self.said(root, attributes));
+            let news = self.compare(root, attributes, &self.said(root, attributes, at));
             let device = self.id(root);
-            let changes = beliefs.into_iter().filter_map(|belief| self.believe_now(root, belief));
-            out.extend(changes.map(|change| Event { at, device, change }));
+            self.believe_now(root, news, |change| out.push(Event { at, device, change }));
         }
         // Their places in memory serve again.
         self.doubtful = doubtful;
@@ -114,18 +167,24 @@ impl Inventory {
 
     /// Everything said about a device, attribute by attribute, the most believed first.
     pub(crate) fn statements(&self, root: u32) -> Vec<Said<'_>> {
-        let mut said = self.said(root, Attributes::ALL);
+        let (_, last) = self.span(root);
+        let mut said = self.said(root, Attributes::ALL, last);
         for said in said.chunk_by_mut(|one, next| one.attribute == next.attribute) {
             evidence::rank(said[0].attribute, said);
         }
         said
     }
 
-    /// Everything said about some attributes of a device, attribute by attribute.
-    fn said(&self, root: u32, wanted: Attributes) -> Vec<Said<'_>> {
+    /// Everything said about some attributes of a device, attribute by attribute. What is concluded follows
+    /// until `last`.
+    fn said(&self, root: u32, wanted: Attributes, last: Timestamp) -> Vec<Said<'_>> {
         let mut said: Vec<Said<'_>> = Vec::with_capacity(USUALLY_SAID);
+        let (mut signs, mut first) = (0, self.cold(root).first);
         for node in self.members(root) {
-            for entry in self.cold(node).entries.iter().filter(|entry| wanted.has(entry.attribute)) {
+            let cold = self.cold(node);
+            signs |= cold.signs;
+            first = first.min(cold.first);
+            for entry in cold.entries.iter().filter(|entry| wanted.has(entry.attribute)) {
                 let one = Said::entry(entry, &self.names);
                 // What was said about several of its addresses was said about one device.
                 let same = said.iter_mut().find(|known| {
@@ -138,47 +197,45 @@ impl Inventory {
             }
         }
         if wanted.has_any(Attributes::AT_FIRST) {
-            self.conclude(root, wanted, &mut said);
+            self.conclude(root, wanted, signs, |attribute, value, source, confidence| {
+                if wanted.has(attribute) {
+                    let confidence = confidence.get();
+                    said.push(Said { attribute, value, source, confidence, first, last, count: 1 });
+                }
+            });
         }
         said.sort_by_key(|one| one.attribute);
         said
     }
 
-    /// Adds what follows from signs and from the address.
-    fn conclude<'a>(&'a self, root: u32, wanted: Attributes, said: &mut Vec<Said<'a>>) {
-        let (first, last) = self.span(root);
-        let mut add = |attribute, value: &'a str, source: &'a Name, confidence: model::Confidence| {
-            if wanted.has(attribute) {
-                let confidence = confidence.get();
-                said.push(Said { attribute, value, source, confidence, first, last, count: 1 });
+    /// Tells what follows from signs and from the address.
+    fn conclude(
+        &self,
+        root: u32,
+        wanted: Attributes,
+        mut signs: Signs,
+        mut each: impl FnMut(Attribute, &'static str, &'static Name, Confidence),
+    ) {
+        if let Some(station) = self.station(root) {
+            // The router's sign is not monotone, so it is no part of a node's signs.
+            if station.forwards {
+                signs |= rules::forwards();
             }
-        };
-        let number = self.station(root).and_then(|station| station.vendor);
-        if let Some((_, brand)) = number.and_then(|number| *self.vendors.get(usize::from(number))?) {
-            add(Attribute::Vendor, brand, &ASSIGNED, model::Confidence::LIKELY);
+            let known = station.vendor.and_then(|number| *self.vendors.get(usize::from(number))?);
+            if let Some((_, brand)) = known {
+                each(Attribute::Vendor, brand, &ASSIGNED, Confidence::LIKELY);
+            }
         }
         if wanted.has_any(Attributes::CONCLUDED) {
-            for (rule, source) in rules::conclusions(self.signs(root)) {
-                for (attribute, value) in [
-                    (Attribute::Role, rule.role.map(Role::name)),
-                    (Attribute::Type, rule.kind),
-                    (Attribute::OperatingSystem, rule.system),
-                ] {
-                    if let Some(value) = value {
-                        add(attribute, value, source, rule.confidence);
-                    }
+            for (rule, source) in rules::conclusions(signs) {
+                let role = rule.role.map(|role| (Attribute::Role, role.name()));
+                let kind = rule.kind.map(|kind| (Attribute::Type, kind));
+                let system = rule.system.map(|system| (Attribute::OperatingSystem, system));
+                for (attribute, value) in [role, kind, system].into_iter().flatten() {
+                    each(attribute, value, source, rule.confidence);
                 }
             }
         }
-    }
-
-    /// Whether the router's sign holds for a device: it is not monotone, so it is no part of [`Cold::signs`].
-    ///
-    /// [`Cold::signs`]: crate::node::Cold::signs
-    fn signs(&self, root: u32) -> Signs {
-        let signs = self.members(root).fold(0, |signs, node| signs | self.cold(node).signs);
-        let forwards = self.station(root).is_some_and(|station| station.forwards);
-        if forwards { signs | rules::forwards() } else { signs }
     }
 
     /// When a device was first and last seen.
@@ -190,9 +247,9 @@ impl Inventory {
 
     /// Of some attributes of a device, those that are believed otherwise than before. For each of them all
     /// that is said must be there.
-    fn compare(&self, root: u32, attributes: Attributes, said: &[Said<'_>]) -> Vec<Belief> {
+    fn compare(&self, root: u32, attributes: Attributes, said: &[Said<'_>]) -> News {
         let believed = &self.stand(root).best;
-        let mut beliefs = Vec::new();
+        let mut values = Vec::new();
         let mut unsaid = attributes;
         for said in said.chunk_by(|one, next| one.attribute == next.attribute) {
             let attribute = said[0].attribute;
@@ -200,36 +257,46 @@ impl Inventory {
                 continue;
             }
             unsaid = unsaid.without(attribute);
-            let before = believed.iter().find(|(known, _)| *known == attribute);
             if let Some(now) = evidence::best(attribute, said)
-                && before.is_none_or(|(_, value)| **value != *now.value)
+                && believed.of(attribute) != Some(now.value.as_bytes())
             {
-                let now = Some((now.value.into(), now.source.clone()));
-                beliefs.push(Belief { attribute, now });
+                values.push((attribute, now.value.into(), now.source.clone()));
             }
         }
         // What was said went with an address that belongs to another device now.
-        let lost = believed.iter().filter(|(attribute, _)| unsaid.has(*attribute));
-        beliefs.extend(lost.map(|(attribute, _)| Belief { attribute: *attribute, now: None }));
-        beliefs
+        News { values, lost: Attributes(believed.attributes().0 & unsaid.0) }
     }
 
-    /// Takes up what is believed now; what changed by that.
-    fn believe_now(&mut self, root: u32, belief: Belief) -> Option<Change> {
-        let Belief { attribute, now } = belief;
-        let best = &mut self.stand_mut(root).best;
-        let Some((after, source)) = now else {
-            best.retain(|(known, _)| *known != attribute);
-            return None;
-        };
-        let before = match best.iter_mut().find(|(known, _)| *known == attribute) {
-            Some((_, known)) => Some(std::mem::replace(known, after.clone())),
-            None => {
-                best.push((attribute, after.clone()));
-                None
-            }
-        };
-        self.mark_changed(root);
-        Some(Change::AttributeChanged { attribute, before, after, source })
+    /// Takes up what is believed now, and tells each change of it.
+    fn believe_now(&mut self, root: u32, news: News, mut tell: impl FnMut(Change)) {
+        if news.lost != Attributes::NONE {
+            self.stand_mut(root).best.forget(news.lost);
+        }
+        if !news.values.is_empty() {
+            self.mark_changed(root);
+        }
+        for (attribute, after, source) in news.values {
+            let before = self.stand_mut(root).best.set(attribute, &after);
+            tell(Change::AttributeChanged { attribute, before, after, source });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_value_is_believed_of_each_attribute_until_another_or_none_is() {
+        let mut beliefs = Beliefs::default();
+        assert_eq!(beliefs.set(Attribute::Vendor, "Siemens"), None);
+        assert_eq!(beliefs.set(Attribute::Role, ""), None);
+        assert_eq!(beliefs.set(Attribute::Identifier, "é"), None);
+        assert_eq!(beliefs.set(Attribute::Vendor, "WAGO").as_deref(), Some("Siemens"));
+        assert_eq!(beliefs.of(Attribute::Vendor), Some(&b"WAGO"[..]));
+        assert_eq!((beliefs.of(Attribute::Role), beliefs.of(Attribute::Model)), (Some(&[][..]), None));
+        beliefs.forget(Attributes::one(Attribute::Vendor).with(Attribute::Model));
+        assert_eq!(beliefs.attributes(), Attributes::one(Attribute::Role).with(Attribute::Identifier));
+        assert_eq!(beliefs.set(Attribute::Identifier, "e").as_deref(), Some("é"));
     }
 }

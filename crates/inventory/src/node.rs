@@ -12,7 +12,7 @@ use model::{
 };
 
 use crate::address::{self, Family, digest, words};
-use crate::belief::Attributes;
+use crate::belief::{Attributes, Beliefs};
 use crate::evidence::{self, Entry};
 use crate::limits::{Limit, Limits};
 use crate::links::{CLIENT, Code, Links, NONE, SERVER};
@@ -124,7 +124,7 @@ pub(crate) struct Cold {
 #[derive(Clone, Debug)]
 pub(crate) struct Stand {
     /// What only devices have; kept by a node that may become one again.
-    pub(crate) best: Few<(Attribute, Box<str>)>,
+    pub(crate) best: Beliefs,
     /// Network addresses: the link-layer address that sends its packets, while that is all we know.
     pub(crate) behind: u32,
     /// The router through which it is reached.
@@ -446,7 +446,7 @@ impl Inventory {
         };
         let cold = Cold { signs, first: at, station, ..Cold::default() };
         let stand = Stand {
-            best: Few::default(),
+            best: Beliefs::default(),
             behind: NONE,
             via: None,
             bound: None,
@@ -580,7 +580,7 @@ impl Inventory {
         cold.entries = Few::default();
         cold.parts = Few::default();
         cold.station = None;
-        self.stand_mut(node).best = Few::default();
+        self.stand_mut(node).best = Beliefs::default();
         self.stored_peers.remove(&node);
         self.hot_mut(node).flags = 0;
         self.hot_mut(node).owner = NONE;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::{AddressUse, BindingSource, Change, Event, MacAddr, Reach, Timestamp, Volume};
 
 use crate::address::{self, Family};
-use crate::belief::Attributes;
+use crate::belief::{Attributes, Beliefs};
 use crate::evidence;
 use crate::limits::Limit;
 use crate::links::NONE;
@@ -452,7 +452,7 @@ impl Inventory {
 
     /// A node that has lost its owner is a device from now on.
     fn appear(&mut self, node: u32) {
-        self.stand_mut(node).best = Few::default();
+        self.stand_mut(node).best = Beliefs::default();
         self.fresh.push(node);
         self.doubt(node, Attributes::ALL);
     }
@@ -514,7 +514,7 @@ impl Inventory {
         *self.cold_mut(node) = Cold { first: at, station, ..Cold::default() };
         let stand = self.stand_mut(node);
         stand.bound = None;
-        stand.best = Few::default();
+        stand.best = Beliefs::default();
         self.packets_high.remove(&node);
         self.stored_peers.remove(&node);
     }
