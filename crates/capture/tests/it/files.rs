@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use capture::{Batch, Options, Reason, Step};
+use capture::{Batch, MAX_BATCH_FRAMES, Options, Reason, Step};
 use dissect::wire::LinkType;
 
 use crate::help::{Taken, drain, failure, frame, gzip, numbers, pcap, pcapng, read, time};
@@ -367,7 +367,8 @@ fn reading_goes_on_where_it_was_resumed() {
     for bytes in [pcap(0..10_000), pcapng(0..10_000), gzip(&pcapng(0..10_000))] {
         let open = || capture::from_bytes("test", bytes.clone()).unwrap();
         let all = drain(&mut *open());
-        for resume in [0, 1, 4_095, 4_096, 4_097, 9_999, 10_000] {
+        let full = MAX_BATCH_FRAMES as u64;
+        for resume in [0, 1, full - 1, full, full + 1, 9_999, 10_000] {
             let mut source = open();
             assert_eq!(source.skip_to(resume).unwrap(), resume);
             assert_eq!(source.progress().packets, resume);
@@ -403,7 +404,8 @@ fn batches_depend_on_the_file_alone_and_may_outlive_their_source() {
         };
         let lengths = |batches: &[Batch]| batches.iter().map(Batch::len).collect::<Vec<_>>();
         let first = batches();
-        assert_eq!(lengths(&first), [4096, 4096, 1808]);
+        let (full, rest) = (10_000 / MAX_BATCH_FRAMES, 10_000 % MAX_BATCH_FRAMES);
+        assert_eq!(lengths(&first), [vec![MAX_BATCH_FRAMES; full], vec![rest]].concat());
         assert_eq!(lengths(&batches()), lengths(&first));
         let last = first.last().unwrap();
         assert_eq!(last.bytes(last.frames.last().unwrap()), frame(9_999));
@@ -423,7 +425,7 @@ fn a_file_that_is_made_shorter_while_it_is_read_ends_with_a_statement() {
     fs::File::options().write(true).open(&path).unwrap().set_len(1_000).unwrap();
     assert_eq!(source.next_batch(&mut Batch::new()).unwrap(), Step::End);
     let damage = source.damage().expect("damage");
-    assert_eq!((&damage.reason, damage.packet), (&Reason::Shortened, 4_097));
+    assert_eq!((&damage.reason, damage.packet), (&Reason::Shortened, MAX_BATCH_FRAMES as u64 + 1));
 }
 
 #[test]
