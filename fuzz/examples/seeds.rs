@@ -8,14 +8,24 @@ use capture::write::PcapWriter;
 use dissect::proto::{Carrier, Opening, PROTOCOLS, Verdict};
 use dissect::wire::{self, LinkType, Network, TransportInfo};
 use model::Side;
+use store::{conformance, format};
 
 /// No seed is much longer, in bytes: short inputs are explored faster.
 const MAX_SEED: usize = 1_500;
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for target in ["capture", "wire", "protocols", "engine"] {
+    for target in ["capture", "wire", "protocols", "engine", "store"] {
         fs::create_dir_all(corpus.join(target))?;
+    }
+    for number in 0..4 {
+        let flows: Vec<_> = (number * 5..number * 8).map(conformance::flow).collect();
+        for body in format::pack_flows(&flows) {
+            fs::write(corpus.join(format!("store/flows-{number}")), body)?;
+        }
+        let mut body = Vec::new();
+        format::pack_device(&mut body, &conformance::device(number));
+        fs::write(corpus.join(format!("store/device-{number}")), body)?;
     }
     for scene in ["home", "plant"] {
         let options =

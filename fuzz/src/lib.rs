@@ -11,6 +11,7 @@ use dissect::wire::{self, LinkType, Network};
 use flow::{Engine, Frame, Frames, Limits};
 use inventory::Inventory;
 use model::{Endpoint, FlowHead, FlowId, Host, MacAddr, Reach, Side, Timestamp, Transport, What};
+use store::format;
 
 /// All kinds of frames that are read, and one that is not.
 pub const LINKS: [LinkType; 23] = [
@@ -189,6 +190,28 @@ pub fn protocols(bytes: &[u8]) {
         found.clear();
     }
     parser.finish(&mut Emit::new(&head, wants, &mut told, &mut found));
+}
+
+/// Reads the bytes as the store's packed conversations and as a packed device. What can be read is the same
+/// after it was packed again.
+pub fn store(bytes: &[u8]) {
+    let read = |bytes: &[u8]| {
+        let mut flows = Vec::new();
+        let all = format::flows(bytes, &mut |flow| {
+            flows.push(flow);
+            true
+        });
+        all.map(|_| flows)
+    };
+    if let Ok(flows) = read(bytes) {
+        let again: Vec<_> = format::pack_flows(&flows).iter().flat_map(|body| read(body).unwrap()).collect();
+        assert_eq!(again, flows);
+    }
+    if let Ok(device) = format::device(bytes) {
+        let mut packed = Vec::new();
+        format::pack_device(&mut packed, &device);
+        assert_eq!(format::device(&packed), Ok(device));
+    }
 }
 
 /// A batch as the flow engine takes it.

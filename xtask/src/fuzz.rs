@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::run::{Done, Failure, cargo, root, run, target};
 
 /// The targets, each a file in `fuzz/fuzz_targets`.
-const TARGETS: &[&str] = &["capture", "wire", "protocols", "engine"];
+const TARGETS: &[&str] = &["capture", "wire", "protocols", "engine", "store"];
 
 /// What makes the compiler count which code an input reaches, as `cargo fuzz` asks for it. No sanitizer:
 /// all code but that of the ring buffers is safe.

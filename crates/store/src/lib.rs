@@ -14,6 +14,19 @@ mod packed;
 mod segment;
 mod sqlite;
 
+/// What stands in the database's bodies: for tools that read it by themselves, and for tests with any bytes.
+pub mod format {
+    use model::FlowRecord;
+
+    pub use crate::packed::{pack as pack_device, unpack as device};
+    pub use crate::segment::{NotASegment, unpack as flows};
+
+    /// Packs conversations into as many segments as they need.
+    pub fn pack_flows(flows: &[FlowRecord]) -> Vec<Vec<u8>> {
+        flows.iter().collect::<crate::Flows>().segments().map(|segment| segment.body).collect()
+    }
+}
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

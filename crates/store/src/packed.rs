@@ -28,7 +28,7 @@ codes! {
 }
 
 /// Packs a device to the end of `to`.
-pub(crate) fn pack(to: &mut Vec<u8>, device: &Device) {
+pub fn pack(to: &mut Vec<u8>, device: &Device) {
     let since = device.first.as_nanos();
     let time = |to: &mut Vec<u8>, time: Timestamp| zigzag(to, time.as_nanos().wrapping_sub(since) as i64);
     to.push(VERSION);
@@ -85,7 +85,7 @@ pub(crate) fn pack(to: &mut Vec<u8>, device: &Device) {
 }
 
 /// Unpacks a device.
-pub(crate) fn unpack(packed: &[u8]) -> Result<Device, NotASegment> {
+pub fn unpack(packed: &[u8]) -> Result<Device, NotASegment> {
     let mut from = Bytes::new(packed);
     let from = &mut from;
     if from.byte()? != VERSION {

@@ -26,7 +26,7 @@ const HAS_RTT: u8 = 16;
 
 /// The bytes are not a segment, or not a packed device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotASegment;
+pub struct NotASegment;
 
 /// Conversations of one commit, packed as they come so that many can wait for it.
 #[derive(Clone, Debug, Default)]
@@ -167,7 +167,7 @@ impl Packer {
 }
 
 /// Unpacks a segment, one record at a time, until `each` returns false.
-pub(crate) fn unpack(segment: &[u8], each: &mut dyn FnMut(FlowRecord) -> bool) -> Result<bool, NotASegment> {
+pub fn unpack(segment: &[u8], each: &mut dyn FnMut(FlowRecord) -> bool) -> Result<bool, NotASegment> {
     let mut from = Bytes::new(segment);
     if from.byte()? != VERSION {
         return Err(NotASegment);
