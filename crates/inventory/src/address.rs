@@ -91,11 +91,11 @@ pub(crate) const fn is_shared_by_routers(mac: MacAddr) -> bool {
 
 /// A host address as two words for [`digest`].
 pub(crate) fn words(ip: IpAddr) -> (u64, u64) {
-    let bits = match ip {
-        IpAddr::V4(ip) => u128::from(ip.to_ipv6_mapped()),
-        IpAddr::V6(ip) => u128::from(ip),
-    };
-    ((bits >> 64) as u64, bits as u64)
+    match ip {
+        // As IPv6 has it: ::ffff:0:0/96 (RFC 4291 clause 2.5.5.2).
+        IpAddr::V4(ip) => (0, 0xffff << 32 | u64::from(u32::from(ip))),
+        IpAddr::V6(ip) => ((u128::from(ip) >> 64) as u64, u128::from(ip) as u64),
+    }
 }
 
 /// Spreads two words over one, for tables and ids. A fixed function: the same address has the same id
@@ -129,6 +129,7 @@ mod tests {
             assert!(can_be_host(ip(host)), "{host}");
         }
         assert_eq!(canonical(ip("::ffff:10.0.0.1")), ip("10.0.0.1"));
+        assert_eq!(words(ip("::ffff:10.0.0.1")), words(ip("10.0.0.1")));
     }
 
     #[test]

@@ -79,19 +79,23 @@ impl Beliefs {
     fn set(&mut self, attribute: Attribute, value: &str) -> Option<Box<str>> {
         let before = self.of(attribute).map(|before| String::from_utf8_lossy(before).into());
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let parts = [&[attribute as u8], length.as_slice(), value.as_bytes()];
-        self.0 = [self.without(Attributes::one(attribute)), parts.concat()].concat().into();
+        let mut all = self.without(Attributes::one(attribute), 1 + length.len() + value.len());
+        all.push(attribute as u8);
+        all.extend_from_slice(&length);
+        all.extend_from_slice(value.as_bytes());
+        self.0 = all.into_boxed_slice();
         before
     }
 
     /// Believes nothing any more of some attributes.
     fn forget(&mut self, attributes: Attributes) {
-        self.0 = self.without(attributes).into();
+        self.0 = self.without(attributes, 0).into();
     }
 
-    fn without(&self, attributes: Attributes) -> Vec<u8> {
+    /// All but some, with room for more.
+    fn without(&self, attributes: Attributes, room: usize) -> Vec<u8> {
         let mut start = 0;
-        let mut kept = Vec::with_capacity(self.0.len());
+        let mut kept = Vec::with_capacity(self.0.len() + room);
         for (attribute, _, end) in self.iter() {
             if !attributes.has_any(Attributes(1 << attribute)) {
                 kept.extend_from_slice(&self.0[start..end]);

@@ -13,6 +13,16 @@ pub(crate) struct Names {
     names: Vec<Name>,
     table: Table,
     limit: usize,
+    /// Texts of the program itself that were asked for before: where one lies tells which it is.
+    recent: [Option<(&'static str, NameId)>; RECENT],
+}
+
+/// So many texts are known by where they lie; a power of two.
+const RECENT: usize = 64;
+
+/// The place in [`Names::recent`] of a text.
+fn recent(text: &'static str) -> usize {
+    (text.as_ptr().addr() ^ text.len()) % RECENT
 }
 
 /// Stands for no name: number 0.
@@ -24,11 +34,22 @@ const OTHER: NameId = 1;
 impl Names {
     pub(crate) fn new(limit: usize) -> Self {
         let limit = limit.min(usize::from(NameId::MAX));
-        Self { names: vec![Name::Borrowed(""), Name::Borrowed("other")], table: Table::default(), limit }
+        Self {
+            names: vec![Name::Borrowed(""), Name::Borrowed("other")],
+            table: Table::default(),
+            limit,
+            recent: [None; RECENT],
+        }
     }
 
     /// The number of a name, if it has one.
     pub(crate) fn find(&self, name: &Name) -> Option<NameId> {
+        if let Name::Borrowed(text) = *name
+            && let Some((known, number)) = self.recent[recent(text)]
+            && std::ptr::eq(known, text)
+        {
+            return Some(number);
+        }
         let found = self.table.find(hash(name), |number| self.names[number as usize] == *name);
         found.map(|number| number as NameId)
     }
@@ -36,6 +57,9 @@ impl Names {
     /// The number of a name, given now if it has none; and whether it is new or did not fit.
     pub(crate) fn number(&mut self, name: &Name) -> (NameId, Numbered) {
         if let Some(number) = self.find(name) {
+            if let Name::Borrowed(text) = *name {
+                self.recent[recent(text)] = Some((text, number));
+            }
             return (number, Numbered::Known);
         }
         let Some(number) = NameId::try_from(self.names.len()).ok().filter(|_| self.names.len() < self.limit)
@@ -100,7 +124,10 @@ mod tests {
         let mut names = Names::new(4);
         let (modbus, state) = names.number(&Name::Borrowed("modbus"));
         assert_eq!(state, Numbered::New);
-        assert_eq!(names.number(&Name::Owned("modbus".into())), (modbus, Numbered::Known));
+        for _ in 0..3 {
+            assert_eq!(names.number(&Name::Owned("modbus".into())), (modbus, Numbered::Known));
+            assert_eq!(names.number(&Name::Borrowed("modbus")), (modbus, Numbered::Known));
+        }
         assert_eq!(names.number(&Name::Borrowed("dnp3")).1, Numbered::New);
         let (late, state) = names.number(&Name::Borrowed("late"));
         assert_eq!((names.name(late).as_ref(), state), ("other", Numbered::Full));

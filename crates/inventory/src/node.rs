@@ -58,9 +58,13 @@ impl Key {
         id.0 << (u64::BITS - DeviceId::BITS)
     }
 
+    pub(crate) const fn is_ip(self) -> bool {
+        self.0 != MAC_SPACE
+    }
+
     pub(crate) fn ip(self) -> Option<IpAddr> {
         let bits = u128::from(self.0) << 64 | u128::from(self.1);
-        (self.0 != MAC_SPACE).then(|| IpAddr::from(bits.to_be_bytes()).to_canonical())
+        self.is_ip().then(|| IpAddr::from(bits.to_be_bytes()).to_canonical())
     }
 
     pub(crate) const fn mac(self) -> Option<MacAddr> {
@@ -618,10 +622,11 @@ impl Inventory {
 
     /// The node was seen.
     pub(crate) fn touch(&mut self, node: u32, at: Timestamp) {
-        let hot = self.hot_mut(node);
+        let hot = &mut self.hot[node];
         hot.last = hot.last.max(at);
         if hot.flags & CHANGED == 0 {
-            self.mark_changed(node);
+            hot.flags |= CHANGED;
+            self.changed.push(node);
         }
     }
 

@@ -48,9 +48,12 @@ impl End {
         if host.mac == Some(MacAddr::BROADCAST) {
             return Self::Nobody;
         }
+        let ip = host.ip.map(address::canonical);
+        if let Some(ip) = ip.filter(|ip| address::can_be_host(*ip)) {
+            return Self::Ip(Key::of_ip(ip));
+        }
         let mac = host.mac.filter(|mac| mac.is_station());
-        match host.ip.map(address::canonical) {
-            Some(ip) if address::can_be_host(ip) => Self::Ip(Key::of_ip(ip)),
+        match ip {
             // What a machine says to itself is its own; a loopback address that is on a link all the same
             // (RFC 1122 clause 3.2.1.3 forbids it) comes from the station that sends it.
             Some(ip) if ip.is_loopback() => {
@@ -88,7 +91,9 @@ impl Inventory {
             // come say nothing about who a device is.
             What::Message(_) | What::Anomaly(_) | What::Shed(_) => {}
         }
-        self.accept_waiting(Some(at), at);
+        if self.unproven.is_due(at) {
+            self.accept_waiting(Some(at), at);
+        }
         self.finish(at, events);
     }
 
@@ -103,22 +108,23 @@ impl Inventory {
 
     /// The node of a host that is proven.
     fn sight(&mut self, host: &Host, reach: Reach, at: Timestamp) -> Option<u32> {
-        let end = End::heard(host);
-        let Some(key) = end.key() else {
+        let Some(key) = Self::key_of(host) else {
             // The frame came from somebody, though the packet names nobody.
             self.sender(host, at);
             return None;
         };
         let node = self.node(key, at)?;
-        let before = self.hot(node).last;
+        let hot = self.hot_mut(node);
+        let before = hot.last;
+        let mac = host.mac.filter(|mac| mac.is_station() && key.is_ip());
+        let settled = mac.is_some_and(|mac| is_settled(hot, mac, reach));
+        let owner = hot.owner;
         self.touch(node, at);
-        if let (End::Ip(key), Some(mac)) = (end, host.mac)
-            && mac.is_station()
-        {
-            if is_settled(self.hot(node), mac, reach) {
+        if let Some(mac) = mac {
+            if settled {
                 // Those that hand over the packets of others are seen by them, too. An address's owner is
                 // as recent as its addresses.
-                if self.hot(node).owner == NONE
+                if owner == NONE
                     && let Some(router) = self.find_key(Key::of_mac(mac))
                 {
                     self.touch(router, at);

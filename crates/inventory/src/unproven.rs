@@ -198,6 +198,11 @@ impl UnprovenHosts {
         if self.hosts.is_empty() { None } else { self.hosts.remove(key) }
     }
 
+    /// Whether the time of patience of some host may be over.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.waiting.front().is_some_and(|(_, _, due)| *due <= now)
+    }
+
     /// The next host whose time of patience is over.
     pub(crate) fn next_due(&mut self, now: Option<Timestamp>) -> Option<(Key, MacAddr, Reach)> {
         loop {
