@@ -38,21 +38,26 @@ pub(crate) struct Added {
     pub(crate) shed: bool,
 }
 
+/// Adds an entry to the one that says the same of this value, if there is one.
+pub(crate) fn repeat(entries: &mut [Entry], value: &str, entry: &Entry) -> Option<Added> {
+    let known = entries.iter_mut().find(|known| {
+        known.attribute == entry.attribute && known.source == entry.source && *known.value == *value
+    })?;
+    let changed = entry.confidence > known.confidence;
+    known.confidence = known.confidence.max(entry.confidence);
+    known.count = known.count.saturating_add(entry.count);
+    known.first = known.first.min(entry.first);
+    known.last = known.last.max(entry.last);
+    Some(Added { changed, new: false, shed: false })
+}
+
 /// Adds an entry, to the one that says the same if there is one. Of more than `limit` values of an
 /// attribute the weakest goes, of equally weak ones the one that was not heard for longest.
 pub(crate) fn add(entries: &mut Few<Entry>, entry: Entry, limit: usize) -> Added {
-    let (attribute, source) = (entry.attribute, entry.source);
-    let same = entries
-        .iter_mut()
-        .find(|known| known.attribute == attribute && known.source == source && known.value == entry.value);
-    if let Some(known) = same {
-        let changed = entry.confidence > known.confidence;
-        known.confidence = known.confidence.max(entry.confidence);
-        known.count = known.count.saturating_add(entry.count);
-        known.first = known.first.min(entry.first);
-        known.last = known.last.max(entry.last);
-        return Added { changed, new: false, shed: false };
+    if let Some(added) = repeat(entries, &entry.value, &entry) {
+        return added;
     }
+    let attribute = entry.attribute;
     entries.push(entry);
     let values = entries.iter().filter(|known| known.attribute == attribute).count();
     let shed = values > limit;
@@ -154,8 +159,8 @@ pub(crate) fn lower(text: &str) -> Cow<'_, str> {
 const BELIEF_MAX: u32 = 99;
 
 /// A statement, and what is thought of its value.
-struct Weighed<'a> {
-    said: Said<'a>,
+struct Weighed<'s, 'a> {
+    said: &'s Said<'a>,
     meaning: Cow<'a, str>,
     /// How much all that mean the same weigh, in ten-thousandths.
     belief: u32,
@@ -163,12 +168,12 @@ struct Weighed<'a> {
     newest: Timestamp,
 }
 
-impl Weighed<'_> {
+impl Weighed<'_, '_> {
     /// The order of belief: the most believed first.
     fn order(&self, other: &Self) -> Ordering {
         let weight = (other.belief, other.newest).cmp(&(self.belief, self.newest));
         let by_meaning = || self.meaning.cmp(&other.meaning);
-        weight.then_with(by_meaning).then_with(|| Said::among_like(&self.said, &other.said))
+        weight.then_with(by_meaning).then_with(|| Said::among_like(self.said, other.said))
     }
 }
 
@@ -178,45 +183,46 @@ fn is_undisputed(said: &[Said<'_>]) -> bool {
 }
 
 /// Weighs the statements about one attribute.
-fn weigh<'a>(attribute: Attribute, said: &[Said<'a>]) -> Vec<Weighed<'a>> {
-    let mut weighed: Vec<Weighed<'a>> = said
-        .iter()
-        .map(|said| Weighed {
-            said: *said,
-            meaning: meaning(attribute, said.value),
-            belief: 0,
-            newest: Timestamp::EPOCH,
-        })
-        .collect();
-    let alike = |(at, one): (usize, &Weighed<'_>)| weighed[..at].iter().any(|b| b.meaning == one.meaning);
-    if weighed.iter().enumerate().any(alike) {
-        // Within one meaning, each protocol together and its strongest first.
-        weighed.sort_by(|left, right| {
-            let by_protocol = || left.said.protocol().cmp(right.said.protocol());
-            let strongest = || right.said.confidence.cmp(&left.said.confidence);
-            left.meaning.cmp(&right.meaning).then_with(by_protocol).then_with(strongest)
-        });
+fn weigh<'s, 'a>(attribute: Attribute, said: &'s [Said<'a>]) -> Vec<Weighed<'s, 'a>> {
+    let mut weighed: Vec<Weighed<'s, 'a>> = Vec::with_capacity(said.len());
+    for one in said {
+        let meaning = meaning(attribute, one.value);
+        weighed.push(Weighed { said: one, meaning, belief: 0, newest: Timestamp::EPOCH });
     }
-    for group in weighed.chunk_by_mut(|left, right| left.meaning == right.meaning) {
-        let mut doubt = 1_000_000_u64;
-        let mut protocol = None;
-        let mut newest = Timestamp::EPOCH;
-        let alone = group.len() == 1;
-        for one in &*group {
-            let told_by = if alone { "" } else { one.said.protocol() };
-            if protocol != Some(told_by) {
-                protocol = Some(told_by);
-                doubt = doubt * u64::from(100 - one.said.confidence.min(100)) / 100;
-            }
-            newest = newest.max(one.said.first);
+    for at in 0..weighed.len() {
+        let (before, rest) = weighed.split_at_mut(at);
+        let Some((one, others)) = rest.split_first_mut() else { break };
+        if let Some(alike) = before.iter().find(|other| other.meaning == one.meaning) {
+            (one.belief, one.newest) = (alike.belief, alike.newest);
+            continue;
         }
-        // In ten-thousandths, so that a second weak source still tells.
-        let belief = ((1_000_000 - doubt) / 100).min(u64::from(BELIEF_MAX) * 100) as u32;
-        for one in group {
-            (one.belief, one.newest) = (belief, newest);
-        }
+        let mut alike = others.iter().filter(|other| other.meaning == one.meaning).map(|other| other.said);
+        (one.belief, one.newest) = match alike.next() {
+            None => (belief([one.said.confidence]), one.said.first),
+            Some(other) => together([one.said, other].into_iter().chain(alike).collect()),
+        };
     }
     weighed
+}
+
+/// How much statements that mean the same weigh together, and when the last of them came up.
+fn together(mut alike: Vec<&Said<'_>>) -> (u32, Timestamp) {
+    // Each protocol together, and its strongest first.
+    alike.sort_by(|left, right| {
+        left.protocol().cmp(right.protocol()).then_with(|| right.confidence.cmp(&left.confidence))
+    });
+    let newest = alike.iter().map(|one| one.first).max().unwrap_or_default();
+    alike.dedup_by(|other, one| other.protocol() == one.protocol());
+    (belief(alike.iter().map(|one| one.confidence)), newest)
+}
+
+/// How much independent statements weigh together: in ten-thousandths, so that a second weak one still
+/// tells.
+fn belief(confidences: impl IntoIterator<Item = u8>) -> u32 {
+    let doubt = confidences
+        .into_iter()
+        .fold(1_000_000_u64, |doubt, confidence| doubt * u64::from(100 - confidence.min(100)) / 100);
+    ((1_000_000 - doubt) / 100).min(u64::from(BELIEF_MAX) * 100) as u32
 }
 
 /// Puts the statements about one attribute into order, the most believed first. The order depends on the
@@ -228,17 +234,17 @@ pub(crate) fn rank(attribute: Attribute, said: &mut [Said<'_>]) {
     }
     let mut weighed = weigh(attribute, said);
     weighed.sort_by(Weighed::order);
-    for (place, one) in said.iter_mut().zip(&weighed) {
-        *place = one.said;
-    }
+    let ordered: Vec<Said<'_>> = weighed.iter().map(|one| *one.said).collect();
+    drop(weighed);
+    said.copy_from_slice(&ordered);
 }
 
 /// The statement about one attribute that is believed most: the first in their order.
-pub(crate) fn best<'a>(attribute: Attribute, said: &[Said<'a>]) -> Option<Said<'a>> {
+pub(crate) fn best<'s, 'a>(attribute: Attribute, said: &'s [Said<'a>]) -> Option<&'s Said<'a>> {
     if is_undisputed(said) {
-        return said.iter().copied().min_by(Said::among_like);
+        return said.iter().min_by(|one, other| Said::among_like(one, other));
     }
-    weigh(attribute, said).iter().min_by(|one, other| one.order(other)).map(|best| best.said)
+    weigh(attribute, said).into_iter().min_by(Weighed::order).map(|best| best.said)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::names::{self, NameId, Names, Numbered};
 use crate::room::{Blocks, Few};
 use crate::rules::{self, Signs};
 use crate::table::Table;
-use crate::unproven::{Fixed, Pending, Unproven, UnprovenHosts};
+use crate::unproven::{Fixed, Told, Unproven, UnprovenHosts};
 use crate::vendor;
 
 /// An address, in two words so that comparing is cheap: a network address as IPv6 has it, a link-layer
@@ -504,8 +504,8 @@ impl Inventory {
         }
         let sent = heard.sent();
         self.add_volume(node, &sent, &Volume::default());
-        for fact in heard.facts {
-            self.believe(node, fact);
+        for fact in &heard.facts {
+            self.believe(node, &fact.told());
         }
         if let Some((code, server, at)) = heard.used {
             let server = server.and_then(|key| self.find_key(key)).unwrap_or(NONE);
@@ -692,38 +692,42 @@ impl Inventory {
     }
 
     /// Takes up a statement about a node.
-    pub(crate) fn believe(&mut self, node: u32, fact: Pending) {
-        let Pending { at, attribute, value, source, confidence } = fact;
+    pub(crate) fn believe(&mut self, node: u32, told: &Told<'_>) {
+        let Told { at, attribute, value: told, source, confidence } = *told;
         if attribute == Attribute::Identifier
             && let Some(port) = self.hot(node).key.mac()
-            && let Some(chassis) = chassis_of(&source, &value)
+            && let Some(chassis) = chassis_of(source, told)
         {
             self.note_chassis(port, chassis);
         }
-        let source = self.name(&source);
-        let (told, mut value, mut confidence) = (value, None, confidence.get());
-        match attribute {
-            Attribute::Vendor => value = Some(vendor::brand(&told)).filter(|brand| **brand != *told),
-            Attribute::Hostname if names::is_made_up(&told) => confidence = confidence.min(MADE_UP),
-            _ => {}
-        }
-        let value = value.map_or_else(|| told.clone(), Box::from);
-        let signs = {
-            let known = &self.cold(node).entries;
-            let heard = known.iter().any(|known| known.attribute == attribute && known.value == value);
-            match attribute {
-                _ if heard => 0,
-                Attribute::Vendor => vendor_signs(&told),
-                _ => rules::says(attribute, &told),
+        let source = self.name(source);
+        let confidence = match attribute {
+            Attribute::Hostname if names::is_made_up(told) => confidence.get().min(MADE_UP),
+            _ => confidence.get(),
+        };
+        let value = if attribute == Attribute::Vendor { vendor::brand(told) } else { told };
+        let mut entry =
+            Entry { value: Box::default(), source, attribute, confidence, count: 1, first: at, last: at };
+        let entries = &mut self.cold_mut(node).entries;
+        let added = match evidence::repeat(entries, value, &entry) {
+            Some(added) => added,
+            None => {
+                let heard = |known: &Entry| known.attribute == attribute && *known.value == *value;
+                let signs = match attribute {
+                    _ if entries.iter().any(heard) => 0,
+                    Attribute::Vendor => vendor_signs(told),
+                    _ => rules::says(attribute, told),
+                };
+                entry.value = value.into();
+                let limit = self.limits.values;
+                let added = evidence::add(&mut self.cold_mut(node).entries, entry, limit);
+                self.add_signs(node, signs);
+                added
             }
         };
-        let entry = Entry { value, source, attribute, confidence, count: 1, first: at, last: at };
-        let limit = self.limits.values;
-        let added = evidence::add(&mut self.cold_mut(node).entries, entry, limit);
         if added.shed {
             self.shed(Limit::Values, 1);
         }
-        self.add_signs(node, signs);
         if added.changed {
             self.doubtful.push((node, Attributes::one(attribute)));
         }

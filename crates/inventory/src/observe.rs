@@ -13,7 +13,7 @@ use crate::names::UNNAMED;
 use crate::node::Inventory;
 use crate::place::{Came, is_settled};
 use crate::rules;
-use crate::unproven::{Heard, Pending, Unproven};
+use crate::unproven::{Heard, Told, Unproven};
 
 /// A link-layer address that speaks for more unanswered hosts than this vouches for none of them: it is a
 /// router, or it makes them up.
@@ -339,19 +339,14 @@ impl Inventory {
     }
 
     fn fact(&mut self, fact: &Fact, at: Timestamp) {
-        let pending = Pending {
-            at,
-            attribute: fact.attribute,
-            value: fact.value.clone(),
-            source: fact.source.clone(),
-            confidence: fact.confidence,
-        };
-        let Some(key) = End::heard(&fact.about).key() else { return };
+        let Some(key) = Self::key_of(&fact.about) else { return };
+        let Fact { attribute, value, source, confidence, .. } = fact;
+        let told = Told { at, attribute: *attribute, value, source, confidence: *confidence };
         if let Some(node) = self.find_key(key) {
-            self.believe(node, pending);
+            self.believe(node, &told);
             return;
         }
-        let (gone, kept) = self.unproven.remember(key, pending);
+        let (gone, kept) = self.unproven.remember(key, &told);
         if !kept {
             self.shed(Limit::PendingFacts, 1);
         }

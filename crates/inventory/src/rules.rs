@@ -1117,6 +1117,8 @@ struct Index {
     /// For each sign, the rules of which it is the first: bit n stands for the n-th rule.
     begins: Vec<u128>,
     sources: Vec<Name>,
+    /// The signs that lie in any value, and their places.
+    told: Vec<(usize, &'static [&'static str])>,
 }
 
 fn index() -> &'static Index {
@@ -1141,7 +1143,10 @@ fn index() -> &'static Index {
         }
         // They live as long as the program, so that no evidence needs a copy.
         let source = |rule: &Rule| Name::Borrowed(format!("rule.{}", rule.id).leak());
-        Index { signs, needs, begins, sources: RULES.iter().map(source).collect() }
+        let told =
+            |(at, sign): (usize, &Sign)| if let Sign::Says(parts) = *sign { Some((at, parts)) } else { None };
+        let told = signs.iter().enumerate().filter_map(told).collect();
+        Index { signs, needs, begins, sources: RULES.iter().map(source).collect(), told }
     })
 }
 
@@ -1227,7 +1232,7 @@ pub(crate) fn says(attribute: Attribute, value: &str) -> Signs {
                 _ => false,
             })
         }
-        _ => matching(|sign| matches!(sign, Sign::Says(parts) if says(parts))),
+        _ => index().told.iter().filter(|(_, parts)| says(parts)).fold(0, |set, (at, _)| set | 1 << at),
     }
 }
 

@@ -19,14 +19,31 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// What was heard about an unproven host is kept this long.
 pub(crate) const KEPT: Duration = Duration::from_secs(600);
 
+/// Something that is said about a host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) attribute: Attribute,
+    pub(crate) value: &'a str,
+    pub(crate) source: &'a Name,
+    pub(crate) confidence: Confidence,
+}
+
 /// Something that was said about a host before it was proven.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) at: Timestamp,
-    pub(crate) attribute: Attribute,
-    pub(crate) value: Box<str>,
-    pub(crate) source: Name,
-    pub(crate) confidence: Confidence,
+    at: Timestamp,
+    attribute: Attribute,
+    value: Box<str>,
+    source: Name,
+    confidence: Confidence,
+}
+
+impl Pending {
+    pub(crate) const fn told(&self) -> Told<'_> {
+        let Self { at, attribute, value, source, confidence } = self;
+        Told { at: *at, attribute: *attribute, value, source, confidence: *confidence }
+    }
 }
 
 /// What is known about an unproven host.
@@ -151,15 +168,23 @@ impl UnprovenHosts {
 
     /// Keeps a fact until the host is proven. Returns the host that had to go, and whether the fact was
     /// kept.
-    pub(crate) fn remember(&mut self, key: Key, fact: Pending) -> (Option<Unproven>, bool) {
+    pub(crate) fn remember(&mut self, key: Key, told: &Told<'_>) -> (Option<Unproven>, bool) {
         let limit = self.facts_limit;
-        let (host, gone) = self.entry(key, fact.at);
-        let known = host.facts.iter().any(|known| {
-            known.attribute == fact.attribute && known.value == fact.value && known.source == fact.source
-        });
+        let Told { at, attribute, value, source, confidence } = *told;
+        let (host, gone) = self.entry(key, at);
+        let known = host
+            .facts
+            .iter()
+            .any(|known| known.attribute == attribute && *known.value == *value && known.source == *source);
         let room = known || host.facts.len() < limit;
         if room && !known {
-            host.facts.push(fact);
+            host.facts.push(Pending {
+                at,
+                attribute,
+                value: value.into(),
+                source: source.clone(),
+                confidence,
+            });
         }
         (gone, room)
     }
