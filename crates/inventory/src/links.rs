@@ -105,12 +105,14 @@ impl Code {
 
     /// As the rest of the house knows it.
     pub(crate) fn service(self, names: &Names) -> Service {
-        let transport = self.transport().to_string();
-        let protocol = if self.is_identified() {
-            names.name(self.protocol()).clone()
-        } else {
-            Name::Owned(transport.clone())
+        // Nearly all are one of two, whose names need not be written each time.
+        let transport = match self.transport() {
+            Transport::Tcp => Name::Borrowed("tcp"),
+            Transport::Udp => Name::Borrowed("udp"),
+            other => Name::Owned(other.to_string()),
         };
+        let protocol =
+            if self.is_identified() { names.name(self.protocol()).clone() } else { transport.clone() };
         Service { protocol, transport: transport.into(), port: self.port() }
     }
 
@@ -462,8 +464,10 @@ mod tests {
 
     #[test]
     fn a_code_holds_its_service_whole() {
-        for transport in [Transport::Tcp, Transport::Ip(89), Transport::Ether(0x88b8), Transport::Wpan] {
+        use Transport::{Ether, Ip, Tcp, Udp, Wpan};
+        for transport in [Tcp, Udp, Ip(89), Ether(0x88b8), Wpan] {
             let code = Code::new(7, transport, 502);
+            assert_eq!(*code.service(&Names::new(8)).transport, transport.to_string());
             assert_eq!((code.protocol(), code.transport(), code.port()), (7, transport, 502));
             assert!(code.is_answered() && code.is_service() && code.is_identified());
             assert!(!code.unanswered().is_answered());
