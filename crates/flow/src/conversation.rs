@@ -80,8 +80,8 @@ impl Flow {
     }
 
     /// Reads something of each cache line, so that the processor has them when they are needed.
-    pub(crate) const fn touch(&self) -> bool {
-        self.answered ^ self.tcp.is_over() ^ self.application.is_unread()
+    pub(crate) fn touch(&self) -> bool {
+        (self.last == self.record_first) ^ self.answered ^ self.tcp.is_over() ^ self.application.is_unread()
     }
 
     /// Counts a packet of one side.

@@ -170,14 +170,14 @@ impl Shard {
 
     /// Works the packets of a group, in their order.
     fn group(&mut self, group: &mut Vec<Ready<'_>>) {
-        let mut known = [None; GROUP];
-        for (ready, known) in group.iter().zip(&mut known) {
+        let mut likely = [None; GROUP];
+        for (ready, likely) in group.iter().zip(&mut likely) {
             if let Some(keyed) = ready.keyed {
-                *known = self.lanes[usize::from(keyed.lane) / self.shards].1.find(&keyed.key, ready.digest);
+                *likely = self.lanes[usize::from(keyed.lane) / self.shards].1.likely(ready.digest);
             }
         }
-        for (ready, known) in group.iter().zip(known) {
-            if let (Some(keyed), Some(index)) = (ready.keyed, known) {
+        for (ready, likely) in group.iter().zip(likely) {
+            if let (Some(keyed), Some(index)) = (ready.keyed, likely) {
                 let lane = &self.lanes[usize::from(keyed.lane) / self.shards].1;
                 // Only to have it at hand: the conversation may be another when its packet is worked.
                 std::hint::black_box(lane.touch(index));

@@ -98,9 +98,15 @@ impl Lane {
         &self.reader.counters
     }
 
-    /// The place of a conversation.
+    /// The place of the conversation that has most likely a key of this digest: no conversation is looked at.
     #[inline]
-    pub(crate) fn find(&self, key: &Key, digest: u64) -> Option<u32> {
+    pub(crate) fn likely(&self, digest: u64) -> Option<u32> {
+        let (hash, half) = halved(digest);
+        self.table.find(hash, |(known, _)| *known == half).map(|(_, index)| *index)
+    }
+
+    /// The place of a conversation.
+    fn find(&self, key: &Key, digest: u64) -> Option<u32> {
         let (hash, half) = halved(digest);
         let is = |(known, index): &(u32, u32)| {
             *known == half && self.slab.get(*index).is_some_and(|flow| flow.key == *key)
