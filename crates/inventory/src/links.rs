@@ -165,7 +165,9 @@ pub(crate) struct Link {
 #[derive(Clone, Copy, Debug)]
 struct List {
     head: u32,
-    length: u32,
+    length: u16,
+    /// Whether it was ever too long: other ends may list links that it does not.
+    shortened: bool,
 }
 
 /// A node let a link go: so many conversations in that part are to be added to its service's count.
@@ -186,7 +188,7 @@ pub(crate) struct Links {
     /// What nodes let go since it was last asked for.
     pub(crate) let_go: Vec<LetGo>,
     limit: usize,
-    per_node: u32,
+    per_node: u16,
     hand: usize,
     /// How many links were given up for the limit since it was last asked for.
     pub(crate) shed: u64,
@@ -201,7 +203,7 @@ impl Links {
             lists: Blocks::default(),
             let_go: Vec::new(),
             limit: limit.clamp(1, LET_GO as usize - 1),
-            per_node: u32::try_from(per_node).unwrap_or(u32::MAX).max(2),
+            per_node: u16::try_from(per_node).unwrap_or(u16::MAX - 1).clamp(2, u16::MAX - 1),
             hand: 0,
             shed: 0,
         }
@@ -215,7 +217,7 @@ impl Links {
     /// Makes room for the lists of nodes up to this one.
     pub(crate) fn know_node(&mut self, node: u32) {
         while self.lists.len() <= node as usize {
-            self.lists.push([List { head: NONE, length: 0 }; 2]);
+            self.lists.push([List { head: NONE, length: 0, shortened: false }; 2]);
         }
     }
 
@@ -306,37 +308,64 @@ impl Links {
 
     /// All links of `from` become links of `to`, added to those that it has.
     pub(crate) fn hand_over(&mut self, from: u32, to: u32) {
+        let unlisted = self.unlisted(from);
         for part in [CLIENT, SERVER] {
             while let Some(at) = self.head(from, part) {
-                let link = self.links[at];
-                let listed = [CLIENT, SERVER].map(|part| link.previous[part] != LET_GO);
-                self.remove(at);
-                let mut ends = link.ends;
-                for end in &mut ends {
-                    if *end == from {
-                        *end = to;
-                    }
-                }
-                let (at, _) = self.between(ends, link.code);
-                let merged = &mut self.links[at];
-                for part in [CLIENT, SERVER] {
-                    // An end that did not list it was handed its conversations already.
-                    let flows = if listed[part] { link.flows[part] } else { 0 };
-                    merged.flows[part] = merged.flows[part].saturating_add(flows);
-                    merged.bytes[part] = merged.bytes[part].saturating_add(link.bytes[part]);
-                }
-                merged.last = merged.last.max(link.last);
+                self.rename(at, from, to);
+            }
+        }
+        for at in unlisted {
+            if self.links[at].ends.contains(&from) {
+                self.rename(at, from, to);
             }
         }
     }
 
+    /// A link of `from` becomes one of `to`.
+    fn rename(&mut self, at: u32, from: u32, to: u32) {
+        let link = self.links[at];
+        let listed = [CLIENT, SERVER].map(|part| link.previous[part] != LET_GO);
+        self.remove(at);
+        let ends = link.ends.map(|end| if end == from { to } else { end });
+        let (at, _) = self.between(ends, link.code);
+        let merged = &mut self.links[at];
+        for part in [CLIENT, SERVER] {
+            // An end that did not list it was handed its conversations already.
+            let flows = if listed[part] { link.flows[part] } else { 0 };
+            merged.flows[part] = merged.flows[part].saturating_add(flows);
+            merged.bytes[part] = merged.bytes[part].saturating_add(link.bytes[part]);
+        }
+        merged.last = merged.last.max(link.last);
+    }
+
+    /// The links of a node that it does not list, but their other ends do. Only a node that has had very
+    /// many has such; all links are looked at for it.
+    fn unlisted(&mut self, node: u32) -> Vec<u32> {
+        let Some(lists) = self.lists.get(node) else { return Vec::new() };
+        if lists.iter().all(|list| !list.shortened) {
+            return Vec::new();
+        }
+        self.lists[node].iter_mut().for_each(|list| list.shortened = false);
+        let is_one = |at: &u32| {
+            let link = &self.links[*at];
+            [CLIENT, SERVER].iter().any(|part| link.ends[*part] == node && link.previous[*part] == LET_GO)
+        };
+        (0..self.links.len() as u32).filter(is_one).collect()
+    }
+
     /// Removes a node's links; their other ends are handed back what they had counted.
     pub(crate) fn forget(&mut self, node: u32) {
+        let drop = |links: &mut Self, at| {
+            links.unlist(at, CLIENT);
+            links.unlist(at, SERVER);
+            links.drop_if_unlisted(at);
+        };
+        for at in self.unlisted(node) {
+            drop(self, at);
+        }
         for part in [CLIENT, SERVER] {
             while let Some(at) = self.head(node, part) {
-                self.unlist(at, CLIENT);
-                self.unlist(at, SERVER);
-                self.drop_if_unlisted(at);
+                drop(self, at);
             }
         }
         self.let_go.retain(|gone| gone.node != node);
@@ -365,6 +394,7 @@ impl Links {
         link.next[part] = head;
         link.previous[part] = NONE;
         if too_long {
+            self.lists[node][part].shortened = true;
             self.shorten(node, part, at);
         }
     }

@@ -351,9 +351,19 @@ impl Inventory {
         self.shed[limit as usize] += count;
     }
 
+    /// How many slots there are, in use or free.
+    #[cfg(test)]
+    pub(crate) const fn slots(&self) -> u32 {
+        self.hot.len() as u32
+    }
+
     /// All nodes, in the order of their slots.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.hot.len() as u32).filter(|node| self.hot(*node).flags & LIVE != 0)
+    }
+
+    pub(crate) fn is_live(&self, node: u32) -> bool {
+        self.hot(node).flags & LIVE != 0
     }
 
     pub(crate) fn hot(&self, node: u32) -> &Hot {

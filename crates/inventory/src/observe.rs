@@ -131,9 +131,19 @@ impl Inventory {
                 }
             } else if let Some(ip) = key.ip() {
                 self.place(node, ip, Came { mac, reach }, before, at);
+                // Its device may have more addresses than it may keep, and this one had to go.
+                return self.find_key(key);
             }
         }
         Some(node)
+    }
+
+    /// The nodes of a client and a server that are both proven. They are looked up when both have been sighted:
+    /// for one, the other may have had to go.
+    fn sight_both(&mut self, head: &FlowHead, at: Timestamp) -> [Option<u32>; 2] {
+        self.sight(&head.server.host, head.server_reach, at);
+        let client = self.sight(&head.client.host, head.client_reach, at);
+        [client, self.known(&head.server.host)]
     }
 
     /// The address that stands for a host.
@@ -177,13 +187,13 @@ impl Inventory {
 
     fn flow_opened(&mut self, head: &FlowHead, at: Timestamp) {
         // Only an answer tells how far the server is.
+        if head.server_reach != Reach::Unknown && head.transport != Transport::Tcp {
+            self.sight_both(head, at);
+            self.note_inner(head);
+            return;
+        }
         if head.server_reach != Reach::Unknown {
             self.sight(&head.server.host, head.server_reach, at);
-            if head.transport != Transport::Tcp {
-                self.sight(&head.client.host, head.client_reach, at);
-                self.note_inner(head);
-                return;
-            }
         }
         self.unanswered_client(head, at);
     }
@@ -192,10 +202,9 @@ impl Inventory {
         let head = &identified.flow;
         let code = Code::new(self.name(&identified.protocol), head.transport, head.server.port);
         if head.server_reach != Reach::Unknown {
-            let server = self.sight(&head.server.host, head.server_reach, at);
-            let client = self.sight(&head.client.host, head.client_reach, at);
+            let ends = self.sight_both(head, at);
             self.note_inner(head);
-            if let (Some(client), Some(server)) = (client, server) {
+            if let [Some(client), Some(server)] = ends {
                 self.meet(client, server, code, false, [0; 2], at);
             }
         } else if let Some(client) = self.unanswered_client(head, at) {
@@ -214,17 +223,15 @@ impl Inventory {
         let heard_client = record.sent.packets > 0;
         let state = record.tcp.as_ref().map(|tcp| tcp.state);
         let open = !matches!(state, Some(TcpState::SynSent | TcpState::SynReceived | TcpState::Refused));
-        let server = if heard_server {
-            self.sight(&head.server.host, head.server_reach, at)
+        let [client, server] = if heard_client && heard_server && open {
+            self.sight_both(head, at)
         } else {
-            self.known(&head.server.host)
-        };
-        let client = if heard_client && heard_server && open {
-            self.sight(&head.client.host, head.client_reach, at)
-        } else if heard_client {
-            self.unanswered_client(head, at)
-        } else {
-            self.known(&head.client.host)
+            if heard_server {
+                self.sight(&head.server.host, head.server_reach, at);
+            }
+            let client =
+                if heard_client { self.unanswered_client(head, at) } else { self.known(&head.client.host) };
+            [client, self.known(&head.server.host)]
         };
         self.note_inner(head);
         let protocol = record.protocol.as_ref().map_or(UNNAMED, |protocol| self.name(protocol));

@@ -200,6 +200,10 @@ impl Inventory {
             })
             .collect();
         for (node, belongs) in belongs {
+            // One that was adopted before may have driven it out.
+            if !self.is_live(node) {
+                continue;
+            }
             if belongs {
                 self.adopt(node, station, at);
             } else {

@@ -1048,9 +1048,12 @@ fn a_sender_of_too_many_unbound_addresses_is_a_router_for_good() {
 }
 
 mod properties {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::links::{CLIENT, NONE, SERVER};
 
     fn hosts() -> impl Strategy<Value = Host> {
         let addresses = prop_oneof![
@@ -1142,6 +1145,35 @@ mod properties {
         (story.events, devices)
     }
 
+    /// Everything that names a node names one that lives, and is named by it.
+    fn assert_whole(known: &Inventory) {
+        let live: BTreeSet<u32> = known.nodes().collect();
+        for node in (0..known.slots()).filter(|node| !live.contains(node)) {
+            assert!(!known.links.has_any(node), "a node that is gone has links");
+            assert!(known.cold(node).parts.is_empty(), "a node that is gone has services");
+        }
+        for &node in &live {
+            let owner = known.hot(node).owner;
+            if owner != NONE {
+                let listed = known.leaves(owner).iter().filter(|leaf| **leaf == node).count();
+                assert_eq!((live.contains(&owner), listed), (true, 1), "an owner lists its addresses once");
+            }
+            for leaf in known.leaves(node) {
+                assert!(live.contains(leaf), "an address that is gone is listed");
+                assert_eq!(known.hot(*leaf).owner, node);
+            }
+            for near in known.station(node).into_iter().flat_map(|station| station.near.iter()) {
+                assert!(live.contains(near), "an unbound address that is gone is listed");
+                assert_eq!(known.stand(*near).behind, node);
+            }
+            for side in [CLIENT, SERVER] {
+                for link in known.links.of(node, side) {
+                    assert!(link.ends.iter().all(|end| *end == NONE || live.contains(end)));
+                }
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -1171,6 +1203,19 @@ mod properties {
                 .map(|event| event.device)
                 .collect();
             prop_assert!(ids.iter().all(|id| told.contains(id)));
+        }
+
+        #[test]
+        fn nothing_that_is_gone_is_named_whatever_has_to_go(
+            all in proptest::collection::vec(observations(), 0..200),
+            devices in 1..12_usize,
+            addresses in 1..4_usize,
+        ) {
+            let mut story = Story::within(Limits { devices, addresses, ..small() });
+            for what in all {
+                story.then([what]);
+                assert_whole(&story.inventory);
+            }
         }
 
         #[test]
