@@ -366,13 +366,7 @@ fn sources(summary: &Summary, page: &mut String) -> fmt::Result {
         writeln!(page, "</li>")?;
     }
     for (limit, totals) in &summary.totals.shed {
-        writeln!(
-            page,
-            "<li>The limit {} was reached: {} things that stood for {} packets were given up.</li>",
-            Safe(limit),
-            HumanCount(totals.count),
-            HumanCount(totals.packets)
-        )?;
+        writeln!(page, "<li>{}</li>", Safe(&show::given_up(limit, totals)))?;
     }
     writeln!(page, "</ul></section>")
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use console::Alignment;
 use indicatif::{HumanBytes, HumanCount};
 use model::{Attribute, Confidence, Device, FlowRecord, Locality, Timestamp};
-use store::{AnomalyTotals, ProtocolTotals, SourceState};
+use store::{AnomalyTotals, ProtocolTotals, ShedTotals, SourceState};
 
 use crate::session::Session;
 use crate::tally::{Conversation, Totals, Weight};
@@ -511,12 +511,7 @@ impl Summary {
             write!(out, "\nAnomalies\n{}", anomalies(&self.totals.anomalies))?;
         }
         for (limit, totals) in &self.totals.shed {
-            writeln!(
-                out,
-                "The limit {limit} was reached: {} things that stood for {} packets were given up.",
-                HumanCount(totals.count),
-                HumanCount(totals.packets)
-            )?;
+            writeln!(out, "{}", given_up(limit, totals))?;
         }
         writeln!(out)?;
         for source in &self.sources {
@@ -538,6 +533,15 @@ impl Summary {
             self.state.display()
         )
     }
+}
+
+/// What was given up because of one limit, in a sentence.
+pub(crate) fn given_up(limit: &str, totals: &ShedTotals) -> String {
+    let stood_for = match totals.packets {
+        0 => String::new(),
+        packets => format!(" that stood for {} packets", HumanCount(packets)),
+    };
+    format!("The limit {limit} was reached: {} things{stood_for} were given up.", HumanCount(totals.count))
 }
 
 /// The devices of the organisation; all that are known where every one is elsewhere.
