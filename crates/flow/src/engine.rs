@@ -45,7 +45,7 @@ pub trait Frames: Send + Sync + 'static {
 /// A table of many conversations is in no cache, and each packet is of another conversation than the one
 /// before. The lookups of a group do not wait for each other, so that the processor fetches what they
 /// need at the same time; when the packets are worked it is there. Measured in docs/performance.md.
-const GROUP: usize = 16;
+pub(crate) const GROUP: usize = 16;
 
 /// A packet that is ready to be worked.
 struct Ready<'a> {

@@ -10,6 +10,7 @@ use model::{EndReason, Host, Observation, Shed, Side, TcpFlags, Timestamp, What}
 use crate::application::Reader;
 use crate::conversation::{Flow, oddity_of};
 use crate::counters::Counters;
+use crate::engine::GROUP;
 use crate::key::{self, Key, Keyed};
 use crate::limits::Limits;
 use crate::registry::Registry;
@@ -118,6 +119,17 @@ impl Lane {
     #[inline]
     pub(crate) fn touch(&self, index: u32) -> bool {
         self.slab.get(index).is_some_and(Flow::touch)
+    }
+
+    /// Reads something of all that is needed to look at some conversations, which nobody has for a while: the
+    /// processor waits for all of it together.
+    fn fetch(&self, indices: impl Iterator<Item = u32> + Clone, environment: &Environment) {
+        for index in indices.clone() {
+            std::hint::black_box(self.touch(index));
+        }
+        for flow in indices.filter_map(|index| self.slab.get(index)) {
+            std::hint::black_box(self.likely(flow.key.digest(environment.seed)));
+        }
     }
 
     /// Works a packet. `digest` is that of its key under the secret seed.
@@ -271,13 +283,17 @@ impl Lane {
         for turn in from..=second {
             let slot = turn as usize % WHEEL;
             let mut entries = std::mem::take(&mut self.wheel[slot]);
-            for (index, generation) in entries.drain(..) {
-                let flow = self.slab.get(index);
-                if flow.is_some_and(|flow| flow.generation == generation && flow.due <= second) {
-                    self.look_at(index, now, environment, out);
+            for group in entries.chunks(GROUP) {
+                self.fetch(group.iter().map(|(index, _)| *index), environment);
+                for (index, generation) in group {
+                    let flow = self.slab.get(*index);
+                    if flow.is_some_and(|flow| flow.generation == *generation && flow.due <= second) {
+                        self.look_at(*index, now, environment, out);
+                    }
                 }
             }
             // What was put into this slot meanwhile is for the next turn of the wheel.
+            entries.clear();
             entries.append(&mut self.wheel[slot]);
             self.wheel[slot] = entries;
         }
@@ -409,8 +425,11 @@ impl Lane {
         let mut open: Vec<(Timestamp, u64, u32)> =
             self.slab.iter().map(|(index, flow)| (flow.first, flow.key.id(flow.first), index)).collect();
         open.sort_unstable();
-        for (_, _, index) in open {
-            self.end(index, EndReason::SourceEnd, at, environment, out);
+        for group in open.chunks(GROUP) {
+            self.fetch(group.iter().map(|(.., index)| *index), environment);
+            for (.., index) in group {
+                self.end(*index, EndReason::SourceEnd, at, environment, out);
+            }
         }
         self.report_shed(at, out);
         self.wheel.iter_mut().for_each(Vec::clear);
