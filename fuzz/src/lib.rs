@@ -13,33 +13,6 @@ use inventory::Inventory;
 use model::{Endpoint, FlowHead, FlowId, Host, MacAddr, Reach, Side, Timestamp, Transport, What};
 use store::format;
 
-/// All kinds of frames that are read, and one that is not.
-pub const LINKS: [LinkType; 23] = [
-    LinkType::ETHERNET,
-    LinkType::NULL,
-    LinkType::PPP,
-    LinkType::RAW_BSD,
-    LinkType::RAW_OPENBSD,
-    LinkType::PPP_HDLC,
-    LinkType::PPP_ETHERNET,
-    LinkType::RAW,
-    LinkType::CISCO_HDLC,
-    LinkType::IEEE802_11,
-    LinkType::LOOP,
-    LinkType::LINUX_SLL,
-    LinkType::IEEE802_11_RADIOTAP,
-    LinkType::PPI,
-    LinkType::WPAN,
-    LinkType::WPAN_PHY,
-    LinkType::CAN_SOCKETCAN,
-    LinkType::IPV4,
-    LinkType::IPV6,
-    LinkType::WPAN_NOFCS,
-    LinkType::LINUX_SLL2,
-    LinkType::WPAN_TAP,
-    LinkType(65_000),
-];
-
 /// Reads the bytes as a capture file. Every frame lies within the bytes that were given or unpacked.
 pub fn capture(bytes: &[u8]) {
     let Ok(mut source) = capture::from_bytes("fuzz", bytes.to_vec()) else { return };
@@ -64,7 +37,9 @@ pub fn capture(bytes: &[u8]) {
 /// put together.
 pub fn wire(bytes: &[u8]) {
     let Some((&link, mut rest)) = bytes.split_first() else { return };
-    let link = LINKS[usize::from(link) % LINKS.len()];
+    // One kind beyond those that are read is one that is not.
+    let kind = usize::from(link) % (LinkType::READ.len() + 1);
+    let link = LinkType::READ.get(kind).copied().unwrap_or(LinkType(65_000));
     let mut defragmenter = Defragmenter::new();
     let mut second = 0;
     while let Some((length, more)) = rest.split_first_chunk::<2>() {

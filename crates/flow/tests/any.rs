@@ -14,32 +14,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// All kinds of frames that are read, and one that is not.
-const LINKS: [LinkType; 24] = [
-    LinkType::NULL,
-    LinkType::ETHERNET,
-    LinkType::PPP,
-    LinkType::RAW_BSD,
-    LinkType::RAW_OPENBSD,
-    LinkType::PPP_HDLC,
-    LinkType::PPP_ETHERNET,
-    LinkType::RAW,
-    LinkType::CISCO_HDLC,
-    LinkType::IEEE802_11,
-    LinkType::LOOP,
-    LinkType::LINUX_SLL,
-    LinkType::IEEE802_11_RADIOTAP,
-    LinkType::PPI,
-    LinkType::WPAN,
-    LinkType::WPAN_PHY,
-    LinkType::CAN_SOCKETCAN,
-    LinkType::IPV4,
-    LinkType::IPV6,
-    LinkType::WPAN_NOFCS,
-    LinkType::NFLOG,
-    LinkType::LINUX_SLL2,
-    LinkType::WPAN_TAP,
-    LinkType(65_000),
-];
+fn links() -> impl Strategy<Value = LinkType> {
+    proptest::sample::select([&LinkType::READ[..], &[LinkType(65_000)]].concat())
+}
 
 /// A run of so few frames takes a thousandth of this.
 const MAX_TIME: Duration = Duration::from_secs(20);
@@ -71,7 +48,7 @@ struct Any {
 }
 
 fn any_frame() -> impl Strategy<Value = Any> {
-    let noise = (0..LINKS.len(), vec(any::<u8>(), 0..200)).prop_map(|(link, bytes)| (LINKS[link], bytes));
+    let noise = (links(), vec(any::<u8>(), 0..200));
     let damaged = (any::<usize>(), vec((any::<usize>(), any::<u8>()), 0..6), any::<u16>()).prop_map(
         |(which, changes, keep)| {
             let mut bytes = GOOD[which % GOOD.len()].clone();
@@ -86,11 +63,10 @@ fn any_frame() -> impl Strategy<Value = Any> {
         },
     );
     // A datagram behind another kind of link header, so that more than the link header is read.
-    let inner =
-        (0..LINKS.len(), any::<usize>(), vec(any::<u8>(), 0..24)).prop_map(|(link, which, before)| {
-            let good = &GOOD[which % GOOD.len()];
-            (LINKS[link], [&before, good.get(14..).unwrap_or_default()].concat())
-        });
+    let inner = (links(), any::<usize>(), vec(any::<u8>(), 0..24)).prop_map(|(link, which, before)| {
+        let good = &GOOD[which % GOOD.len()];
+        (link, [&before, good.get(14..).unwrap_or_default()].concat())
+    });
     let after = prop_oneof![8 => 0..500_i32, 1 => -5_000..0_i32, 1 => 0..2_000_000_i32];
     (
         prop_oneof![1 => noise, 3 => damaged, 1 => inner],

@@ -83,6 +83,34 @@ impl LinkType {
     pub const LINUX_SLL2: Self = Self(276);
     /// IEEE 802.15.4 with TAP pseudo-header.
     pub const WPAN_TAP: Self = Self(283);
+
+    /// All kinds of frames that are read.
+    pub const READ: [Self; 24] = [
+        Self::ETHERNET,
+        Self::NULL,
+        Self::PPP,
+        Self::RAW_BSD,
+        Self::RAW_OPENBSD,
+        Self::PPP_HDLC,
+        Self::PPP_ETHERNET,
+        Self::RAW,
+        Self::CISCO_HDLC,
+        Self::IEEE802_11,
+        Self::LOOP,
+        Self::LINUX_SLL,
+        Self::IEEE802_11_RADIOTAP,
+        Self::PPI,
+        Self::WPAN,
+        Self::WPAN_PHY,
+        Self::CAN_SOCKETCAN,
+        Self::IPV4,
+        Self::IPV6,
+        Self::WPAN_NOFCS,
+        Self::NFLOG,
+        Self::NETANALYZER,
+        Self::LINUX_SLL2,
+        Self::WPAN_TAP,
+    ];
 }
 
 /// What a frame holds.

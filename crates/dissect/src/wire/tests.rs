@@ -731,3 +731,12 @@ proptest! {
         prop_assert!(packet.payload.len() + packet.cut <= frame.len());
     }
 }
+
+#[test]
+fn every_kind_of_frame_that_is_listed_is_read_and_others_are_not() {
+    let unknown = |link| decode(link, &[], 0).oddities.has(Oddity::LinkTypeUnknown);
+    for link in LinkType::READ {
+        assert!(!unknown(link), "{}", link.0);
+    }
+    assert!(unknown(LinkType(65_000)));
+}
