@@ -86,7 +86,7 @@ impl Lane {
         let packet = arrival.packet;
         for oddity in packet.oddities.iter() {
             self.reader.counters.oddities[oddity as usize] += 1;
-            if !self.told.iter().any(|told| told == oddity) {
+            if !self.told.has(oddity) {
                 self.told.add(oddity);
                 let host = Host { mac: packet.source_mac, ip: None };
                 out.push(Observation { at: arrival.at, what: oddity_of(None, host, oddity) });
@@ -231,8 +231,8 @@ impl Lane {
         }
         let bytes = packet.payload.len() + packet.cut > 0;
         // Without bytes there is something to read only if it acknowledges what was missed.
-        if bytes || answers || !packet.oddities.is_empty() || flow.application.held_bytes() > 0 {
-            let held = flow.application.held_bytes();
+        let held = flow.application.held_bytes();
+        if bytes || answers || !packet.oddities.is_empty() || held > 0 {
             let mut reading = self.reader.read(environment, flow.head(), at, out);
             if answers {
                 flow.application.open(&mut reading);

@@ -11,7 +11,7 @@ use crate::address;
 use crate::belief::Attributes;
 use crate::evidence::{self, Entry, Said};
 use crate::links::{CLIENT, Code, NONE, SERVER};
-use crate::node::{ASSIGNED, Inventory, LIVE, PUBLIC};
+use crate::node::{ASSIGNED, Inventory, PUBLIC};
 use crate::rules;
 
 /// Evidence that is concluded again whenever it is asked for begins so.
@@ -213,7 +213,7 @@ impl Inventory {
                     let other = link.ends[1 - side];
                     let id = self.id(other);
                     // It may have been forgotten since, and may be known again.
-                    let live = self.hot(other).flags & LIVE != 0;
+                    let live = self.is_live(other);
                     add(if live { Some(other) } else { self.by_id(id) }, id, &peer);
                 }
             }

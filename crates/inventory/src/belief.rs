@@ -4,7 +4,7 @@ use model::{Attribute, Change, Confidence, Event, Name, Timestamp};
 
 use crate::evidence::{self, Said};
 use crate::links::NONE;
-use crate::node::{ASSIGNED, Inventory, LIVE};
+use crate::node::{ASSIGNED, Inventory};
 use crate::rules::{self, Signs};
 
 /// So much is said about most devices at most.
@@ -131,7 +131,7 @@ impl Inventory {
         let mut doubtful = std::mem::take(&mut self.doubtful);
         let fresh = std::mem::take(&mut self.fresh);
         doubtful.retain_mut(|(node, _)| {
-            let live = self.hot(*node).flags & LIVE != 0;
+            let live = self.is_live(*node);
             *node = self.root(*node);
             live
         });

@@ -359,7 +359,7 @@ impl Inventory {
 
     /// All nodes, in the order of their slots.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.hot.len() as u32).filter(|node| self.hot(*node).flags & LIVE != 0)
+        (0..self.hot.len() as u32).filter(|node| self.is_live(*node))
     }
 
     pub(crate) fn is_live(&self, node: u32) -> bool {
@@ -830,7 +830,7 @@ impl Inventory {
     pub(crate) fn settle_let_go(&mut self) {
         for gone in std::mem::take(&mut self.links.let_go) {
             let code = gone.code.plain();
-            if self.hot(gone.node).flags & LIVE == 0 {
+            if !self.is_live(gone.node) {
                 continue;
             }
             let parts = &mut self.cold_mut(gone.node).parts;
