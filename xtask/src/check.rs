@@ -15,11 +15,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("capture", &["model", "dissect"]),
     ("flow", &["model", "dissect"]),
     ("inventory", &["model"]),
-    ("brain", &["model", "inventory"]),
+    ("detect", &["model", "inventory"]),
+    ("brain", &["model", "inventory", "detect"]),
     ("store", &["model"]),
     ("lab", &["model"]),
     ("testkit", &[]),
-    ("pavise", &["model", "capture", "dissect", "flow", "inventory", "brain", "store", "lab"]),
+    ("pavise", &["model", "capture", "dissect", "flow", "inventory", "detect", "brain", "store", "lab"]),
     ("xtask", &["inventory"]),
 ];
 

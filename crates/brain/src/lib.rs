@@ -5,18 +5,20 @@
 //! observations in the same order give the same events, byte for byte, today or in a replay next year. It
 //! knows no edge.
 
+pub use detect::{Detect, Settings};
 pub use inventory::{GROUP, Inventory, Limits};
 use model::{Event, Observation, Shed, Timestamp};
 
 /// All engines, and what they know.
 pub struct Brain {
     inventory: Inventory,
+    detect: Detect,
 }
 
 impl Brain {
     /// A brain that knows nothing yet.
-    pub fn new(limits: Limits) -> Self {
-        Self { inventory: Inventory::new(limits) }
+    pub fn new(limits: Limits, settings: Settings) -> Self {
+        Self { inventory: Inventory::new(limits), detect: Detect::new(settings) }
     }
 
     /// Fetches what observations are about to need, and changes nothing: see [`Inventory::prepare`]. Best
@@ -28,11 +30,13 @@ impl Brain {
     /// Takes an observation and adds what follows to `events`.
     pub fn observe(&mut self, observation: &Observation, events: &mut Vec<Event>) {
         self.inventory.observe(observation, events);
+        self.detect.observe(observation, &self.inventory, events);
     }
 
     /// Lets packet time go on to `now`, without an observation.
     pub fn tick(&mut self, now: Timestamp, events: &mut Vec<Event>) {
         self.inventory.tick(now, events);
+        self.detect.tick(now, &self.inventory, events);
     }
 
     /// The devices.
@@ -45,9 +49,25 @@ impl Brain {
         &mut self.inventory
     }
 
+    /// What was found.
+    pub const fn detect(&self) -> &Detect {
+        &self.detect
+    }
+
+    /// What was found, to restore it from a store or to judge it.
+    pub const fn detect_mut(&mut self) -> &mut Detect {
+        &mut self.detect
+    }
+
+    /// Hands over findings and incidents that are new or changed since the last time.
+    pub fn drain_found(&mut self) -> detect::Changed {
+        self.detect.drain_changed(&self.inventory)
+    }
+
     /// Hands over what the engines gave up because a limit was reached since the last time.
-    pub fn drain_shed(&mut self, each: impl FnMut(Shed)) {
-        self.inventory.drain_shed(each);
+    pub fn drain_shed(&mut self, mut each: impl FnMut(Shed)) {
+        self.inventory.drain_shed(&mut each);
+        self.detect.drain_shed(&mut each);
     }
 }
 
@@ -59,7 +79,7 @@ mod tests {
 
     #[test]
     fn observations_reach_the_inventory_and_what_follows_is_told() {
-        let mut brain = Brain::new(Limits::default());
+        let mut brain = Brain::new(Limits::default(), Settings::default());
         let mut events = Vec::new();
         let mac = MacAddr([0, 0x1b, 0x1b, 0, 0, 1]);
         let ip = "10.0.0.1".parse().unwrap();

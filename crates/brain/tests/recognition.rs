@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use brain::{Brain, Limits};
+use brain::{Brain, Limits, Settings};
 use capture::{Batch, Step};
 use dissect::proto::{Wants, by_id};
 use flow::{Engine, Frame, Frames};
@@ -58,7 +58,8 @@ fn see(path: &Path) -> Seen {
         engine.collect(&mut observations);
     }
     while engine.finish(&mut observations) {}
-    let (mut seen, mut brain, mut events) = (Seen::default(), Brain::new(Limits::default()), Vec::new());
+    let (mut seen, mut brain, mut events) =
+        (Seen::default(), Brain::new(Limits::default(), Settings::default()), Vec::new());
     let mut last = None;
     for observation in &observations {
         brain.observe(observation, &mut events);

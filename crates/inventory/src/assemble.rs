@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use model::{AddressUse, Attribute, Device, DeviceId, Locality, MacAddr, Peer, Service};
+use model::{AddressUse, Attribute, Device, DeviceId, Host, Locality, MacAddr, Peer, Service, Timestamp};
 
 use crate::Key;
 use crate::address;
@@ -30,7 +30,36 @@ pub struct Outline {
     pub ipv4: Option<Ipv4Addr>,
 }
 
+/// What is known of a host at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance<'a> {
+    /// The device that it is.
+    pub id: DeviceId,
+    /// Where it stands.
+    pub locality: Locality,
+    /// When the device was first seen.
+    pub first: Timestamp,
+    /// The part that it plays, by the best evidence for one.
+    pub role: Option<&'a str>,
+    /// What kind of thing it is, by the best evidence.
+    pub kind: Option<&'a str>,
+}
+
 impl Inventory {
+    /// What is known of a host, if it is proven to exist; at the cost of a lookup.
+    pub fn glance(&self, host: &Host) -> Option<Glance<'_>> {
+        let root = self.root(self.find_key(Self::key_of(host)?)?);
+        let best = &self.stand(root).best;
+        let text = |attribute| best.of(attribute).and_then(|value| str::from_utf8(value).ok());
+        Some(Glance {
+            id: self.id(root),
+            locality: self.locality(root),
+            first: self.cold(root).first,
+            role: text(Attribute::Role),
+            kind: text(Attribute::Type),
+        })
+    }
+
     /// The outlines of all devices, in the order of [`Inventory::devices`], at a small part of its cost.
     pub fn outlines(&self) -> impl Iterator<Item = Outline> + '_ {
         let ipv4 = |ip: IpAddr| if let IpAddr::V4(ip) = ip { Some(ip) } else { None };

@@ -66,7 +66,7 @@ impl Beliefs {
         })
     }
 
-    fn of(&self, attribute: Attribute) -> Option<&[u8]> {
+    pub(crate) fn of(&self, attribute: Attribute) -> Option<&[u8]> {
         self.iter().find(|(known, ..)| *known == attribute as u8).map(|(_, value, _)| value)
     }
 
@@ -151,7 +151,7 @@ impl Inventory {
             let known = Box::new(self.assemble_of(*node, &said));
             let news =
                 self.compare(*node, std::mem::replace(&mut doubtful[place].1, Attributes::NONE), &said);
-            out.push(Event { at, device: known.id, change: Change::DeviceAppeared { known } });
+            out.push(Event { at, device: Some(known.id), change: Change::DeviceAppeared { known } });
             self.believe_now(*node, news, |_| {});
         }
         out.append(&mut self.pending);
@@ -161,7 +161,7 @@ impl Inventory {
             }
             let news = self.compare(root, attributes, &self.said(root, attributes, at));
             let device = self.id(root);
-            self.believe_now(root, news, |change| out.push(Event { at, device, change }));
+            self.believe_now(root, news, |change| out.push(Event { at, device: Some(device), change }));
         }
         // Their places in memory serve again.
         self.doubtful = doubtful;

@@ -648,7 +648,7 @@ impl Inventory {
     pub(crate) fn tell(&mut self, root: u32, at: Timestamp, change: Change) {
         if !self.is_fresh(root) {
             let device = self.id(root);
-            self.pending.push(Event { at, device, change });
+            self.pending.push(Event { at, device: Some(device), change });
         }
     }
 

@@ -326,7 +326,7 @@ impl Inventory {
             self.mark_gone(gone);
             // Told even if the device appears only now: somebody knows the other.
             let device = self.id(station);
-            self.pending.push(Event { at, device, change: Change::DeviceMerged { gone } });
+            self.pending.push(Event { at, device: Some(device), change: Change::DeviceMerged { gone } });
         }
         self.hot_mut(node).owner = station;
         let ip = self.hot(node).key.ip();
@@ -416,7 +416,7 @@ impl Inventory {
             let id = self.id(port);
             self.mark_gone(id);
             let device = self.id(station);
-            self.pending.push(Event { at, device, change: Change::DeviceMerged { gone: id } });
+            self.pending.push(Event { at, device: Some(device), change: Change::DeviceMerged { gone: id } });
         }
         if let Some(known) = self.station_mut(station) {
             known.leaves.edit(|leaves| leaves.extend(gone.leaves.iter().copied().chain([port])));

@@ -2,15 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attribute, Device, DeviceId, MacAddr, Name, Service, Timestamp};
+use crate::{Attribute, Device, DeviceId, Finding, Incident, MacAddr, Name, Service, Timestamp};
 
 /// Something that followed, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Packet time of the observation from which it followed.
     pub at: Timestamp,
-    /// The device that it is about.
-    pub device: DeviceId,
+    /// The device that it is about, where it is about one that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<DeviceId>,
     /// What followed.
     #[serde(flatten)]
     pub change: Change,
@@ -56,5 +57,15 @@ pub enum Change {
     DeviceMerged {
         /// The device that is gone.
         gone: DeviceId,
+    },
+    /// Something is wrong that was not wrong before, or is worse than it was.
+    FindingRaised {
+        /// What.
+        finding: Box<Finding>,
+    },
+    /// An incident began, or a finding joined it.
+    IncidentGrew {
+        /// As it is now.
+        incident: Box<Incident>,
     },
 }

@@ -7,6 +7,7 @@
 mod address;
 mod device;
 mod event;
+mod finding;
 mod flow;
 mod observation;
 mod record;
@@ -17,6 +18,10 @@ pub use device::{
     AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Locality, Peer, Role, Service,
 };
 pub use event::{Change, Event};
+pub use finding::{
+    Crossed, Factor, Finding, FindingId, FindingIdError, Incident, IncidentId, IncidentIdError, Judgement,
+    NextStep, Party, Scope, Severity, Slice, Verdict,
+};
 pub use flow::{
     Direction, EndReason, FlowHead, FlowId, FlowRecord, Reach, Side, TcpFlags, TcpState, TcpStats, Transport,
     Volume,

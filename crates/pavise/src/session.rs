@@ -74,7 +74,7 @@ impl Session {
         commit_interval: Duration,
         json: Option<Output>,
     ) -> Result<Self, Problem> {
-        let mut brain = Brain::new(inventory::Limits::default());
+        let mut brain = Brain::new(inventory::Limits::default(), brain::Settings::default());
         for device in store.devices()? {
             brain.inventory_mut().restore(&device);
         }

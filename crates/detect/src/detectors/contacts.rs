@@ -1,0 +1,107 @@
+//! First contacts and how they end: what tells scanners from everybody else.
+//!
+//! Whoever knows whom he wants to talk to is nearly always answered; whoever guesses is not. This is the sequential
+//! test of Jung, Paxson, Berger and Balakrishnan, "Fast Portscan Detection Using Sequential Hypothesis Testing" (IEEE
+//! Symposium on Security and Privacy, 2004): each first contact moves a likelihood ratio, and neither the time between
+//! contacts nor their number matters, so that slow scans are found like quick ones. With their probabilities of
+//! success, 0.8 for everybody and 0.2 for scanners, a failure weighs as much as a success, only the other way: the
+//! logarithm of the ratio counts failures minus successes.
+
+use std::collections::VecDeque;
+
+use model::{FlowId, FlowRecord, TcpState, Timestamp, Transport};
+
+/// So many of the latest contacts of a host are remembered as known.
+const KNOWN: usize = 256;
+/// So many conversations are remembered as evidence until there is enough of it.
+const SHOWN: usize = 16;
+
+/// How a contact ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contact {
+    /// Somebody answered and something was said.
+    Answered,
+    /// Nobody answered, the port was closed, or it was only knocked at.
+    Failed,
+}
+
+impl Contact {
+    /// How a conversation ended, if it tells anything: one that began and was seen from its beginning.
+    pub(super) fn of(record: &FlowRecord) -> Option<Self> {
+        match (&record.tcp, record.head.transport) {
+            (Some(tcp), _) => match tcp.state {
+                TcpState::Midstream => None,
+                TcpState::SynSent | TcpState::Refused => Some(Self::Failed),
+                // Open, and nobody had anything to say: whoever wanted to know has learnt it.
+                _ if record.sent.payload == 0 && record.received.payload == 0 => Some(Self::Failed),
+                _ => Some(Self::Answered),
+            },
+            (None, Transport::Udp | Transport::Icmp | Transport::Icmpv6) => {
+                Some(if record.received.packets > 0 { Self::Answered } else { Self::Failed })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The first contacts of one host.
+#[derive(Debug, Default)]
+pub(super) struct Contacts {
+    /// Digests of those that were contacted before, the latest last.
+    known: VecDeque<u32>,
+    /// Failures minus successes, not below nothing.
+    balance: f64,
+    /// Failed contacts since the balance was nothing.
+    pub(super) failed: u32,
+    /// The first of them.
+    pub(super) since: Timestamp,
+    last: Timestamp,
+    /// Conversations that failed.
+    pub(super) shown: Vec<FlowId>,
+}
+
+impl Contacts {
+    /// Takes a contact with whatever the digest stands for; failures minus successes if it was a first contact that
+    /// failed. One failure is forgiven each `forgiven_every` seconds.
+    pub(super) fn take(
+        &mut self,
+        digest: u32,
+        contact: Contact,
+        record: &FlowRecord,
+        forgiven_every: f64,
+    ) -> Option<f64> {
+        if self.known.contains(&digest) {
+            return None;
+        }
+        if self.known.len() >= KNOWN {
+            self.known.pop_front();
+        }
+        self.known.push_back(digest);
+        let passed = record.last.since(self.last).as_secs_f64();
+        self.last = self.last.max(record.last);
+        self.balance = (self.balance - passed / forgiven_every).max(0.0);
+        match contact {
+            Contact::Answered => {
+                self.balance = (self.balance - 1.0).max(0.0);
+                None
+            }
+            Contact::Failed => {
+                if self.balance == 0.0 {
+                    (self.failed, self.since) = (0, record.first);
+                    self.shown.clear();
+                }
+                self.balance += 1.0;
+                self.failed += 1;
+                if self.shown.len() < SHOWN {
+                    self.shown.push(record.head.id);
+                }
+                Some(self.balance)
+            }
+        }
+    }
+
+    /// How much time lies between two failed contacts, in seconds, on average.
+    pub(super) fn pace(&self) -> f64 {
+        self.last.since(self.since).as_secs_f64() / f64::from(self.failed.max(2) - 1)
+    }
+}

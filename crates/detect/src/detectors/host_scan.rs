@@ -1,0 +1,127 @@
+//! One host looks for others: see [`DETECTOR`].
+
+use model::{Severity, What};
+
+use super::contacts::{Contact, Contacts};
+use crate::hosts::{Addr, PerHost, Who};
+use crate::judge::{Alarm, Out, Seen};
+use crate::rule::{Detector, Kind, Rule, Threshold};
+
+/// Finds hosts that look for others.
+pub(super) const DETECTOR: Rule = Rule {
+    id: "host-scan",
+    title: "Host scan",
+    severity: Severity::Medium,
+    attack: &["T0846", "T1046"],
+    finds: "A host tries to reach many others that do not answer or refuse: it does not know whom it is looking for. \
+            Each first contact counts, however much time lies between them, so slow scans are found like quick ones.",
+    matters: "Looking around is the first thing an intruder does, and the way in which worms such as Mirai spread.",
+    fix: "Find out what runs on the scanning host. If it is a scanner that you run, declare it as expected; if not, \
+          take the host off the network and look at what it did before.",
+    thresholds: &[
+        Threshold {
+            name: "failures",
+            about: "first contacts that fail, less those that succeed",
+            unit: "hosts",
+            usual: 12.0,
+        },
+        Threshold {
+            name: "forgiven-every",
+            about: "one failure is forgiven after so long",
+            unit: "s",
+            usual: 6.0 * 3600.0,
+        },
+    ],
+    listens: &[Kind::Ended],
+    keeps: "256 contacts of each watched host",
+    start: || Box::<HostScan>::default(),
+};
+
+const FAILURES: usize = 0;
+const FORGIVEN: usize = 1;
+
+#[derive(Default)]
+struct HostScan {
+    contacts: PerHost<Contacts>,
+}
+
+impl Detector for HostScan {
+    fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
+        let What::FlowEnded(record) = seen.what else { return };
+        let (client, server) = (&record.head.client.host, &record.head.server.host);
+        let (true, Some(target), Some(contact)) =
+            (seen.client.is_somebody(), Addr::of(server), Contact::of(record))
+        else {
+            return;
+        };
+        let contacts = self.contacts.of(seen.client);
+        let Some(balance) = contacts.take(target.digest(), contact, record, out.limit(FORGIVEN, client))
+        else {
+            return;
+        };
+        if balance < out.limit(FAILURES, client) {
+            return;
+        }
+        let port = record.head.server.port;
+        let alarm = Alarm::about(*client)
+            .since(contacts.since)
+            .flows(&contacts.shown)
+            .flow(record.head.id)
+            .crossed(FAILURES, balance)
+            .factor("first contacts that failed", contacts.failed, "hardly any")
+            .factor("time between them", format_args!("{:.1} s", contacts.pace()), "does not matter");
+        let failed = contacts.failed;
+        out.raise(alarm, || {
+            let at = if port == 0 { String::new() } else { format!(", the last at port {port}") };
+            format!("{client} tried to reach {failed} hosts that did not answer or refused{at}")
+        });
+    }
+
+    fn forget(&mut self, who: Who) {
+        self.contacts.forget(who);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DETECTOR;
+    use crate::testing::{Story, unanswered};
+
+    #[test]
+    fn a_scan_is_found_however_slow_and_told_once() {
+        for pause in [0, 1, 600] {
+            let mut story = Story::of(&DETECTOR).with_host("10.0.0.5");
+            for last in 1..=40 {
+                story = story.wait(pause).flow(unanswered("10.0.0.5", &format!("10.0.1.{last}"), 23));
+            }
+            let finding = story.only();
+            assert_eq!((finding.actor.to_string().as_str(), finding.victim), ("10.0.0.5", None));
+            assert!((27..=29).contains(&finding.count), "{}", finding.count);
+            assert!(finding.conversations.len() > 12);
+        }
+    }
+
+    #[test]
+    fn who_is_answered_most_of_the_time_is_no_scanner() {
+        let mut story = Story::of(&DETECTOR).with_host("10.0.0.5");
+        for last in 1..=200 {
+            let other = format!("10.0.1.{last}");
+            story = match last % 3 {
+                0 => story.flow(unanswered("10.0.0.5", &other, 443)),
+                _ => story.flow(crate::testing::answered("10.0.0.5", &other, 443, "tls")),
+            };
+            // A dead peer that is asked again and again is one contact.
+            story = story.flow(unanswered("10.0.0.5", "10.0.2.1", 443));
+        }
+        story.silent();
+    }
+
+    #[test]
+    fn made_up_senders_are_nobody() {
+        let mut story = Story::of(&DETECTOR);
+        for last in 1..=40 {
+            story = story.flow(unanswered("203.0.113.9", &format!("10.0.1.{last}"), 23));
+        }
+        story.silent();
+    }
+}

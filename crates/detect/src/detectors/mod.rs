@@ -1,0 +1,12 @@
+//! The detectors: one file each, one line in the list.
+
+mod contacts;
+mod host_scan;
+
+use crate::rule::Rule;
+
+/// All detectors, by theme.
+pub static DETECTORS: &[&Rule] = &[
+    // Who looks around.
+    &host_scan::DETECTOR,
+];

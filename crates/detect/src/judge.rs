@@ -1,0 +1,393 @@
+//! The machine: shows observations to the detectors and keeps what they say.
+
+use std::fmt;
+
+use inventory::{Glance, Inventory};
+use model::{
+    Endpoint, Event, Factor, Finding, FindingId, FlowHead, FlowId, Host, Incident, Judgement, Locality,
+    Observation, Operation, Severity, Shed, Side, Timestamp, What,
+};
+
+use crate::detectors::DETECTORS;
+use crate::hosts::{Hosts, MAX_HOSTS, Who, is_inner};
+use crate::ledger::{Changed, Ledger, Raised};
+use crate::rule::{Detector, Kind, Rule};
+use crate::settings::{Limits, Settings};
+
+/// Detectors that wait for something are asked so often, in nanoseconds of packet time.
+const TICK: u64 = 1_000_000_000;
+
+/// What is known of the place while an observation is looked at.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    inventory: &'a Inventory,
+    limits: &'a Limits,
+}
+
+impl<'a> Site<'a> {
+    /// What is known of a host, if it is proven to exist.
+    pub fn glance(&self, host: &Host) -> Option<Glance<'a>> {
+        self.inventory.glance(host)
+    }
+
+    /// Whether a host is elsewhere in the Internet.
+    pub fn is_external(&self, host: &Host) -> bool {
+        match (host.ip, self.glance(host)) {
+            (_, Some(known)) => known.locality == Locality::External,
+            (Some(ip), None) => !is_inner(ip) && !ip.is_multicast(),
+            (None, None) => false,
+        }
+    }
+
+    /// Whether a device plays one of these parts, by the best evidence for one.
+    pub fn is_one_of(&self, host: &Host, roles: &[model::Role]) -> bool {
+        let role = self.glance(host).and_then(|known| known.role);
+        role.is_some_and(|role| roles.iter().any(|known| known.name() == role))
+    }
+}
+
+/// An observation, and who takes part in it.
+pub struct Seen<'a> {
+    /// Packet time.
+    pub at: Timestamp,
+    /// What was observed.
+    pub what: &'a What,
+    /// The client of the conversation; for facts, bindings and anomalies, whom they are about.
+    pub client: Who,
+    /// The server of the conversation.
+    pub server: Who,
+    /// What is known of the place.
+    pub site: Site<'a>,
+}
+
+impl Seen<'_> {
+    /// Who asks for an operation, who is asked, and where the two stand in the conversation.
+    pub fn asked<'o>(&self, operation: &'o Operation) -> Asked<'o> {
+        let (who, whom) = match operation.from {
+            Side::Client => (self.client, self.server),
+            Side::Server => (self.server, self.client),
+        };
+        let flow = &operation.flow;
+        Asked {
+            who,
+            whom,
+            asker: flow.endpoint(operation.from),
+            asked: flow.endpoint(operation.from.other()),
+        }
+    }
+}
+
+/// Who asks whom.
+pub struct Asked<'a> {
+    /// Who asks.
+    pub who: Who,
+    /// Who is asked.
+    pub whom: Who,
+    /// Who asks, and from which port.
+    pub asker: &'a Endpoint,
+    /// Who is asked, and at which port.
+    pub asked: &'a Endpoint,
+}
+
+/// What a detector says.
+pub struct Alarm<'a> {
+    pub(crate) actor: Host,
+    pub(crate) victim: Option<Host>,
+    pub(crate) matter: &'a str,
+    pub(crate) flow: Option<FlowId>,
+    /// More of them, the first ones.
+    pub(crate) flows: &'a [FlowId],
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) severity: Option<Severity>,
+    pub(crate) crossed: Option<(usize, f64)>,
+    pub(crate) factors: Vec<Factor>,
+}
+
+impl<'a> Alarm<'a> {
+    /// Somebody did something, or somebody's state is wrong.
+    pub const fn about(actor: Host) -> Self {
+        Self {
+            actor,
+            victim: None,
+            matter: "",
+            flow: None,
+            flows: &[],
+            since: None,
+            severity: None,
+            crossed: None,
+            factors: Vec::new(),
+        }
+    }
+
+    /// To whom it was done.
+    #[must_use]
+    pub const fn to(mut self, victim: Host) -> Self {
+        self.victim = Some(victim);
+        self
+    }
+
+    /// What tells it from other findings of the detector about the same two: a port, a block, a domain.
+    #[must_use]
+    pub const fn matter(mut self, matter: &'a str) -> Self {
+        self.matter = matter;
+        self
+    }
+
+    /// A conversation that shows it.
+    #[must_use]
+    pub const fn flow(mut self, flow: FlowId) -> Self {
+        self.flow = Some(flow);
+        self
+    }
+
+    /// Conversations from before that show it.
+    #[must_use]
+    pub const fn flows(mut self, flows: &'a [FlowId]) -> Self {
+        self.flows = flows;
+        self
+    }
+
+    /// When what shows it began, if that was before now.
+    #[must_use]
+    pub const fn since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// How bad it is, if not as bad as usual.
+    #[must_use]
+    pub const fn severity(mut self, severity: Severity) -> Self {
+        self.severity = Some(severity);
+        self
+    }
+
+    /// The threshold that was crossed, by its place in the descriptor, and what was seen.
+    #[must_use]
+    pub const fn crossed(mut self, threshold: usize, seen: f64) -> Self {
+        self.crossed = Some((threshold, seen));
+        self
+    }
+
+    /// What drove it, and what would have been usual.
+    #[must_use]
+    pub fn factor(mut self, name: &'static str, seen: impl fmt::Display, usual: impl fmt::Display) -> Self {
+        let (seen, usual) = (seen.to_string().into(), usual.to_string().into());
+        self.factors.push(Factor { name: name.into(), seen, usual });
+        self
+    }
+}
+
+/// Where a detector puts what it finds, and asks for its thresholds.
+pub struct Out<'a> {
+    rule: usize,
+    at: Timestamp,
+    site: Site<'a>,
+    ledger: &'a mut Ledger,
+}
+
+impl Out<'_> {
+    /// What is known of the place.
+    pub const fn site(&self) -> Site<'_> {
+        self.site
+    }
+
+    /// A threshold of the detector, by its place in the descriptor, as it is set for a host.
+    pub fn limit(&self, threshold: usize, host: &Host) -> f64 {
+        let Site { limits, inventory } = self.site;
+        if limits.are_plain() {
+            return limits.usual(self.rule, threshold);
+        }
+        let rule = &DETECTORS[self.rule];
+        let name = format!("{}.{}", rule.id, rule.thresholds[threshold].name);
+        let known = inventory.glance(host);
+        let (role, kind) = (known.and_then(|known| known.role), known.and_then(|known| known.kind));
+        let set = limits.scopes(host, role, kind).find_map(|scope| scope.thresholds.get(&name).copied());
+        set.unwrap_or_else(|| limits.usual(self.rule, threshold))
+    }
+
+    /// Raises a finding, or counts one up that is known. `summary` says what happened here in one sentence; it is
+    /// asked only when the finding is new or worse than it was.
+    pub fn raise(&mut self, alarm: Alarm<'_>, summary: impl FnOnce() -> String) {
+        if self.is_off(&alarm) {
+            return;
+        }
+        let Site { limits, inventory } = self.site;
+        let crossed =
+            alarm.crossed.map(|(threshold, seen)| (threshold, self.limit(threshold, &alarm.actor), seen));
+        let rule = &DETECTORS[self.rule];
+        self.ledger.raise(
+            Raised { rule, at: self.at, alarm, crossed },
+            limits.expected(),
+            inventory,
+            summary,
+        );
+    }
+
+    /// Whether the detector is switched off for one of those who take part.
+    fn is_off(&self, alarm: &Alarm<'_>) -> bool {
+        let Site { limits, inventory } = self.site;
+        if limits.are_plain() {
+            return false;
+        }
+        let id = DETECTORS[self.rule].id;
+        [Some(&alarm.actor), alarm.victim.as_ref()].into_iter().flatten().any(|host| {
+            let known = inventory.glance(host);
+            let (role, kind) = (known.and_then(|known| known.role), known.and_then(|known| known.kind));
+            limits.scopes(host, role, kind).any(|scope| scope.off.contains(id))
+        })
+    }
+}
+
+/// The detectors, what they found, and the incidents that it makes.
+///
+/// A deterministic machine: the same observations and the same inventory give the same findings.
+pub struct Detect {
+    hosts: Hosts,
+    detectors: Vec<(usize, Box<dyn Detector>)>,
+    /// The detectors that listen for each kind of observation, by their place in `detectors`.
+    listening: [Vec<usize>; Kind::COUNT],
+    limits: Limits,
+    ledger: Ledger,
+    next_tick: Timestamp,
+}
+
+impl Detect {
+    /// Nothing seen yet.
+    pub fn new(settings: Settings) -> Self {
+        Self::with(settings, |_| true)
+    }
+
+    /// With some of the detectors only.
+    pub(crate) fn with(settings: Settings, wanted: impl Fn(&Rule) -> bool) -> Self {
+        let limits = Limits::new(settings);
+        let detectors: Vec<_> = DETECTORS
+            .iter()
+            .enumerate()
+            .filter(|(number, rule)| limits.is_on(*number) && wanted(rule))
+            .map(|(number, rule)| (number, (rule.start)()))
+            .collect();
+        let mut listening = [const { Vec::new() }; Kind::COUNT];
+        for (place, (number, _)) in detectors.iter().enumerate() {
+            for kind in DETECTORS[*number].listens {
+                listening[*kind as usize].push(place);
+            }
+        }
+        Self {
+            hosts: Hosts::new(MAX_HOSTS),
+            detectors,
+            listening,
+            limits,
+            ledger: Ledger::default(),
+            next_tick: Timestamp::EPOCH,
+        }
+    }
+
+    /// Takes an observation that the inventory has taken already, and adds what follows to `events`.
+    pub fn observe(&mut self, observation: &Observation, inventory: &Inventory, events: &mut Vec<Event>) {
+        let at = observation.at;
+        if at >= self.next_tick {
+            self.tick(at, inventory, events);
+        }
+        let what = &observation.what;
+        let (kind, ends) = match what {
+            What::FlowOpened(head) => (Kind::Opened, ends(head)),
+            What::FlowIdentified(identified) => (Kind::Identified, ends(&identified.flow)),
+            What::FlowEnded(record) => (Kind::Ended, ends(&record.head)),
+            What::Message(message) => (Kind::Message, ends(&message.flow)),
+            What::Operation(operation) => (Kind::Operation, ends(&operation.flow)),
+            What::Binding(binding) => {
+                let host = Host { mac: Some(binding.mac), ip: Some(binding.ip) };
+                (Kind::Binding, [Some(host), None])
+            }
+            What::Fact(fact) => (Kind::Fact, [Some(fact.about), None]),
+            What::Anomaly(anomaly) => (Kind::Anomaly, [Some(anomaly.host), None]),
+            What::Shed(_) | What::SourceEnded(_) => return,
+        };
+        if self.listening[kind as usize].is_empty() {
+            return;
+        }
+        let [client, server] = ends.map(|host| host.map_or(Who::NOBODY, |host| self.who(&host, inventory)));
+        let site = Site { inventory, limits: &self.limits };
+        let seen = Seen { at, what, client, server, site };
+        for place in &self.listening[kind as usize] {
+            let (rule, detector) = &mut self.detectors[*place];
+            detector.observe(&seen, &mut Out { rule: *rule, at, site, ledger: &mut self.ledger });
+        }
+        self.ledger.tell(events);
+    }
+
+    /// Lets packet time go on to `now`.
+    pub fn tick(&mut self, now: Timestamp, inventory: &Inventory, events: &mut Vec<Event>) {
+        self.next_tick = Timestamp::from_nanos(now.as_nanos().saturating_add(TICK));
+        let site = Site { inventory, limits: &self.limits };
+        for (rule, detector) in &mut self.detectors {
+            detector.tick(now, &mut Out { rule: *rule, at: now, site, ledger: &mut self.ledger });
+        }
+        self.ledger.tell(events);
+    }
+
+    /// The number of a host. Who has not proven to exist is nobody: anybody can make up senders, and each of them
+    /// would push out somebody who is watched.
+    fn who(&mut self, host: &Host, inventory: &Inventory) -> Who {
+        if inventory.glance(host).is_none() {
+            return Who::NOBODY;
+        }
+        let (who, was_another) = self.hosts.who(host);
+        if was_another {
+            for (_, detector) in &mut self.detectors {
+                detector.forget(who);
+            }
+        }
+        who
+    }
+
+    /// Takes back a finding that was kept, so that it goes on where it was.
+    pub fn restore(&mut self, finding: Finding) {
+        self.ledger.restore(finding);
+    }
+
+    /// Takes back an incident that was kept.
+    pub fn restore_incident(&mut self, incident: Incident) {
+        self.ledger.restore_incident(incident);
+    }
+
+    /// Takes an analyst's verdict on a finding, or takes one back. Whether the finding is known.
+    pub fn judge(&mut self, finding: FindingId, judgement: Option<Judgement>) -> bool {
+        self.ledger.judge(finding, judgement)
+    }
+
+    /// All findings that are held, by id.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.ledger.findings()
+    }
+
+    /// All incidents that are held, by id.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.ledger.incidents()
+    }
+
+    /// Changes a finding that is held: where its packets are kept.
+    pub fn finding_mut(&mut self, id: FindingId) -> Option<&mut Finding> {
+        self.ledger.finding_mut(id)
+    }
+
+    /// Hands over findings and incidents that are new or changed since the last time.
+    pub fn drain_changed(&mut self, inventory: &Inventory) -> Changed {
+        self.ledger.drain_changed(inventory)
+    }
+
+    /// How many hosts are watched.
+    pub fn watched(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Hands over what was given up because a limit was reached since the last time.
+    pub fn drain_shed(&mut self, each: impl FnMut(Shed)) {
+        self.ledger.drain_shed(each);
+    }
+}
+
+/// The two ends of a conversation.
+fn ends(head: &FlowHead) -> [Option<Host>; 2] {
+    [Some(head.client.host), Some(head.server.host)]
+}

@@ -1,0 +1,87 @@
+//! What a detector is.
+
+use model::{Severity, Timestamp};
+
+use crate::hosts::Who;
+use crate::judge::{Out, Seen};
+
+/// Describes one detector. Its texts are its page in the catalogue: they speak to whoever has to act.
+pub struct Rule {
+    /// Its name for machines: `host-scan`.
+    pub id: &'static str,
+    /// What it finds, in a few words: the title of its findings.
+    pub title: &'static str,
+    /// How bad that is, unless a finding says otherwise.
+    pub severity: Severity,
+    /// Techniques of MITRE ATT&CK, for Enterprise (`T1046`) and for ICS (`T0846`).
+    pub attack: &'static [&'static str],
+    /// What it looks for.
+    pub finds: &'static str,
+    /// Why that matters.
+    pub matters: &'static str,
+    /// What to do about it.
+    pub fix: &'static str,
+    /// The limits that it compares with, each of which can be set.
+    pub thresholds: &'static [Threshold],
+    /// What it wants to see.
+    pub listens: &'static [Kind],
+    /// How much it keeps at most, in words: its bound.
+    pub keeps: &'static str,
+    /// Begins to look.
+    pub start: fn() -> Box<dyn Detector>,
+}
+
+/// A limit that can be set for a site, a network, a kind of device or one device.
+pub struct Threshold {
+    /// Its name behind the detector's: `failures` is set as `host-scan.failures`.
+    pub name: &'static str,
+    /// What it limits.
+    pub about: &'static str,
+    /// In what it is measured.
+    pub unit: &'static str,
+    /// What it is unless it is set.
+    pub usual: f64,
+}
+
+/// The kinds of observation, for those who want some of them only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A conversation was answered or recognised.
+    Opened,
+    /// Its protocol was recognised.
+    Identified,
+    /// It ended, or goes on for long.
+    Ended,
+    /// An address belongs to a link-layer address.
+    Binding,
+    /// A message was read.
+    Message,
+    /// Something is said about a host.
+    Fact,
+    /// One host asks another to do something.
+    Operation,
+    /// The rules of a protocol were broken.
+    Anomaly,
+}
+
+impl Kind {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 8;
+}
+
+/// Looks for one kind of thing that is wrong. Deterministic: what it says depends on what it was shown and on
+/// packet time alone.
+pub trait Detector: Send {
+    /// Takes an observation of a kind for which it listens.
+    fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>);
+
+    /// Packet time has come to `now`, at most once a second and before anything observed then.
+    fn tick(&mut self, now: Timestamp, out: &mut Out<'_>) {
+        let _ = (now, out);
+    }
+
+    /// Forgets everything about a host: its number will be another's.
+    fn forget(&mut self, who: Who) {
+        let _ = who;
+    }
+}
