@@ -24,6 +24,16 @@ pub(crate) enum Command {
     Flows(Flows),
     /// List the protocols that were seen
     Protocols(Protocols),
+    /// List what was found wrong
+    Findings(Findings),
+    /// Show everything about one finding: what, why, what to do, and the packets
+    Finding(Finding),
+    /// List incidents: findings that belong together
+    Incidents(Incidents),
+    /// Say what you think of a finding: true, expected or false
+    Verdict(Verdict),
+    /// List the detectors: what each finds, why it matters, what to do, and what can be set
+    Detectors(Detectors),
     /// Make a capture of a realistic scene, with its truth beside it
     Lab(Lab),
 }
@@ -65,6 +75,13 @@ pub(crate) struct Watch {
     /// How many conversations are held at once; the oldest unanswered go first when there are more
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) max_flows: u32,
+    /// Settings of the detectors: thresholds, what is switched off, what is expected (see `pavise detectors`);
+    /// STATE/settings.toml unless given, if there is one
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) settings: Option<PathBuf>,
+    /// How much of the latest traffic is held as evidence, in MiB; 0 keeps no packets of what is found
+    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    pub(crate) ring: u32,
     /// How often what was learnt is kept, in milliseconds; at most so much is read again after a crash
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub(crate) commit_every: u64,
@@ -151,6 +168,125 @@ pub(crate) struct Protocols {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise findings
+  pavise findings --severity high --device 10.0.10.21
+  pavise findings --detector program-download
+  pavise findings --json | jq '.[] | select(.severity == \"critical\") | .summary'")]
+pub(crate) struct Findings {
+    /// Only those as bad as this, or worse
+    #[arg(long, value_name = "SEVERITY", default_value = "info", value_parser = ["info", "low", "medium", "high", "critical"])]
+    pub(crate) severity: String,
+    /// Only those of one detector
+    #[arg(long, value_name = "ID")]
+    pub(crate) detector: Option<String>,
+    /// Only those in which one device has a part: an address, a MAC address, an id or a host name
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<String>,
+    /// Also those that were said to be expected or false
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print a JSON array of all findings that match, silenced ones included (see `judgement`)
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise finding f2f0a91b77c3e
+  pavise finding f2f0 --pcap evidence.pcapng    the packets that show it, for Wireshark or for a replay
+  pavise finding f2f0 --json")]
+pub(crate) struct Finding {
+    /// Its id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Write the packets that show it
+    #[arg(long, value_name = "FILE.pcapng")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise incidents
+  pavise incidents i2f0a91b77c3e     its timeline, who is part of it, where it may go next
+  pavise incidents --json")]
+pub(crate) struct Incidents {
+    /// Only this one, with its timeline: its id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// Print a JSON array, or one object if an id is given
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise verdict f2f0 true
+  pavise verdict f2f0 expected --scope actor --reason 'our vulnerability scanner'
+  pavise verdict f2f0 clear              takes it back
+
+`expected` and `false` silence the finding, and what their scope covers, from now on. A watch that is under way
+hears of it within a second or so.")]
+pub(crate) struct Verdict {
+    /// The finding's id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// What you say of it
+    #[arg(value_name = "VERDICT", value_parser = ["true", "expected", "false", "clear"])]
+    pub(crate) verdict: String,
+    /// For what it holds: this finding, or whatever the same detector finds of the same actor, of the same victim,
+    /// or of anybody
+    #[arg(long, value_name = "SCOPE", default_value = "finding", value_parser = ["finding", "actor", "victim", "detector"])]
+    pub(crate) scope: String,
+    /// Why
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise detectors
+  pavise detectors host-scan             one detector's page
+  pavise detectors --json
+
+Settings are given to `pavise watch --settings FILE.toml`:
+
+  off = [\"weak-tls\"]
+  [thresholds]
+  \"host-scan.failures\" = 20
+  [[scope]]                              # for some only: network, mac, role, type
+  network = \"10.0.5.0/24\"
+  thresholds = { \"host-scan.failures\" = 50 }
+  [[expected]]                           # what is meant to happen
+  actor = \"10.0.5.9\"
+  detectors = [\"host-scan\", \"port-scan\"]
+  reason = \"our vulnerability scanner\"")]
+pub(crate) struct Detectors {
+    /// Only this one, with all it has to say
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// Print a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Clone, Debug)]
