@@ -105,7 +105,7 @@ impl LoggedFlow {
 
 /// The id of the `number`-th conversation: spread, as real ones are, and never the same twice, for the
 /// factor is odd.
-fn flow_id(number: usize) -> FlowId {
+pub(crate) fn flow_id(number: usize) -> FlowId {
     FlowId((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
@@ -129,9 +129,9 @@ pub(crate) const STATION: Pair = Pair {
     server: (IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 1883),
 };
 
-/// Writes a table of values as what a station publishes in one long conversation.
-pub(crate) fn write_rows(path: &Path, rows: &[Row]) -> Result<(), Failure> {
-    let flow = STATION.head(flow_id(0), true);
+/// Writes a table of values as what a station publishes in one long conversation, the `number`-th.
+pub(crate) fn write_rows(path: &Path, rows: &[Row], number: usize) -> Result<(), Failure> {
+    let flow = STATION.head(flow_id(number), true);
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return write(path, Vec::new());
     };
@@ -250,7 +250,7 @@ mod tests {
         let path = folder("rows");
         let row =
             |second, value| Row { at: Timestamp::from_secs(second), values: vec![("level".into(), value)] };
-        write_rows(&path, &[row(1, 0.5), row(2, 7.0)]).map_err(|failure| failure.0).unwrap();
+        write_rows(&path, &[row(1, 0.5), row(2, 7.0)], 0).map_err(|failure| failure.0).unwrap();
         let values: Vec<_> = read(&path)
             .into_iter()
             .filter_map(|observation| match observation.what {
@@ -260,7 +260,7 @@ mod tests {
             .collect();
         let level = Some("level".into());
         assert_eq!(values, [(level.clone(), Some(Value::Real(0.5))), (level, Some(Value::Real(7.0)))]);
-        write_rows(&path, &[]).map_err(|failure| failure.0).unwrap();
+        write_rows(&path, &[], 0).map_err(|failure| failure.0).unwrap();
         assert!(read(&path).is_empty());
     }
 

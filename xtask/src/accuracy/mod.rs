@@ -4,7 +4,9 @@
 //! has such a part, then what holds attacks, and compares the findings with the labels. Two things are
 //! counted. By **attack**: an attack is found if a finding overlaps its time (with the set's tolerance)
 //! and names one of its hosts, where the labels name any; a finding that does so for no attack is wrong,
-//! while learning, too. By **unit** (a packet, a conversation, a row), where units have labels: those that
+//! while learning, too. The time to detect is from the attack's begin to that of the first such finding. A
+//! finding that lasts long meets attacks by chance, so the share of clean time that lies within findings is
+//! told beside. By **unit** (a packet, a conversation, a row), where units have labels: those that
 //! findings point at, by conversation or by hosts and time, against those that are malicious.
 //!
 //! Sets that hold no packets are turned into observations, which `pavise watch` reads as well.
@@ -41,6 +43,9 @@ pub(crate) struct Arguments {
     /// Print one JSON object for each set instead of tables
     #[arg(long)]
     json: bool,
+    /// Keep what was watched and the state of each trial, and say where
+    #[arg(long)]
+    keep: bool,
     /// A program to judge instead of the release build of this workspace
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
@@ -68,7 +73,7 @@ pub(crate) fn accuracy(arguments: &Arguments) -> Done {
     let mut failed = Vec::new();
     for set in sets {
         let Some(data) = testkit::corpus(&format!("accuracy {}", set.name), set.name) else { continue };
-        match judge(set, &data, &program, severity) {
+        match judge(set, &data, &program, severity, arguments.keep) {
             Ok((tally, trials)) => {
                 let published = published(&data, set.name);
                 if arguments.json {
@@ -87,13 +92,21 @@ pub(crate) fn accuracy(arguments: &Arguments) -> Done {
 }
 
 /// Runs a set's trials. Returns what came of them all, and how many there were.
-fn judge(set: &Set, data: &Path, program: &Program, severity: usize) -> Result<(Tally, usize), Failure> {
-    let folder = target().join("accuracy").join(set.name);
+fn judge(
+    set: &Set,
+    data: &Path,
+    program: &Program,
+    severity: usize,
+    keep: bool,
+) -> Result<(Tally, usize), Failure> {
     let mut sum = Tally::default();
     let mut trials = 0;
+    // What another run kept is not mixed with this one.
+    let all = target().join("accuracy").join(set.name);
+    clear(&all)?;
     for prepare in (set.trials)(data)? {
-        // A trial starts from nothing; this folder holds nothing else.
-        clear(&folder)?;
+        trials += 1;
+        let folder = all.join(trials.to_string());
         std::fs::create_dir_all(&folder)?;
         let mut trial = prepare(&folder)?;
         let outcome = program.undergo(&mut trial, &folder)?;
@@ -102,9 +115,12 @@ fn judge(set: &Set, data: &Path, program: &Program, severity: usize) -> Result<(
         let mut tally = Tally::of(&trial, &alarms, outcome.devices_on_link);
         tally.take_scores(&trial.units, &outcome.scores, &outcome.devices);
         sum.add(tally);
-        trials += 1;
+        if keep {
+            eprintln!("kept {}", folder.display());
+        } else {
+            clear(&folder)?;
+        }
     }
-    clear(&folder)?;
     Ok((sum, trials))
 }
 

@@ -12,19 +12,19 @@ use super::trial::Set;
 /// precision is the share of findings that were right.
 pub(crate) fn table(set: &Set, trials: usize, tally: &Tally, published: &str) -> String {
     let mut text = format!("\n{} ({trials} trials)\n", set.name);
-    let head = ["unit", "positives", "TP", "FP", "FN", "precision", "recall", "F1", "AUC"];
+    let head = ["unit", "positives", "TP", "FP", "FN", "precision", "recall", "F1", "FPR", "AUC"];
     line(&mut text, head.map(str::to_owned));
-    let mut row = |unit: &str, counts: Counts, auc| {
+    let mut row = |unit: &str, counts: Counts, rate, auc| {
         let Counts { found, missed, wrong, .. } = counts;
         let [positives, found, wrong, missed] =
             [counts.positives(), found, wrong, missed].map(|count| count.to_string());
-        let [precision, recall, f1, auc] =
-            [counts.precision(), counts.recall(), counts.f1(), auc].map(|share| figure(share, 3));
-        line(&mut text, [unit.into(), positives, found, wrong, missed, precision, recall, f1, auc]);
+        let [precision, recall, f1, rate, auc] =
+            [counts.precision(), counts.recall(), counts.f1(), rate, auc].map(|share| figure(share, 3));
+        line(&mut text, [unit.into(), positives, found, wrong, missed, precision, recall, f1, rate, auc]);
     };
-    row("attacks", tally.attacks, None);
-    if tally.units.positives() > 0 {
-        row(set.unit, tally.units, tally.auc());
+    row("attacks", tally.attacks, None, None);
+    if has_units(tally) {
+        row(set.unit, tally.units, tally.units.false_positive_rate(), tally.auc());
     }
     let (median, worst) = delays(tally);
     let days = tally.clean_device_s / 86_400.0;
@@ -51,7 +51,7 @@ pub(crate) fn table(set: &Set, trials: usize, tally: &Tally, published: &str) ->
     text
 }
 
-fn line(text: &mut String, cells: [String; 9]) {
+fn line(text: &mut String, cells: [String; 10]) {
     let [unit, rest @ ..] = cells;
     let rest: String = rest.iter().map(|cell| format!("{cell:>11}")).collect();
     let _ = writeln!(text, "  {unit:12}{rest}");
@@ -78,8 +78,10 @@ pub(crate) fn json(set: &Set, trials: usize, tally: &Tally, published: &str) -> 
         "trials": trials,
         "attacks": counts(tally.attacks),
         "unit": set.unit,
-        "units": (tally.units.positives() > 0).then(|| counts(tally.units)),
-        "auc": tally.auc(),
+        "units": has_units(tally).then(|| counts(tally.units)),
+        "unit_true_negatives": tally.units.quiet,
+        "unit_false_positive_rate": tally.units.false_positive_rate(),
+        "unit_auc": tally.auc(),
         "time_to_detect_s": {"median": median, "worst": worst},
         "clean_device_days": tally.clean_device_s / 86_400.0,
         "false_findings_per_clean_device_day": tally.wrong_per_device_day(),
@@ -89,6 +91,11 @@ pub(crate) fn json(set: &Set, trials: usize, tally: &Tally, published: &str) -> 
         "published": published,
         "caution": set.caution,
     })
+}
+
+/// Whether anything smaller than an attack has a label.
+fn has_units(tally: &Tally) -> bool {
+    tally.units != Counts::default()
 }
 
 /// The median and the worst time to detect, in seconds.
@@ -118,7 +125,7 @@ mod tests {
 
     fn tally() -> Tally {
         Tally {
-            attacks: Counts { found: 3, missed: 1, right: 3, wrong: 1 },
+            attacks: Counts { found: 3, missed: 1, right: 3, wrong: 1, quiet: 0 },
             delays_s: vec![9.0, 1.0, 2.0],
             kinds: [("scan".to_owned(), (3, 4))].into(),
             clean_s: 43_200.0,
@@ -131,7 +138,7 @@ mod tests {
     fn a_table_tells_each_figure_and_leaves_out_units_without_labels() {
         let text = table(&SET, 2, &tally(), "F1 0.9");
         let words = |line: usize| text.lines().nth(line).unwrap().split_whitespace().collect::<Vec<_>>();
-        assert_eq!(words(3), ["attacks", "4", "3", "1", "1", "0.750", "0.750", "0.750", "-"]);
+        assert_eq!(words(3), ["attacks", "4", "3", "1", "1", "0.750", "0.750", "0.750", "-", "-"]);
         assert!(!text.contains("packets"), "{text}");
         for told in ["median 2.0 s, worst 9.0 s", "1.00 a device-day", "scan 3/4", "F1 0.9"] {
             assert!(text.contains(told), "{told}: {text}");
@@ -141,7 +148,7 @@ mod tests {
     #[test]
     fn json_has_null_where_there_is_no_figure() {
         let value = json(&SET, 0, &Tally::default(), "-");
-        for absent in ["auc", "units", "false_findings_per_clean_device_day"] {
+        for absent in ["unit_auc", "units", "false_findings_per_clean_device_day"] {
             assert!(value[absent].is_null(), "{absent}");
         }
         assert!(value["attacks"]["f1"].is_null());

@@ -20,6 +20,8 @@ pub(crate) struct Counts {
     pub(crate) right: usize,
     /// Alarms that were wrong.
     pub(crate) wrong: usize,
+    /// Negatives without an alarm. Only units have negatives that can be counted.
+    pub(crate) quiet: usize,
 }
 
 fn share(part: usize, rest: usize) -> Option<f64> {
@@ -41,6 +43,11 @@ impl Counts {
         share(self.found, self.missed)
     }
 
+    /// The share of negatives with an alarm; none without negatives. Only units have it.
+    pub(crate) fn false_positive_rate(self) -> Option<f64> {
+        share(self.wrong, self.quiet)
+    }
+
     /// The harmonic mean of precision and recall. Without alarms precision says nothing and the mean is
     /// 0 if there was something to find.
     pub(crate) fn f1(self) -> Option<f64> {
@@ -54,6 +61,7 @@ impl Counts {
         self.missed += other.missed;
         self.right += other.right;
         self.wrong += other.wrong;
+        self.quiet += other.quiet;
     }
 }
 
@@ -145,7 +153,7 @@ impl Tally {
                 (true, true) => self.units.found += 1,
                 (true, false) => self.units.missed += 1,
                 (false, true) => self.units.wrong += 1,
-                (false, false) => {}
+                (false, false) => self.units.quiet += 1,
             }
         }
         self.units.right = self.units.found;
@@ -337,7 +345,7 @@ mod tests {
             finding(64, 66, &[1], &[]),
         ];
         let tally = Tally::of(&trial, &findings, 2);
-        assert_eq!(tally.attacks, Counts { found: 2, missed: 1, right: 3, wrong: 2 });
+        assert_eq!(tally.attacks, Counts { found: 2, missed: 1, right: 3, wrong: 2, quiet: 0 });
         assert_eq!(tally.delays_s, [5.0, 2.0]);
         assert_eq!(tally.kinds["flood"], (2, 3));
         assert_eq!(tally.wrong_by_detector["test"], 2);
@@ -357,22 +365,22 @@ mod tests {
             unit(50, Some(1), &[1, 2], true),
         ];
         let tally = Tally::of(&trial(Vec::new(), units.clone()), &[finding(0, 10, &[1], &[1])], 1);
-        assert_eq!(tally.units, Counts { found: 1, missed: 2, right: 1, wrong: 1 });
+        assert_eq!(tally.units, Counts { found: 1, missed: 2, right: 1, wrong: 1, quiet: 1 });
 
         let listed: Vec<u64> = (100..164).collect();
         let tally = Tally::of(&trial(Vec::new(), units.clone()), &[finding(0, 10, &[1], &listed)], 1);
-        assert_eq!(tally.units, Counts { found: 1, missed: 2, right: 1, wrong: 2 });
+        assert_eq!(tally.units, Counts { found: 1, missed: 2, right: 1, wrong: 2, quiet: 0 });
 
         let tally = Tally::of(&trial(Vec::new(), units.clone()), &[both], 1);
-        assert_eq!(tally.units, Counts { found: 1, missed: 2, right: 1, wrong: 1 });
+        assert_eq!(tally.units, Counts { found: 1, missed: 2, right: 1, wrong: 1, quiet: 1 });
 
         let tally = Tally::of(&trial(Vec::new(), units), &[finding(0, 10, &[], &[])], 1);
-        assert_eq!(tally.units, Counts { found: 2, missed: 1, right: 2, wrong: 2 });
+        assert_eq!(tally.units, Counts { found: 2, missed: 1, right: 2, wrong: 2, quiet: 0 });
     }
 
     #[test]
     fn figures_are_absent_where_there_is_nothing_to_divide_by() {
-        let counts = |found, missed, right, wrong| Counts { found, missed, right, wrong };
+        let counts = |found, missed, right, wrong| Counts { found, missed, right, wrong, quiet: 0 };
         let nothing = Counts::default();
         assert_eq!((nothing.precision(), nothing.recall(), nothing.f1()), (None, None, None));
         let silent = counts(0, 4, 0, 0);
@@ -381,6 +389,8 @@ mod tests {
         assert_eq!((noise.precision(), noise.recall(), noise.f1()), (Some(0.0), None, None));
         let some = counts(1, 1, 3, 1);
         assert_eq!((some.precision(), some.recall(), some.f1()), (Some(0.75), Some(0.5), Some(0.6)));
+        assert_eq!((nothing.false_positive_rate(), noise.false_positive_rate()), (None, Some(1.0)));
+        assert_eq!(Counts { quiet: 3, ..some }.false_positive_rate(), Some(0.25));
         let empty = Tally::of(&Trial::default(), &[], 0);
         assert_eq!((empty.wrong_per_device_day(), empty.alarmed_share(), empty.auc()), (None, None, None));
     }
@@ -390,7 +400,7 @@ mod tests {
         let one = || trial(vec![attack(10, 20, &[])], vec![unit(15, None, &[1], true)]);
         let mut sum = Tally::of(&one(), &[finding(12, 12, &[], &[])], 1);
         sum.add(Tally::of(&one(), &[finding(30, 30, &[], &[])], 1));
-        assert_eq!(sum.attacks, Counts { found: 1, missed: 1, right: 1, wrong: 1 });
+        assert_eq!(sum.attacks, Counts { found: 1, missed: 1, right: 1, wrong: 1, quiet: 0 });
         assert_eq!(sum.kinds["flood"], (1, 2));
         assert_eq!(sum.units.missed, 2);
         assert_eq!(sum.clean_s, 176.0);

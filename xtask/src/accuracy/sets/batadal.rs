@@ -9,7 +9,7 @@ use std::time::Duration;
 use model::Timestamp;
 
 use crate::accuracy::label::{Name, Span, Unit, bursts, moment};
-use crate::accuracy::made::{self, Row, STATION, write_rows};
+use crate::accuracy::made::{self, Row, STATION, flow_id, write_rows};
 use crate::accuracy::trial::{Prepare, Set, Trial, files, text};
 use crate::r#gen::csv;
 use crate::run::Failure;
@@ -45,12 +45,14 @@ pub(super) fn trial(
 ) -> Result<Trial, Failure> {
     let first = marks.iter().position(|mark| *mark).unwrap_or(rows.len());
     let mut trial = Trial { tolerance, ..Trial::default() };
-    for (part, name, into) in
+    for (number, (part, name, into)) in
         [(&rows[..first], "clean", &mut trial.clean), (&rows[first..], "watched", &mut trial.attacked)]
+            .into_iter()
+            .enumerate()
     {
         if let (Some(begin), Some(end)) = (part.first(), part.last()) {
             let path = folder.join(format!("{name}{}", made::ENDING));
-            write_rows(&path, part)?;
+            write_rows(&path, part, number)?;
             into.push(path);
             trial.watched.push(Span { first: begin.at, last: end.at + holds });
         }
@@ -58,9 +60,10 @@ pub(super) fn trial(
     trial.units = rows
         .iter()
         .zip(marks)
-        .map(|(row, malicious)| Unit {
+        .enumerate()
+        .map(|(row_number, (row, malicious))| Unit {
             span: Span { first: row.at, last: row.at + holds },
-            flow: None,
+            flow: Some(flow_id(usize::from(row_number >= first))),
             ends: None,
             hosts: vec![Name::Ip(STATION.client.0), Name::Ip(STATION.server.0)],
             malicious: *malicious,
@@ -133,6 +136,7 @@ mod tests {
             trial(&folder, &rows, &marks, holds, Duration::ZERO).map_err(|failure| failure.0).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!((trial.clean.len(), trial.attacked.len(), trial.units.len()), (1, 1, 4));
+        assert_eq!((trial.units[0].flow, trial.units[1].flow), (Some(flow_id(0)), Some(flow_id(1))));
         assert_eq!(trial.attacks.len(), 1);
         assert_eq!(trial.attacks[0].span, Span { first: rows[1].at, last: rows[2].at + holds });
     }

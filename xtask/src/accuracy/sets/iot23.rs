@@ -19,7 +19,8 @@ use crate::run::Failure;
 pub(crate) const SET: Set = Set {
     name: "iot23",
     unit: "flows",
-    caution: "Downloads of the malware are labelled benign, and a flood of one port is labelled a scan.",
+    caution: "All attacks are of one infected host: any finding about it meets them, flows tell more. Downloads \
+              of the malware are labelled benign, a flood of one port is labelled a scan.",
     trials,
 };
 
