@@ -11,10 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use model::{Locality, MacAddr, Role, Timestamp};
 
+use crate::attacks::AttackStep;
 use crate::bytes::{Put, build};
 use crate::frame::{self, ACK, FIN, Ip, PSH, RST, SYN, Tcp};
 use crate::rng::Rng;
-use crate::truth::{Note, TrueConversation, TrueDevice};
+use crate::truth::{Note, TrueConversation, TrueDevice, TrueStage};
 
 pub(crate) const MICRO: u64 = 1_000;
 pub(crate) const MILLI: u64 = 1_000_000;
@@ -27,6 +28,8 @@ const NEIGHBOUR_LIFE: u64 = 240 * SECOND;
 pub(crate) type HostId = usize;
 /// A TCP connection of the network.
 pub(crate) type ConnId = usize;
+/// A stage of the attack that is played in the network.
+pub(crate) type StageId = usize;
 
 /// The system below a host's protocols; it shows in TTL, IP identifiers and TCP options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,6 +249,7 @@ struct Task {
     at: u64,
     order: u64,
     period: Option<u64>,
+    stage: Option<StageId>,
     step: Step,
 }
 
@@ -266,6 +270,19 @@ impl Ord for Task {
     }
 }
 
+/// A frame on its way: its time, its order, the stage that sent it, its bytes.
+type Queued = (u64, u64, Option<StageId>, Vec<u8>);
+
+/// A stage of an attack: what its author says of it, who takes part, and the frames it has sent.
+struct Stage {
+    step: &'static AttackStep,
+    hostile: bool,
+    actor: HostId,
+    victims: Vec<HostId>,
+    times: Option<[u64; 2]>,
+    packets: Vec<[u64; 2]>,
+}
+
 /// Receives frames in order of time.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(Timestamp, &[u8]) -> io::Result<()>;
 
@@ -282,7 +299,7 @@ pub(crate) struct Net {
     pub(crate) hosts: Vec<Host>,
     owners: BTreeMap<IpAddr, HostId>,
     tasks: BinaryHeap<Reverse<Task>>,
-    frames: BinaryHeap<Reverse<(u64, u64, Vec<u8>)>>,
+    frames: BinaryHeap<Reverse<Queued>>,
     order: u64,
     pub(crate) packets: u64,
     neighbours: BTreeMap<(HostId, IpAddr), u64>,
@@ -293,12 +310,21 @@ pub(crate) struct Net {
     pub(crate) silent_macs: BTreeSet<MacAddr>,
     pub(crate) spoofed: BTreeSet<IpAddr>,
     pub(crate) notes: Vec<Note>,
+    /// The stage on whose behalf the task that runs acts; none for the scene's own.
+    stage: Option<StageId>,
+    stages: Vec<Stage>,
+    /// The attack's chance while the scene acts, and the scene's while the attack acts: what an attack
+    /// draws does not change what the scene does.
+    idle_rng: Rng,
 }
 
 impl Net {
     pub(crate) fn new(seed: u64, start: u64, end: u64) -> Self {
         Self {
             rng: Rng::new(seed),
+            stage: None,
+            stages: Vec::new(),
+            idle_rng: Rng::new(!seed),
             clock: start,
             start,
             end,
@@ -408,7 +434,8 @@ impl Net {
 
     fn queue(&mut self, at: u64, period: Option<u64>, step: Step) {
         self.order += 1;
-        self.tasks.push(Reverse(Task { at: at.max(self.start), order: self.order, period, step }));
+        let (at, stage) = (at.max(self.start), self.stage);
+        self.tasks.push(Reverse(Task { at, order: self.order, period, stage, step }));
     }
 
     /// Runs the scene to its end.
@@ -419,20 +446,36 @@ impl Net {
             }
             self.hand_out(task.at, sink)?;
             self.clock = task.at;
+            self.stage = task.stage;
+            let attack = task.stage.is_some();
+            if attack {
+                std::mem::swap(&mut self.rng, &mut self.idle_rng);
+            }
             (task.step)(self);
             if let Some(period) = task.period {
                 let jitter = period / 20;
                 let next = task.at + period - jitter + self.rng.range(0, 2 * jitter + 1);
                 self.queue(next.max(self.clock), Some(period), task.step);
             }
+            if attack {
+                std::mem::swap(&mut self.rng, &mut self.idle_rng);
+            }
+            self.stage = None;
         }
         self.hand_out(u64::MAX, sink)
     }
 
     fn hand_out(&mut self, before: u64, sink: Sink<'_>) -> io::Result<()> {
         while self.frames.peek().is_some_and(|Reverse((at, ..))| *at < before) {
-            let Some(Reverse((at, _, frame))) = self.frames.pop() else { break };
+            let Some(Reverse((at, _, stage, frame))) = self.frames.pop() else { break };
             self.packets += 1;
+            if let Some(stage) = stage.and_then(|stage| self.stages.get_mut(stage)) {
+                stage.times = Some([stage.times.map_or(at, |[first, _]| first), at]);
+                match stage.packets.last_mut() {
+                    Some([_, last]) if *last + 1 == self.packets => *last = self.packets,
+                    _ => stage.packets.push([self.packets; 2]),
+                }
+            }
             sink(Timestamp::from_nanos(at), &frame)?;
         }
         Ok(())
@@ -514,12 +557,71 @@ impl Net {
         .collect()
     }
 
+    // ---- attacks
+
+    /// Has an attack set up with the chance that attacks have.
+    pub(crate) fn beset(&mut self, set_up: impl FnOnce(&mut Self)) {
+        std::mem::swap(&mut self.rng, &mut self.idle_rng);
+        set_up(self);
+        std::mem::swap(&mut self.rng, &mut self.idle_rng);
+    }
+
+    /// Adds a stage to the attack.
+    pub(crate) fn stage(
+        &mut self,
+        step: &'static AttackStep,
+        hostile: bool,
+        actor: HostId,
+        victims: &[HostId],
+    ) -> StageId {
+        let victims = victims.to_vec();
+        self.stages.push(Stage { step, hostile, actor, victims, times: None, packets: Vec::new() });
+        self.stages.len() - 1
+    }
+
+    /// Does `act` on behalf of a stage: what it sends, and what the tasks send that it winds up, is the
+    /// stage's.
+    pub(crate) fn during<R>(&mut self, stage: StageId, act: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.stage.replace(stage);
+        let result = act(self);
+        self.stage = before;
+        result
+    }
+
+    /// The host that the scene calls `name`. An attack names only hosts of the scenes it is for.
+    pub(crate) fn host(&self, name: &str) -> HostId {
+        let place = self.hosts.iter().position(|host| host.truth.name == name);
+        place.unwrap_or_else(|| unreachable!("the scene has a host called {name}"))
+    }
+
+    /// The stages that have sent something, in the order in which they began.
+    pub(crate) fn true_stages(&self) -> Vec<TrueStage> {
+        let name = |host: HostId| self.hosts[host].truth.name.clone();
+        let begun = self.stages.iter().filter_map(|stage| {
+            let [first, last] = stage.times?;
+            Some(TrueStage {
+                name: stage.step.name.into(),
+                about: stage.step.about.into(),
+                techniques: stage.step.techniques.iter().map(|&id| id.into()).collect(),
+                actor: name(stage.actor),
+                victims: stage.victims.iter().map(|&host| name(host)).collect(),
+                hostile: stage.hostile,
+                first: Timestamp::from_nanos(first),
+                last: Timestamp::from_nanos(last),
+                packets: stage.packets.clone(),
+            })
+        });
+        let mut stages: Vec<_> = begun.collect();
+        stages.sort_by_key(|stage| stage.packets.first().copied());
+        stages
+    }
+
     // ---- frames
 
     /// Puts a frame on the link now.
     pub(crate) fn emit(&mut self, frame: Vec<u8>) {
         self.order += 1;
-        self.frames.push(Reverse((self.clock, self.order, frame)));
+        self.frames.push(Reverse((self.clock, self.order, self.stage, frame)));
         self.pause_us(4, 24);
     }
 
@@ -1016,6 +1118,65 @@ impl Net {
         }
     }
 
+    /// A lone SYN, as a scanner makes it, to find out whether `dst` is `open`. Whoever has the address
+    /// accepts, which the scanner breaks off, or refuses; where nobody has it, nothing comes back.
+    pub(crate) fn probe(&mut self, from: HostId, dst: SocketAddr, seq: u32, open: bool) {
+        let src = SocketAddr::new(self.source(from, dst.ip()), self.port(from));
+        let owner = self.owners.get(&dst.ip()).copied();
+        if owner.is_some() {
+            self.meet(from, dst.ip());
+        } else if !self.reach(from, dst.ip()) {
+            return;
+        }
+        let os = self.hosts[from].os;
+        let syn = Tcp { seq, ack: 0, flags: SYN, window: os.window(), options: &[2, 4, 0x05, 0xb4] };
+        self.lone(from, src, dst, syn);
+        let Some(host) = owner else { return };
+        self.wait_for(host);
+        let ack = seq.wrapping_add(1);
+        if !open {
+            self.lone(host, dst, src, Tcp { seq: 0, ack, flags: RST | ACK, window: 0, options: &[] });
+            return;
+        }
+        let (other, window) = (self.rng.u32(), self.hosts[host].os.window());
+        let accept = Tcp { seq: other, ack, flags: SYN | ACK, window, options: &[2, 4, 0x05, 0xb4] };
+        self.lone(host, dst, src, accept);
+        self.wait_for(from);
+        self.lone(from, src, dst, Tcp { seq: ack, ack: 0, flags: RST, window: 0, options: &[] });
+    }
+
+    /// A host turns to an address that nobody has: on its own link it asks for it in vain and can send
+    /// nothing (false), else the router takes what it sends (true).
+    fn reach(&mut self, from: HostId, dst: IpAddr) -> bool {
+        self.silent.insert(dst);
+        let IpAddr::V4(dst) = dst else { return true };
+        let router = self.router;
+        let near = |own: Ipv4Addr| own.octets()[..3] == dst.octets()[..3];
+        let asker = if self.hosts[from].on_link() { from } else { router };
+        let nets: Vec<_> = self.router_ips.iter().map(|(vlan, ip)| (*vlan, *ip)).collect();
+        let Some(&(vlan, gateway)) = nets.iter().find(|(_, ip)| near(*ip)) else {
+            self.meet(from, gateway_of(&nets, self.hosts[from].vlan).into());
+            return true;
+        };
+        let own = if asker == router { gateway } else { self.hosts[asker].v4.unwrap_or(gateway) };
+        if !near(own) {
+            self.meet(from, gateway_of(&nets, self.hosts[from].vlan).into());
+            return true;
+        }
+        let mac = self.hosts[asker].mac;
+        self.owns(asker, own.into());
+        let question = frame::arp(1, (mac, own), (MacAddr::default(), dst));
+        self.arp(asker, MacAddr::BROADCAST, vlan, question);
+        false
+    }
+
+    /// Sends a segment that belongs to no connection of the host's own.
+    pub(crate) fn lone(&mut self, from: HostId, src: SocketAddr, dst: SocketAddr, tcp: Tcp<'_>) {
+        let df = self.hosts[from].os.df();
+        let header = self.header(from, df);
+        self.ip(from, src.ip(), dst.ip(), header, frame::TCP, &frame::tcp(src, dst, tcp, &[]));
+    }
+
     /// A SYN from a made-up address outside to `dst` inside, as it comes from the router. Who exists
     /// and is on the link refuses; others stay silent.
     pub(crate) fn spoofed_syn(&mut self, src: SocketAddr, dst: SocketAddr, ghost: Option<MacAddr>) {
@@ -1053,4 +1214,10 @@ impl Net {
         let header = self.header(host, self.hosts[host].os.df());
         self.ip(host, dst.ip(), src.ip(), header, frame::TCP, &frame::tcp(dst, src, refusal, &[]));
     }
+}
+
+/// The router's address in a net, or in the untagged one.
+fn gateway_of(nets: &[(Option<u16>, Ipv4Addr)], vlan: Option<u16>) -> Ipv4Addr {
+    let own = nets.iter().find(|(net, _)| *net == vlan).or(nets.first());
+    own.map_or(Ipv4Addr::UNSPECIFIED, |(_, ip)| *ip)
 }

@@ -17,7 +17,7 @@ const MINUTE: u64 = 60 * SECOND;
 /// Until the scene's end.
 const EVER: u64 = u64::MAX;
 
-const BOILER: Card = Card {
+pub(crate) const BOILER: Card = Card {
     order: "6ES7 515-2AM02-0AB0",
     firmware: [2, 9, 2],
     station: "S71500/ET200MP station_1",
@@ -26,7 +26,7 @@ const BOILER: Card = Card {
     serial: "S C-L9DL25732020",
     kind: "CPU 1515-2 PN",
 };
-const MIXER: Card = Card {
+pub(crate) const MIXER: Card = Card {
     order: "6ES7 315-2EH14-0AB0",
     firmware: [3, 2, 6],
     station: "SIMATIC 300(1)",
@@ -35,7 +35,7 @@ const MIXER: Card = Card {
     serial: "S C-C2UR28922012",
     kind: "CPU 315-2 PN/DP",
 };
-const PACKER: Card = Card {
+pub(crate) const PACKER: Card = Card {
     order: "6ES7 214-1AG40-0XB0",
     firmware: [4, 2, 1],
     station: "S7-1200 station_1",
@@ -45,7 +45,7 @@ const PACKER: Card = Card {
     kind: "CPU 1214C DC/DC/DC",
 };
 
-const LOGIX: Identity = Identity {
+pub(crate) const LOGIX: Identity = Identity {
     vendor: 1,
     kind: 14,
     product: 166,
