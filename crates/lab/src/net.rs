@@ -24,6 +24,9 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 /// How long a neighbour is remembered before it is asked for again.
 const NEIGHBOUR_LIFE: u64 = 240 * SECOND;
 
+/// What a conversation carries that has no protocol known to anybody, a worm's own say.
+pub(crate) const NO_PROTOCOL: &str = "none";
+
 /// A host of the network.
 pub(crate) type HostId = usize;
 /// A TCP connection of the network.
@@ -283,6 +286,21 @@ struct Stage {
     packets: Vec<[u64; 2]>,
 }
 
+/// What a controller has answered to a station while it was recorded, to be answered again.
+#[derive(Default)]
+struct Recording {
+    answers: Vec<Vec<u8>>,
+    /// The stage on whose behalf it is played, and the next answer.
+    playing: Option<(StageId, usize)>,
+}
+
+/// Two hosts whose packets to each other go by a third.
+struct Relay {
+    ends: [HostId; 2],
+    by: HostId,
+    stage: StageId,
+}
+
 /// Receives frames in order of time.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(Timestamp, &[u8]) -> io::Result<()>;
 
@@ -316,6 +334,8 @@ pub(crate) struct Net {
     /// The attack's chance while the scene acts, and the scene's while the attack acts: what an attack
     /// draws does not change what the scene does.
     idle_rng: Rng,
+    recordings: BTreeMap<[HostId; 2], Recording>,
+    relays: Vec<Relay>,
 }
 
 impl Net {
@@ -325,6 +345,8 @@ impl Net {
             stage: None,
             stages: Vec::new(),
             idle_rng: Rng::new(!seed),
+            recordings: BTreeMap::new(),
+            relays: Vec::new(),
             clock: start,
             start,
             end,
@@ -501,7 +523,9 @@ impl Net {
 
     /// Writes down that a host speaks a protocol.
     pub(crate) fn speaks(&mut self, host: HostId, protocol: &'static str) {
-        self.hosts[host].protocols.insert(protocol);
+        if protocol != NO_PROTOCOL {
+            self.hosts[host].protocols.insert(protocol);
+        }
     }
 
     /// Writes down a conversation that was answered.
@@ -588,10 +612,66 @@ impl Net {
         result
     }
 
+    /// From now on what `server` answers to reads of `client` is recorded.
+    pub(crate) fn record(&mut self, client: HostId, server: HostId) {
+        self.recordings.insert([client, server], Recording::default());
+    }
+
+    /// From now on what was recorded is answered again, from the beginning when it is over.
+    pub(crate) fn play_back(&mut self, client: HostId, server: HostId, stage: StageId) {
+        if let Some(recording) = self.recordings.get_mut(&[client, server]) {
+            recording.playing = (!recording.answers.is_empty()).then_some((stage, 0));
+        }
+    }
+
+    /// What is answered in place of `answer` on a connection, and the stage that is to blame if it is not
+    /// the truth.
+    pub(crate) fn replay(&mut self, id: ConnId, answer: Vec<u8>) -> (Vec<u8>, Option<StageId>) {
+        let hosts = self.conns.get(id).and_then(Option::as_ref).map(|conn| conn.hosts);
+        let Some(recording) = hosts.and_then(|hosts| self.recordings.get_mut(&hosts)) else {
+            return (answer, None);
+        };
+        match &mut recording.playing {
+            None => {
+                recording.answers.push(answer.clone());
+                (answer, None)
+            }
+            Some((stage, next)) => {
+                let old = recording.answers[*next % recording.answers.len()].clone();
+                *next += 1;
+                (old, Some(*stage))
+            }
+        }
+    }
+
+    /// From now on, or no longer, what two hosts of the link send each other goes by a third.
+    pub(crate) fn relay(&mut self, ends: [HostId; 2], by: Option<(HostId, StageId)>) {
+        self.relays.retain(|relay| relay.ends != ends);
+        self.relays.extend(by.map(|(by, stage)| Relay { ends, by, stage }));
+    }
+
+    /// A device is taken away, and another with the link-layer address `mac` put in its place: `host` is
+    /// the new one from now on, called `name`.
+    pub(crate) fn replace(&mut self, host: HostId, name: &str, mac: MacAddr) {
+        let new = &mut self.hosts[host];
+        let mut old = Host::new(&new.truth.name, "", new.os);
+        old.truth = new.truth.clone();
+        old.macs = std::mem::take(&mut new.macs);
+        old.ips = std::mem::take(&mut new.ips);
+        old.protocols = std::mem::take(&mut new.protocols);
+        (new.truth.name, new.mac) = (name.into(), mac);
+        self.hosts.push(old);
+    }
+
     /// The host that the scene calls `name`. An attack names only hosts of the scenes it is for.
     pub(crate) fn host(&self, name: &str) -> HostId {
         let place = self.hosts.iter().position(|host| host.truth.name == name);
         place.unwrap_or_else(|| unreachable!("the scene has a host called {name}"))
+    }
+
+    /// Whether the scene has a host called `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.hosts.iter().any(|host| host.truth.name == name)
     }
 
     /// The stages that have sent something, in the order in which they began.
@@ -652,6 +732,13 @@ impl Net {
             vlan = self.router_ips.iter().find(|(_, ip)| **ip == src).map_or(vlan, |(vlan, _)| *vlan);
         }
         let ip = Ip { ttl: ip.ttl.saturating_sub(sender.hops), ..ip };
+        let on_link = [Some(from), to]
+            .map(|host| host.map(|host| if self.hosts[host].on_link() { host } else { self.router }));
+        let relay = self.relays.iter().find(|relay| {
+            let [a, b] = relay.ends.map(Some);
+            !dst_mac.is_group() && (on_link == [a, b] || on_link == [b, a])
+        });
+        let relay = relay.map(|relay| (relay.by, relay.stage));
         if !src.is_unspecified() {
             self.hosts[from].ips.insert(src);
         }
@@ -659,7 +746,18 @@ impl Net {
             self.hosts[from].macs.insert(src_mac);
         }
         let (kind, packet) = frame::ip(src, dst, ip, protocol, payload);
-        self.emit(frame::ethernet(dst_mac, src_mac, vlan, kind, &packet));
+        let Some((by, stage)) = relay else {
+            self.emit(frame::ethernet(dst_mac, src_mac, vlan, kind, &packet));
+            return;
+        };
+        let between = self.hosts[by].mac;
+        let ip = Ip { ttl: ip.ttl.saturating_sub(1), ..ip };
+        let (_, passed_on) = frame::ip(src, dst, ip, protocol, payload);
+        self.during(stage, |net| {
+            net.emit(frame::ethernet(between, src_mac, vlan, kind, &packet));
+            net.pause_us(60, 300);
+            net.emit_from(by, between, frame::ethernet(dst_mac, between, vlan, kind, &passed_on));
+        });
     }
 
     fn next_id(&mut self, host: HostId) -> u16 {
@@ -1143,6 +1241,15 @@ impl Net {
         self.lone(host, dst, src, accept);
         self.wait_for(from);
         self.lone(from, src, dst, Tcp { seq: ack, ack: 0, flags: RST, window: 0, options: &[] });
+    }
+
+    /// A host asks its link who has an address, and is told if somebody has it.
+    pub(crate) fn who_has(&mut self, from: HostId, ip: Ipv4Addr) {
+        if self.owners.contains_key(&ip.into()) {
+            self.meet(from, ip.into());
+        } else {
+            self.reach(from, ip.into());
+        }
     }
 
     /// A host turns to an address that nobody has: on its own link it asks for it in vain and can send

@@ -3,10 +3,26 @@
 //! One file for each; its documentation names the published analyses it is modelled on. An attack is a
 //! row of stages. What a stage has sent, answers included, is told frame by frame in the truth.
 
+mod arp_spoof;
+mod backup;
+mod default_logins;
+mod dns_tunnel;
 mod frostygoop;
+mod industroyer;
+mod insider;
+mod mirai;
+mod new_shift;
+mod patch_day;
+mod plc_maintenance;
+mod replaced_device;
+mod rogue_dhcp;
 mod slow_scan;
+mod stuxnet;
+mod vpnfilter;
+mod vulnerability_scanner;
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::net::{HostId, Net, SECOND, StageId};
@@ -38,7 +54,25 @@ pub struct AttackStep {
 }
 
 /// All attacks, then what is harmless.
-pub static ATTACKS: &[AttackKind] = &[frostygoop::KIND, slow_scan::KIND];
+pub static ATTACKS: &[AttackKind] = &[
+    stuxnet::KIND,
+    mirai::KIND,
+    industroyer::KIND,
+    frostygoop::KIND,
+    vpnfilter::KIND,
+    dns_tunnel::KIND,
+    slow_scan::KIND,
+    insider::KIND,
+    default_logins::KIND,
+    arp_spoof::KIND,
+    rogue_dhcp::KIND,
+    backup::KIND,
+    patch_day::KIND,
+    vulnerability_scanner::KIND,
+    new_shift::KIND,
+    replaced_device::KIND,
+    plc_maintenance::KIND,
+];
 
 /// Why an attack cannot be played.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,4 +168,11 @@ impl Script {
         let at = self.at(percent) + net.rng.range(0, SECOND);
         net.during(stage, |net| net.once(at, act));
     }
+}
+
+/// An address from the public nets, of nobody in particular.
+fn anybody(net: &mut Net) -> Ipv4Addr {
+    // 45.0.0.0 to 99.255.255.255 is public as a whole; no net's own or broadcast address.
+    let [_, b, c, d] = net.rng.array::<4>();
+    Ipv4Addr::new(net.rng.range(45, 100) as u8, b, c, d.clamp(1, 254))
 }

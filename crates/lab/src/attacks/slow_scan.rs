@@ -25,7 +25,7 @@ pub(crate) const KIND: AttackKind = AttackKind {
             name: "slow-identification",
             about: "It asks the services it found what they are, one at a time: now it knows maker, model \
                     and firmware of the controllers.",
-            techniques: &["T0888", "T1595.002"],
+            techniques: &["T0888", "T1046"],
         },
     ],
     set_up,

@@ -96,7 +96,7 @@ const PRINTER_SERVICE: Service = Service {
 const LINUX_ASKS: &[u8] = &[1, 28, 2, 3, 15, 6, 119, 12, 44, 47, 26, 121, 42];
 const SMALL_ASKS: &[u8] = &[1, 3, 28, 6];
 const BUSYBOX_ASKS: &[u8] = &[1, 3, 6, 12, 15, 28, 42];
-const WINDOWS_ASKS: &[u8] = &[1, 3, 6, 15, 31, 33, 43, 44, 46, 47, 119, 121, 249, 252];
+pub(crate) const WINDOWS_ASKS: &[u8] = &[1, 3, 6, 15, 31, 33, 43, 44, 46, 47, 119, 121, 249, 252];
 const ANDROID_ASKS: &[u8] = &[1, 3, 6, 15, 26, 28, 51, 58, 59, 43, 114, 108];
 
 const THERMOSTAT: Client =

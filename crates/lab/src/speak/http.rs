@@ -63,6 +63,27 @@ pub(crate) fn fetch_with_digest(
     net.close(conn);
 }
 
+/// A program tries to log in at a page by basic authentication (RFC 7617), with `token` as the coded user
+/// and password; `page` is shown if it is right.
+pub(crate) fn try_login(
+    net: &mut Net,
+    client: HostId,
+    (server, software): (HostId, &str),
+    token: &str,
+    page: Option<&[u8]>,
+) {
+    let host = net.v4(server, client).to_string();
+    let ask = get(&host, "/", "python-requests/2.31.0", &format!("Authorization: Basic {token}\r\n"));
+    let tell = match page {
+        Some(page) => answer("200 OK", software, "text/html", "", page),
+        None => {
+            let more = "WWW-Authenticate: Basic realm=\"login\"\r\n";
+            answer("401 Unauthorized", software, "text/html", more, b"<h1>401 Unauthorized</h1>")
+        }
+    };
+    fetch(net, client, server, 80, &ask, &tell);
+}
+
 /// A player opens a camera's stream, interleaved with the control connection (RFC 2326 section 10.12),
 /// and returns the connection, ready for [`stream`].
 pub(crate) fn play(net: &mut Net, client: HostId, server: HostId, path: &str) -> ConnId {
