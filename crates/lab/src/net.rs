@@ -294,11 +294,16 @@ struct Recording {
     playing: Option<(StageId, usize)>,
 }
 
-/// Two hosts whose packets to each other go by a third.
-struct Relay {
-    ends: [HostId; 2],
-    by: HostId,
-    stage: StageId,
+/// One host's IPv4 packets to another go by a third.
+#[derive(Clone, Copy)]
+pub(crate) struct Relay {
+    pub(crate) from: HostId,
+    pub(crate) to: HostId,
+    pub(crate) by: HostId,
+    /// Whether only those go by it that leave the link at `to`.
+    pub(crate) beyond: bool,
+    /// On whose behalf.
+    pub(crate) stage: StageId,
 }
 
 /// Receives frames in order of time.
@@ -644,10 +649,14 @@ impl Net {
         }
     }
 
-    /// From now on, or no longer, what two hosts of the link send each other goes by a third.
-    pub(crate) fn relay(&mut self, ends: [HostId; 2], by: Option<(HostId, StageId)>) {
-        self.relays.retain(|relay| relay.ends != ends);
-        self.relays.extend(by.map(|(by, stage)| Relay { ends, by, stage }));
+    /// From now on one host's packets to another go by a third.
+    pub(crate) fn divert(&mut self, relay: Relay) {
+        self.relays.push(relay);
+    }
+
+    /// From now on all packets go straight again.
+    pub(crate) fn undivert(&mut self) {
+        self.relays.clear();
     }
 
     /// A device is taken away, and another with the link-layer address `mac` put in its place: `host` is
@@ -732,13 +741,13 @@ impl Net {
             vlan = self.router_ips.iter().find(|(_, ip)| **ip == src).map_or(vlan, |(vlan, _)| *vlan);
         }
         let ip = Ip { ttl: ip.ttl.saturating_sub(sender.hops), ..ip };
-        let on_link = [Some(from), to]
-            .map(|host| host.map(|host| if self.hosts[host].on_link() { host } else { self.router }));
+        let near = |host: HostId| if self.hosts[host].on_link() { host } else { self.router };
+        let [leaves, arrives] = [near(from), to.map_or(self.router, near)];
         let relay = self.relays.iter().find(|relay| {
-            let [a, b] = relay.ends.map(Some);
-            !dst_mac.is_group() && (on_link == [a, b] || on_link == [b, a])
+            let taken = src.is_ipv4() && !dst_mac.is_group() && !(relay.beyond && to == Some(relay.to));
+            taken && (relay.from, relay.to) == (leaves, arrives)
         });
-        let relay = relay.map(|relay| (relay.by, relay.stage));
+        let relay = relay.copied();
         if !src.is_unspecified() {
             self.hosts[from].ips.insert(src);
         }
@@ -746,7 +755,7 @@ impl Net {
             self.hosts[from].macs.insert(src_mac);
         }
         let (kind, packet) = frame::ip(src, dst, ip, protocol, payload);
-        let Some((by, stage)) = relay else {
+        let Some(Relay { by, stage, .. }) = relay else {
             self.emit(frame::ethernet(dst_mac, src_mac, vlan, kind, &packet));
             return;
         };

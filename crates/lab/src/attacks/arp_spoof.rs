@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{AttackKind, AttackStep, Script};
 use crate::frame;
-use crate::net::{HostId, Net, SECOND};
+use crate::net::{HostId, Net, Relay, SECOND};
 
 pub(crate) const KIND: AttackKind = AttackKind {
     name: "arp-spoof",
@@ -71,7 +71,7 @@ fn set_up(net: &mut Net, script: Script) {
                 claim(net, by, second, first, by);
             },
             move |net, ()| {
-                net.relay(ends, None);
+                net.undivert();
                 for _ in 0..3 {
                     net.pause_us(900_000, 1_100_000);
                     claim(net, by, first, second, second);
@@ -84,7 +84,9 @@ fn set_up(net: &mut Net, script: Script) {
     let begins = script.at(20) + SECOND;
     net.once(begins, move |net| {
         if begins + 5 * SECOND < ends_at {
-            net.relay(ends, Some((by, interception)));
+            for (from, to) in [(first, second), (second, first)] {
+                net.divert(Relay { from, to, by, beyond: false, stage: interception });
+            }
         }
     });
 }

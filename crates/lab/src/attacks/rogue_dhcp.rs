@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::{AttackKind, AttackStep, Script};
-use crate::net::{Net, SECOND};
+use crate::net::{Net, Relay, SECOND};
 use crate::scenes::home::WINDOWS_ASKS;
 use crate::speak::dhcp::Client;
 use crate::speak::tls::{Dial, Name, Style};
@@ -32,7 +32,8 @@ pub(crate) const KIND: AttackKind = AttackKind {
         },
         AttackStep {
             name: "interception",
-            about: "All else that the laptop sends into the Internet goes by the television, too.",
+            about: "All else that the laptop sends into the Internet goes by the television, too; the answers \
+                    come straight from the router.",
             techniques: &["T1557.003", "T1040"],
         },
     ],
@@ -66,5 +67,7 @@ fn set_up(net: &mut Net, script: Script) {
         });
     });
     let interception = script.stage(net, "interception", rogue, &[laptop]);
-    net.once(script.at(14), move |net| net.relay([laptop, router], Some((rogue, interception))));
+    net.once(script.at(14), move |net| {
+        net.divert(Relay { from: laptop, to: router, by: rogue, beyond: true, stage: interception });
+    });
 }
