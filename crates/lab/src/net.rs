@@ -19,6 +19,10 @@ use crate::truth::{Note, TrueConversation, TrueDevice};
 pub(crate) const MICRO: u64 = 1_000;
 pub(crate) const MILLI: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
+pub(crate) const MINUTE: u64 = 60 * SECOND;
+pub(crate) const HOUR: u64 = 60 * MINUTE;
+/// Until the scene's end.
+pub(crate) const EVER: u64 = u64::MAX;
 
 /// How long a neighbour is remembered before it is asked for again.
 const NEIGHBOUR_LIFE: u64 = 240 * SECOND;
@@ -266,6 +270,39 @@ impl Ord for Task {
     }
 }
 
+/// The hours of the day, in UTC, in which something goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hours {
+    from: u64,
+    until: u64,
+    weekends: bool,
+}
+
+impl Hours {
+    /// From one hour until another, on every day; into the next day if `until` is the earlier.
+    pub(crate) const fn daily(from: u64, until: u64) -> Self {
+        Self { from, until, weekends: true }
+    }
+
+    /// From one hour until another, from Monday to Friday.
+    pub(crate) const fn working(from: u64, until: u64) -> Self {
+        Self { from, until, weekends: false }
+    }
+
+    /// Whether a moment, in nanoseconds since 1970, lies in these hours.
+    pub(crate) fn hold(self, at: u64) -> bool {
+        let (hour, day) = (at / HOUR % 24, at / (24 * HOUR));
+        // 1970 began with a Thursday.
+        let weekend = (day + 3) % 7 >= 5;
+        let now = if self.from <= self.until {
+            (self.from..self.until).contains(&hour)
+        } else {
+            hour >= self.from || hour < self.until
+        };
+        now && (self.weekends || !weekend)
+    }
+}
+
 /// Receives frames in order of time.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(Timestamp, &[u8]) -> io::Result<()>;
 
@@ -400,6 +437,46 @@ impl Net {
             act(net, live);
             if net.clock + period + period / 10 >= until
                 && let (Some(close), Some(live)) = (close.take(), state.take())
+            {
+                close(net, live);
+            }
+        });
+    }
+
+    /// As [`Self::every`], but only in these hours.
+    pub(crate) fn every_in(
+        &mut self,
+        hours: Hours,
+        after: u64,
+        period: u64,
+        mut step: impl FnMut(&mut Self) + 'static,
+    ) {
+        self.every(after, period, move |net| {
+            if hours.hold(net.clock) {
+                step(net);
+            }
+        });
+    }
+
+    /// As [`Self::session`], but the connection is closed at the end of these hours and opened again
+    /// when they return.
+    pub(crate) fn session_in<S: 'static>(
+        &mut self,
+        hours: Hours,
+        (after, period): (u64, u64),
+        mut open: impl FnMut(&mut Self) -> S + 'static,
+        mut act: impl FnMut(&mut Self, &mut S) + 'static,
+        mut close: impl FnMut(&mut Self, S) + 'static,
+    ) {
+        let mut state = None;
+        self.every(after, period, move |net| {
+            if hours.hold(net.clock) {
+                let live = state.get_or_insert_with(|| open(net));
+                act(net, live);
+            }
+            let next = net.clock + period + period / 10;
+            if (next >= net.end || !hours.hold(next))
+                && let Some(live) = state.take()
             {
                 close(net, live);
             }
@@ -1052,5 +1129,23 @@ impl Net {
         let refusal = Tcp { seq: 0, ack: seq.wrapping_add(1), flags: RST | ACK, window: 0, options: &[] };
         let header = self.header(host, self.hosts[host].os.df());
         self.ip(host, dst.ip(), src.ip(), header, frame::TCP, &frame::tcp(dst, src, refusal, &[]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_those_of_the_day_and_of_the_week() {
+        // 2026-03-02, a Monday, 00:00 UTC.
+        const MONDAY: u64 = 1_772_409_600 * SECOND;
+        let at = |day: u64, hour: u64| MONDAY + (24 * day + hour) * HOUR;
+        let work = Hours::working(7, 18);
+        assert!(work.hold(at(0, 7)) && work.hold(at(4, 18) - 1));
+        assert!(!work.hold(at(0, 7) - 1) && !work.hold(at(0, 18)));
+        assert!(!work.hold(at(5, 12)) && !work.hold(at(6, 12)) && work.hold(at(7, 12)));
+        let night = Hours::daily(22, 6);
+        assert!(night.hold(at(5, 23)) && night.hold(at(6, 5)) && !night.hold(at(6, 6)));
     }
 }

@@ -4,16 +4,17 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use model::{Locality, Role};
 
-use crate::net::{ConnId, Host, HostId, MILLI, Net, Os, SECOND};
+use crate::net::{ConnId, EVER, Host, HostId, Hours, MILLI, MINUTE, Net, Os, SECOND};
 use crate::speak::dhcp::Client;
 use crate::speak::dns::Service;
 use crate::speak::mqtt::{self, Version};
 use crate::speak::tls::{Dial, Name, Style};
 use crate::speak::{coap, dhcp, dns, http, icmp, link, ndp, ntp, quic, snmp, ssdp, ssh, telnet, tls};
 
-const MINUTE: u64 = 60 * SECOND;
-/// Until the scene's end.
-const EVER: u64 = u64::MAX;
+/// When people are awake.
+const AWAKE: Hours = Hours::daily(6, 23);
+/// When somebody is in the living room: not at night.
+const LIVING: Hours = Hours::daily(7, 23);
 /// The home's net in IPv6.
 const PREFIX: [u16; 4] = [0x2001, 0xdb8, 7, 1];
 
@@ -444,15 +445,23 @@ impl Home {
             (140, 60),
         );
         // The television plays something.
-        cloud(
-            net,
-            (self.router, self.tv, self.video),
-            (33, 10),
-            dial(Style::Program, "cdn.video.example", "Video Network", 443),
-            (400, 28_000),
+        let video = dial(Style::Program, "cdn.video.example", "Video Network", 443);
+        net.session_in(
+            LIVING,
+            (33 * SECOND, 10 * SECOND),
+            move |net| {
+                let ip = net.v4(self.video, self.tv);
+                dns::lookup(net, self.tv, self.router, video.sni, ip);
+                tls::open(net, self.tv, self.video, video)
+            },
+            |net, conn| {
+                let extra = net.rng.range(0, 60) as usize;
+                tls::talk(net, *conn, 400 + extra, 28_000 + extra);
+            },
+            move |net, conn| tls::close(net, conn, video.style),
         );
         // The printer is asked for its state, and prints.
-        net.every(38 * SECOND, 30 * SECOND, move |net| {
+        net.every_in(AWAKE, 38 * SECOND, 30 * SECOND, move |net| {
             let about =
                 "HP ETHERNET MULTI-ENVIRONMENT,ROM none,JETDIRECT,JD153,EEPROM JSI24090012,CIDATE 09/10/2019";
             let object = [1, 3, 6, 1, 4, 1, 11, 2, 3, 9, 1];
@@ -466,7 +475,7 @@ impl Home {
             values.push((vec![1, 3, 6, 1, 2, 1, 43, 5, 1, 1, 17, 1], snmp::Value::Text("PHBBN12345")));
             snmp::read(net, self.laptop, self.printer, "public", &values);
         });
-        net.every(70 * SECOND, 4 * MINUTE, move |net| {
+        net.every_in(AWAKE, 70 * SECOND, 4 * MINUTE, move |net| {
             let conn = net.connect(self.laptop, self.printer, 631, "http");
             let document = net.rng.bytes(6_000);
             let ipp = http::print_job("ipp://NPI8A1F42.local:631/ipp/print", "anna", &document);
@@ -499,7 +508,7 @@ impl Home {
             (200, 300),
         );
         // Anna looks at the camera's page.
-        net.every(55 * SECOND, 2 * MINUTE, move |net| {
+        net.every_in(AWAKE, 55 * SECOND, 2 * MINUTE, move |net| {
             http::fetch_with_digest(
                 net,
                 (self.laptop, EDGE),
@@ -509,7 +518,7 @@ impl Home {
             );
         });
         // The recorder still offers Telnet, and somebody uses it.
-        net.every(90 * SECOND, 3 * MINUTE, move |net| {
+        net.every_in(AWAKE, 90 * SECOND, 3 * MINUTE, move |net| {
             let commands = [
                 ("uname -a", "Linux XVR 3.10.73 #1 SMP Thu Jul 6 2017 armv7l GNU/Linux"),
                 ("cat /proc/meminfo | head -1", "MemTotal: 251904 kB"),
@@ -542,13 +551,13 @@ impl Home {
                 net.pause_us(700_000, 760_000);
             }
         });
-        net.every(32 * SECOND, 75 * SECOND, move |net| {
+        net.every_in(AWAKE, 32 * SECOND, 75 * SECOND, move |net| {
             dns::llmnr(net, laptop, "homehub", None);
             dns::nbns_ask(net, laptop, "HOMEHUB", None);
             net.pause_us(300_000, 400_000);
             dns::llmnr(net, laptop, "wpad", None);
         });
-        net.every(34 * SECOND, 2 * MINUTE, move |net| {
+        net.every_in(AWAKE, 34 * SECOND, 2 * MINUTE, move |net| {
             let found = [(self.router, GATEWAY_CARD), (self.tv, TV_CARD), (self.bridge, BRIDGE_CARD)];
             ssdp::search(net, laptop, "ssdp:all", "Microsoft Edge/133.0 Windows", &found);
             let request =
@@ -564,7 +573,7 @@ impl Home {
         });
         // Anna reads and shops, by IPv4 and IPv6, encrypted and not.
         let mut turn = 0_u32;
-        net.every(28 * SECOND, 7 * SECOND, move |net| {
+        net.every_in(AWAKE, 28 * SECOND, 7 * SECOND, move |net| {
             turn += 1;
             match turn % 4 {
                 0 => {
@@ -600,16 +609,16 @@ impl Home {
                 }
             }
         });
-        net.every(95 * SECOND, 100 * SECOND, move |net| {
+        net.every_in(AWAKE, 95 * SECOND, 100 * SECOND, move |net| {
             dns::lookup_in_vain(net, laptop, self.router, "wpad.home.arpa");
         });
         // She works on the hub.
-        net.every(80 * SECOND, 4 * MINUTE, move |net| {
+        net.every_in(AWAKE, 80 * SECOND, 4 * MINUTE, move |net| {
             let conn = ssh::open(net, (laptop, ssh::PUTTY), (self.hub, ssh::OPENSSH_SERVER));
             ssh::talk(net, conn, 40);
             net.close(conn);
         });
-        net.every(58 * SECOND, 50 * SECOND, move |net| {
+        net.every_in(AWAKE, 58 * SECOND, 50 * SECOND, move |net| {
             let request = http::get("homehub.local:8123", "/", EDGE, "");
             let answer = http::answer(
                 "200 OK",
@@ -622,7 +631,7 @@ impl Home {
         });
         // The telephone.
         let mut even = false;
-        net.every(31 * SECOND, 12 * SECOND, move |net| {
+        net.every_in(AWAKE, 31 * SECOND, 12 * SECOND, move |net| {
             even = !even;
             let news = dial(Style::Browser, "api.news.example", "News", 443);
             let conn = if even {
@@ -641,17 +650,17 @@ impl Home {
             tls::talk(net, conn, 600, 6_000);
             tls::close(net, conn, Style::Browser);
         });
-        net.every(43 * SECOND, 25 * SECOND, move |net| {
+        net.every_in(AWAKE, 43 * SECOND, 25 * SECOND, move |net| {
             dns::lookup(net, self.phone, self.router, "m.video.example", IpAddr::from([198, 51, 100, 40]));
             quic::fetch(net, self.phone, self.video, "m.video.example", 12);
         });
-        net.every(40 * SECOND, 60 * SECOND, move |net| {
+        net.every_in(AWAKE, 40 * SECOND, 60 * SECOND, move |net| {
             dns::mdns_ask(net, self.phone, &["_googlecast._tcp.local", "_ipp._tcp.local"]);
             net.pause_us(20_000, 120_000);
             dns::mdns_announce(net, self.tv, TV_SERVICE);
             dns::mdns_announce(net, self.printer, PRINTER_SERVICE);
         });
-        net.every(65 * SECOND, 70 * SECOND, move |net| {
+        net.every_in(AWAKE, 65 * SECOND, 70 * SECOND, move |net| {
             // Casting is TLS to the television.
             let conn = tls::open(net, self.phone, self.tv, dial(Style::Small, "", "Living Room TV", 8009));
             tls::talk(net, conn, 120, 200);
