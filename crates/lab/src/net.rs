@@ -289,6 +289,9 @@ impl Hours {
         Self { from, until, weekends: false }
     }
 
+    /// Day and night.
+    pub(crate) const ALWAYS: Self = Self::daily(0, 24);
+
     /// Whether a moment, in nanoseconds since 1970, lies in these hours.
     pub(crate) fn hold(self, at: u64) -> bool {
         let (hour, day) = (at / HOUR % 24, at / (24 * HOUR));
@@ -469,13 +472,17 @@ impl Net {
         mut close: impl FnMut(&mut Self, S) + 'static,
     ) {
         let mut state = None;
-        self.every(after, period, move |net| {
-            if hours.hold(net.clock) {
-                let live = state.get_or_insert_with(|| open(net));
-                act(net, live);
-            }
+        let lasts = move |net: &Self| {
             let next = net.clock + period + period / 10;
-            if (next >= net.end || !hours.hold(next))
+            next < net.end && hours.hold(next)
+        };
+        self.every(after, period, move |net| {
+            if state.is_none() && hours.hold(net.clock) && lasts(net) {
+                state = Some(open(net));
+            }
+            let Some(live) = &mut state else { return };
+            act(net, live);
+            if !lasts(net)
                 && let Some(live) = state.take()
             {
                 close(net, live);

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use model::{Locality, Role};
 
+use super::common::{cloud, dial};
 use crate::net::{ConnId, EVER, Host, HostId, Hours, MILLI, MINUTE, Net, Os, SECOND};
 use crate::speak::dhcp::Client;
 use crate::speak::dns::Service;
 use crate::speak::mqtt::{self, Version};
-use crate::speak::tls::{Dial, Name, Style};
+use crate::speak::tls::Style;
 use crate::speak::{coap, dhcp, dns, http, icmp, link, ndp, ntp, quic, snmp, ssdp, ssh, telnet, tls};
 
 /// When people are awake.
@@ -106,6 +107,7 @@ const THERMOSTAT: Client =
 const EDGE: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
                     Chrome/133.0.0.0 Safari/537.36 Edg/133.0.0.0";
 const PRINTER_SOFTWARE: &str = "HP HTTP Server; HP LaserJet Pro M404dn - W1A53A; Serial Number: PHBBN12345";
+const CAMERA_STREAMS: &str = "Hikvision RTSP Server";
 const CAMERA_INFO: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
     <DeviceInfo version=\"2.0\" xmlns=\"http://www.hikvision.com/ver20/XMLSchema\">\n\
     <deviceName>IP CAMERA</deviceName><model>DS-2CD2042WD-I</model>\
@@ -172,16 +174,6 @@ struct Home {
 
 /// Where news is read over IPv6.
 const NEWS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf00d, 0, 0, 0, 0, 0x80);
-
-fn dial(style: Style, sni: &'static str, organisation: &'static str, port: u16) -> Dial {
-    let protocols: &[&str] = match style {
-        Style::Browser => &["h2", "http/1.1"],
-        Style::Program => &["http/1.1"],
-        Style::Small => &[],
-        Style::Quic => &["h3"],
-    };
-    Dial { style, sni, protocols, server: Name { host: sni, organisation }, port }
-}
 
 impl Home {
     fn build(net: &mut Net) -> Self {
@@ -431,6 +423,7 @@ impl Home {
         broker_session(net, self.plug, self.hub, 26 * SECOND, EVER, Version::V311, PLUG);
         cloud(
             net,
+            Hours::ALWAYS,
             (self.router, self.plug, self.plug_cloud),
             (27, 20),
             dial(Style::Small, "iot.plug.example", "Plug Cloud", 443),
@@ -439,26 +432,20 @@ impl Home {
         // The bridge: MQTT over TLS to its maker.
         cloud(
             net,
+            Hours::ALWAYS,
             (self.router, self.bridge, self.bridge_cloud),
             (29, 15),
             dial(Style::Program, "mqtt.bridge.example", "Bridge Cloud", 8883),
             (140, 60),
         );
         // The television plays something.
-        let video = dial(Style::Program, "cdn.video.example", "Video Network", 443);
-        net.session_in(
+        cloud(
+            net,
             LIVING,
-            (33 * SECOND, 10 * SECOND),
-            move |net| {
-                let ip = net.v4(self.video, self.tv);
-                dns::lookup(net, self.tv, self.router, video.sni, ip);
-                tls::open(net, self.tv, self.video, video)
-            },
-            |net, conn| {
-                let extra = net.rng.range(0, 60) as usize;
-                tls::talk(net, *conn, 400 + extra, 28_000 + extra);
-            },
-            move |net, conn| tls::close(net, conn, video.style),
+            (self.router, self.tv, self.video),
+            (33, 10),
+            dial(Style::Program, "cdn.video.example", "Video Network", 443),
+            (400, 28_000),
         );
         // The printer is asked for its state, and prints.
         net.every_in(AWAKE, 38 * SECOND, 30 * SECOND, move |net| {
@@ -496,12 +483,23 @@ impl Home {
         // The hub shows the camera's picture.
         net.session(
             (45 * SECOND, EVER, SECOND),
-            move |net| (http::play(net, self.hub, self.camera, "/Streaming/Channels/101"), 4_711_u16),
+            move |net| {
+                (
+                    http::play(
+                        net,
+                        (self.hub, "HubPlayer/2.1"),
+                        (self.camera, CAMERA_STREAMS, "IP Camera(C2931)"),
+                        "/Streaming/Channels/101",
+                    ),
+                    4_711_u16,
+                )
+            },
             |net, (conn, sequence)| http::stream(net, *conn, sequence, 5),
             |net, (conn, _)| http::stop(net, conn, "rtsp://192.168.7.22:554/Streaming/Channels/101"),
         );
         cloud(
             net,
+            Hours::ALWAYS,
             (self.router, self.camera, self.camera_cloud),
             (36, 30),
             dial(Style::Small, "dev.camera.example", "Camera Cloud", 443),
@@ -765,28 +763,5 @@ fn broker_session(
             net.client_says(conn, leave);
             net.close(conn);
         },
-    );
-}
-
-/// A device keeps a TLS connection to its maker: it asks the router for the name first.
-fn cloud(
-    net: &mut Net,
-    (router, client, server): (HostId, HostId, HostId),
-    (first_s, period_s): (u64, u64),
-    dial: Dial,
-    (up, down): (usize, usize),
-) {
-    net.session(
-        (first_s * SECOND, EVER, period_s * SECOND),
-        move |net| {
-            let ip = net.v4(server, client);
-            dns::lookup(net, client, router, dial.sni, ip);
-            tls::open(net, client, server, dial)
-        },
-        move |net, conn| {
-            let extra = net.rng.range(0, 60) as usize;
-            tls::talk(net, *conn, up + extra, down + extra);
-        },
-        move |net, conn| tls::close(net, conn, dial.style),
     );
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use model::{Locality, MacAddr, Role};
 
+use super::common::{computer, windows_talk};
 use crate::net::{EVER, HOUR, Host, HostId, Hours, MILLI, MINUTE, Net, Os, SECOND};
 use crate::speak::enip::Identity;
 use crate::speak::link::Card as Neighbour;
@@ -138,11 +139,6 @@ struct Plant {
 
 fn dial(style: Style, sni: &'static str, host: &'static str, organisation: &'static str, port: u16) -> Dial {
     Dial { style, sni, protocols: &[], server: Name { host, organisation }, port }
-}
-
-/// A Windows computer of the plant.
-fn computer(name: &str, mac: &str, ip: [u8; 4], vendor: &str, hostname: &str, roles: &[Role]) -> Host {
-    Host::new(name, mac, Os::Windows).at(ip).vendor(vendor).hostname(hostname).os_name("Windows").roles(roles)
 }
 
 /// A Siemens controller.
@@ -573,7 +569,7 @@ impl Plant {
                 );
             });
         }
-        windows_talk(net, self.bms, "BMS-SRV", 4);
+        windows_talk(net, self.bms, "BMS-SRV", "PLANT", 4);
         net.every(15 * SECOND, 80 * SECOND, move |net| {
             self.look_up(net, self.bms, "patch.corp.example", [10, 20, 0, 10]);
         });
@@ -603,7 +599,7 @@ impl Plant {
             (self.historian, "HIST-SRV1", 3),
             (self.engineer, "ENG-WS1", 5),
         ] {
-            windows_talk(net, host, name, after);
+            windows_talk(net, host, name, "PLANT", after);
         }
         net.every_in(WORK, 30 * SECOND, 90 * SECOND, move |net| {
             dns::llmnr(net, self.engineer, "SCADA-SRV1", Some(self.scada));
@@ -899,18 +895,6 @@ fn anybody(net: &mut Net) -> Ipv4Addr {
             return Ipv4Addr::new(a, b, c, d);
         }
     }
-}
-
-/// A computer claims its NetBIOS names and looks for others by LLMNR.
-fn windows_talk(net: &mut Net, host: HostId, name: &'static str, after_s: u64) {
-    net.once(after_s * SECOND, move |net| {
-        link::announce(net, host);
-        for (name, kind, group) in [(name, 0, false), (name, 0x20, false), ("PLANT", 0, true)] {
-            dns::nbns_register(net, host, name, kind, group);
-            net.pause_us(700_000, 760_000);
-        }
-    });
-    net.every((after_s + 15) * SECOND, 100 * SECOND, move |net| dns::llmnr(net, host, "wpad", None));
 }
 
 /// One question and answer of Modbus: function, request, answer.

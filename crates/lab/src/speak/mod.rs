@@ -17,6 +17,7 @@ pub(crate) mod ndp;
 pub(crate) mod ntp;
 pub(crate) mod quic;
 pub(crate) mod s7;
+pub(crate) mod smb;
 pub(crate) mod snmp;
 pub(crate) mod ssdp;
 pub(crate) mod ssh;
