@@ -76,6 +76,11 @@ pub static SCENES: &[SceneKind] = &[
         about: "a branch shop whose tills share a flat network with the building's controller",
         set_up: scenes::retail::set_up,
     },
+    SceneKind {
+        name: "city",
+        about: "a city's traffic lights, cameras, street lamps and parking",
+        set_up: scenes::city::set_up,
+    },
 ];
 
 /// There is no scene of this name.

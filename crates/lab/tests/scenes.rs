@@ -362,7 +362,7 @@ fn a_scene_may_begin_with_the_epoch() {
 #[test]
 fn an_unknown_scene_is_refused_with_the_names_of_the_known() {
     let error = lab::scene("ship", &SceneOptions::default()).err().unwrap();
-    assert_eq!(error.to_string(), "no scene is called \"ship\": there is home, plant, retail");
+    assert_eq!(error.to_string(), "no scene is called \"ship\": there is home, plant, retail, city");
 }
 
 #[test]

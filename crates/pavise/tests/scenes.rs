@@ -20,8 +20,10 @@ const NOT_TOLD: &[(&str, Attribute)] = &[
     ("gateway", Attribute::Firmware),
     // It greets with its model only who logs in by Telnet.
     ("recorder", Attribute::Model),
-    // No rule knows a till yet.
+    // No rule knows them yet.
     ("till", Attribute::Role),
+    ("traffic-light", Attribute::Role),
+    ("weather-station", Attribute::Role),
 ];
 
 /// Seeds, and minutes.
@@ -253,6 +255,11 @@ mod every_true_device_is_found_once_and_no_other {
     #[test]
     fn in_a_plant() {
         in_scene("plant");
+    }
+
+    #[test]
+    fn in_a_city() {
+        in_scene("city");
     }
 
     #[test]

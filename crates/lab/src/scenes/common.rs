@@ -2,7 +2,8 @@
 
 use model::Role;
 
-use crate::net::{Host, HostId, Hours, Net, Os, SECOND};
+use crate::net::{ConnId, Host, HostId, Hours, Net, Os, SECOND};
+use crate::speak::mqtt::{self, Version};
 use crate::speak::tls::{Dial, Name, Style};
 use crate::speak::{dns, link, tls};
 
@@ -85,4 +86,56 @@ pub(crate) fn visit(
     let conn = tls::open(net, client, server, dial);
     tls::talk(net, conn, up, down);
     tls::close(net, conn, dial.style);
+}
+
+/// What a thing says to its broker: client id, user, topic, message.
+pub(crate) type Words = (&'static str, &'static str, &'static str, &'static [u8]);
+
+/// A thing tells its broker something every `period` and is told something now and then.
+pub(crate) fn broker_session(
+    net: &mut Net,
+    (host, broker): (HostId, HostId),
+    (from, until, period): (u64, u64, u64),
+    version: Version,
+    words: Words,
+) {
+    let (client, user, topic, text) = words;
+    net.session(
+        (from, until, period),
+        move |net| {
+            let conn = net.connect(host, broker, 1883, "mqtt");
+            net.exchange(conn, &mqtt::connect(version, client, Some(user), 60), &mqtt::connack(version));
+            net.exchange(
+                conn,
+                &mqtt::subscribe(version, 1, &format!("{topic}/set")),
+                &mqtt::suback(version, 1),
+            );
+            (conn, 1_u16)
+        },
+        move |net, (conn, id): &mut (ConnId, u16)| {
+            // No message has the identifier 0.
+            *id = id.checked_add(1).unwrap_or(1);
+            match *id % 6 {
+                0 => net.exchange(*conn, mqtt::PING, mqtt::PONG),
+                3 => {
+                    net.server_says(
+                        *conn,
+                        &mqtt::publish(version, Some(*id), &format!("{topic}/set"), b"on"),
+                    );
+                    net.client_says(*conn, &mqtt::puback(*id));
+                    net.settle(*conn);
+                }
+                5 => {
+                    net.client_says(*conn, &mqtt::publish(version, None, topic, text));
+                    net.settle(*conn);
+                }
+                _ => net.exchange(*conn, &mqtt::publish(version, Some(*id), topic, text), &mqtt::puback(*id)),
+            }
+        },
+        move |net, (conn, _)| {
+            let leave: &[u8] = if version == Version::V5 { &[0xe0, 2, 0, 0] } else { &[0xe0, 0] };
+            net.client_says(conn, leave);
+            net.close(conn);
+        },
+    );
 }

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use model::{Locality, Role};
 
-use super::common::{cloud, dial};
-use crate::net::{ConnId, EVER, Host, HostId, Hours, MILLI, MINUTE, Net, Os, SECOND};
+use super::common::{Words, broker_session, cloud, dial};
+use crate::net::{EVER, Host, HostId, Hours, MILLI, MINUTE, Net, Os, SECOND};
 use crate::speak::dhcp::Client;
 use crate::speak::dns::Service;
-use crate::speak::mqtt::{self, Version};
+use crate::speak::mqtt::Version;
 use crate::speak::tls::Style;
 use crate::speak::{coap, dhcp, dns, http, icmp, link, ndp, ntp, quic, snmp, ssdp, ssh, telnet, tls};
 
@@ -420,7 +420,7 @@ impl Home {
 
     fn things(self, net: &mut Net) {
         // The plug: MQTT 3.1.1 to the hub, TLS to its maker.
-        broker_session(net, self.plug, self.hub, 26 * SECOND, EVER, Version::V311, PLUG);
+        broker_session(net, (self.plug, self.hub), (26 * SECOND, EVER, 4 * SECOND), Version::V311, PLUG);
         cloud(
             net,
             Hours::ALWAYS,
@@ -690,7 +690,13 @@ impl Home {
                 );
                 ntp::ask(net, host, self.time);
             });
-            broker_session(net, host, self.hub, from + 2 * SECOND, until, Version::V5, TEMPERATURE);
+            broker_session(
+                net,
+                (host, self.hub),
+                (from + 2 * SECOND, until, 4 * SECOND),
+                Version::V5,
+                TEMPERATURE,
+            );
             net.session(
                 (from + 4 * SECOND, until, 12 * SECOND),
                 move |net| tls::open(net, host, self.thermostat_cloud, news),
@@ -709,59 +715,6 @@ impl Home {
     }
 }
 
-/// What a thing says to its broker: client id, user, topic, message.
-type Words = (&'static str, &'static str, &'static str, &'static [u8]);
 const PLUG: Words = ("shellyplug-s-610F7E", "plug", "shellies/shellyplug-s-610F7E/relay/0/power", b"41.27");
 const TEMPERATURE: Words =
     ("ecobee-511", "ecobee", "home/hall/climate", br#"{"temperature":20.9,"setpoint":21.0,"humidity":41}"#);
-
-/// A thing tells its broker something every few seconds and is told something now and then.
-fn broker_session(
-    net: &mut Net,
-    host: HostId,
-    broker: HostId,
-    from: u64,
-    until: u64,
-    version: Version,
-    words: Words,
-) {
-    let (client, user, topic, text) = words;
-    net.session(
-        (from, until, 4 * SECOND),
-        move |net| {
-            let conn = net.connect(host, broker, 1883, "mqtt");
-            net.exchange(conn, &mqtt::connect(version, client, Some(user), 60), &mqtt::connack(version));
-            net.exchange(
-                conn,
-                &mqtt::subscribe(version, 1, &format!("{topic}/set")),
-                &mqtt::suback(version, 1),
-            );
-            (conn, 1_u16)
-        },
-        move |net, (conn, id): &mut (ConnId, u16)| {
-            // No message has the identifier 0.
-            *id = id.checked_add(1).unwrap_or(1);
-            match *id % 6 {
-                0 => net.exchange(*conn, mqtt::PING, mqtt::PONG),
-                3 => {
-                    net.server_says(
-                        *conn,
-                        &mqtt::publish(version, Some(*id), &format!("{topic}/set"), b"on"),
-                    );
-                    net.client_says(*conn, &mqtt::puback(*id));
-                    net.settle(*conn);
-                }
-                5 => {
-                    net.client_says(*conn, &mqtt::publish(version, None, topic, text));
-                    net.settle(*conn);
-                }
-                _ => net.exchange(*conn, &mqtt::publish(version, Some(*id), topic, text), &mqtt::puback(*id)),
-            }
-        },
-        move |net, (conn, _)| {
-            let leave: &[u8] = if version == Version::V5 { &[0xe0, 2, 0, 0] } else { &[0xe0, 0] };
-            net.client_says(conn, leave);
-            net.close(conn);
-        },
-    );
-}

@@ -1,5 +1,6 @@
 //! The scenes: who is there and what they do when.
 
+pub(crate) mod city;
 mod common;
 pub(crate) mod home;
 pub(crate) mod plant;
