@@ -80,6 +80,16 @@ pub static SCENES: &[SceneKind] = &[
         about: "a plant with controllers, operators' stations and an office beyond the firewall",
         set_up: scenes::plant::set_up,
     },
+    SceneKind {
+        name: "retail",
+        about: "a branch shop whose tills share a flat network with the building's controller",
+        set_up: scenes::retail::set_up,
+    },
+    SceneKind {
+        name: "city",
+        about: "a city's traffic lights, cameras, street lamps and parking",
+        set_up: scenes::city::set_up,
+    },
 ];
 
 /// There is no scene of this name.

@@ -20,6 +20,10 @@ use crate::truth::{Note, TrueConversation, TrueDevice, TrueStage};
 pub(crate) const MICRO: u64 = 1_000;
 pub(crate) const MILLI: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
+pub(crate) const MINUTE: u64 = 60 * SECOND;
+pub(crate) const HOUR: u64 = 60 * MINUTE;
+/// Until the scene's end.
+pub(crate) const EVER: u64 = u64::MAX;
 
 /// How long a neighbour is remembered before it is asked for again.
 const NEIGHBOUR_LIFE: u64 = 240 * SECOND;
@@ -306,6 +310,42 @@ pub(crate) struct Relay {
     pub(crate) stage: StageId,
 }
 
+/// The hours of the day, in UTC, in which something goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hours {
+    from: u64,
+    until: u64,
+    weekends: bool,
+}
+
+impl Hours {
+    /// From one hour until another, on every day; into the next day if `until` is the earlier.
+    pub(crate) const fn daily(from: u64, until: u64) -> Self {
+        Self { from, until, weekends: true }
+    }
+
+    /// From one hour until another, from Monday to Friday.
+    pub(crate) const fn working(from: u64, until: u64) -> Self {
+        Self { from, until, weekends: false }
+    }
+
+    /// Day and night.
+    pub(crate) const ALWAYS: Self = Self::daily(0, 24);
+
+    /// Whether a moment, in nanoseconds since 1970, lies in these hours.
+    pub(crate) fn hold(self, at: u64) -> bool {
+        let (hour, day) = (at / HOUR % 24, at / (24 * HOUR));
+        // 1970 began with a Thursday.
+        let weekend = (day + 3) % 7 >= 5;
+        let now = if self.from <= self.until {
+            (self.from..self.until).contains(&hour)
+        } else {
+            hour >= self.from || hour < self.until
+        };
+        now && (self.weekends || !weekend)
+    }
+}
+
 /// Receives frames in order of time.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(Timestamp, &[u8]) -> io::Result<()>;
 
@@ -453,6 +493,50 @@ impl Net {
             act(net, live);
             if net.clock + period + period / 10 >= until
                 && let (Some(close), Some(live)) = (close.take(), state.take())
+            {
+                close(net, live);
+            }
+        });
+    }
+
+    /// As [`Self::every`], but only in these hours.
+    pub(crate) fn every_in(
+        &mut self,
+        hours: Hours,
+        after: u64,
+        period: u64,
+        mut step: impl FnMut(&mut Self) + 'static,
+    ) {
+        self.every(after, period, move |net| {
+            if hours.hold(net.clock) {
+                step(net);
+            }
+        });
+    }
+
+    /// As [`Self::session`], but the connection is closed at the end of these hours and opened again
+    /// when they return.
+    pub(crate) fn session_in<S: 'static>(
+        &mut self,
+        hours: Hours,
+        (after, period): (u64, u64),
+        mut open: impl FnMut(&mut Self) -> S + 'static,
+        mut act: impl FnMut(&mut Self, &mut S) + 'static,
+        mut close: impl FnMut(&mut Self, S) + 'static,
+    ) {
+        let mut state = None;
+        let lasts = move |net: &Self| {
+            let next = net.clock + period + period / 10;
+            next < net.end && hours.hold(next)
+        };
+        self.every(after, period, move |net| {
+            if state.is_none() && hours.hold(net.clock) && lasts(net) {
+                state = Some(open(net));
+            }
+            let Some(live) = &mut state else { return };
+            act(net, live);
+            if !lasts(net)
+                && let Some(live) = state.take()
             {
                 close(net, live);
             }
@@ -1336,4 +1420,22 @@ impl Net {
 fn gateway_of(nets: &[(Option<u16>, Ipv4Addr)], vlan: Option<u16>) -> Ipv4Addr {
     let own = nets.iter().find(|(net, _)| *net == vlan).or(nets.first());
     own.map_or(Ipv4Addr::UNSPECIFIED, |(_, ip)| *ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_those_of_the_day_and_of_the_week() {
+        // 2026-03-02, a Monday, 00:00 UTC.
+        const MONDAY: u64 = 1_772_409_600 * SECOND;
+        let at = |day: u64, hour: u64| MONDAY + (24 * day + hour) * HOUR;
+        let work = Hours::working(7, 18);
+        assert!(work.hold(at(0, 7)) && work.hold(at(4, 18) - 1));
+        assert!(!work.hold(at(0, 7) - 1) && !work.hold(at(0, 18)));
+        assert!(!work.hold(at(5, 12)) && !work.hold(at(6, 12)) && work.hold(at(7, 12)));
+        let night = Hours::daily(22, 6);
+        assert!(night.hold(at(5, 23)) && night.hold(at(6, 5)) && !night.hold(at(6, 6)));
+    }
 }

@@ -1,6 +1,6 @@
 //! Harmless: the nightly backup, which looks like files being stolen.
 
-use super::{AttackKind, AttackStep, Script};
+use super::{AttackKind, AttackStep, Script, party};
 use crate::net::Net;
 use crate::speak::smb;
 
@@ -28,22 +28,22 @@ pub(crate) const KIND: AttackKind = AttackKind {
 fn set_up(net: &mut Net, script: Script) {
     let names = ["historian", "scada", "engineering", "corporate-historian"];
     let [historian, scada, engineer, archive] = names.map(|name| net.host(name));
-    let share = "\\\\ARCHIVE\\backup$";
+    let to = (archive, party("ARCHIVE"));
     script.act(net, ("backup-copy", 10), (historian, &[archive]), move |net| {
-        for (host, file, size) in [
-            (historian, "hist-srv1\\process.bak", 1_600_000),
-            (scada, "scada-srv1\\project.bak", 900_000),
-            (engineer, "eng-ws1\\step7.zip", 500_000),
+        for (host, name, file, size) in [
+            (historian, "HIST-SRV1", "process.bak", 1_600_000),
+            (scada, "SCADA-SRV1", "project.bak", 900_000),
+            (engineer, "ENG-WS1", "step7.zip", 500_000),
         ] {
-            let mut link = smb::open(net, (host, "svc-backup"), archive, share, false);
-            link.store(net, file, size);
+            let mut link = smb::open(net, (host, party(name)), "svc-backup", to, "backup$");
+            link.transfer(net, file, true, size);
             link.close(net);
             net.pause_us(2_000_000, 5_000_000);
         }
     });
     script.act(net, ("backup-check", 60), (historian, &[archive]), move |net| {
-        let mut link = smb::open(net, (historian, "svc-backup"), archive, share, false);
-        link.fetch(net, "hist-srv1\\process.bak", 1_600_000);
+        let mut link = smb::open(net, (historian, party("HIST-SRV1")), "svc-backup", to, "backup$");
+        link.transfer(net, "process.bak", false, 1_600_000);
         link.close(net);
     });
 }

@@ -11,7 +11,7 @@ use crate::speak::dns::{self, Data};
 pub(crate) const KIND: AttackKind = AttackKind {
     name: "dns-tunnel",
     about: "a host gives data away in long names of one domain that it asks its name server for",
-    scenes: &["home", "plant"],
+    scenes: &["home", "plant", "retail"],
     benign: false,
     steps: &[
         AttackStep {
@@ -64,11 +64,14 @@ fn carry(net: &mut Net, (host, names): (HostId, HostId), kind: u16, up: usize, d
 const NULL: u16 = 10;
 
 fn set_up(net: &mut Net, script: Script) {
-    let (host, names) = if net.has("corporate-dns") {
-        (net.host("historian"), net.host("corporate-dns"))
+    let [host, names] = if net.has("corporate-dns") {
+        ["historian", "corporate-dns"]
+    } else if net.has("pos-server") {
+        ["pos-server", "firewall"]
     } else {
-        (net.host("hub"), net.host("router"))
-    };
+        ["hub", "router"]
+    }
+    .map(|name| net.host(name));
     let pair = (host, names);
     script.act(net, ("tunnel-opening", 0), (host, &[names]), move |net| {
         for kind in [NULL, 16, 5, NULL, NULL] {

@@ -8,7 +8,7 @@
 
 use model::{Locality, Role};
 
-use super::{AttackKind, AttackStep, Script};
+use super::{AttackKind, AttackStep, Script, party};
 use crate::net::{Host, Net, Os};
 use crate::scenes::plant::MIXER;
 use crate::speak::{ftp, http, s7, smb};
@@ -87,11 +87,12 @@ fn set_up(net: &mut Net, script: Script) {
         net.close(link.conn);
     });
     script.act(net, ("file-collection", 76), (office, &[historian]), move |net| {
-        let mut link = smb::open(net, (office, "k.weber"), historian, "\\\\HIST-SRV1\\reports", false);
+        let [own, server] = [(office, party("OFFICE-44")), (historian, party("HIST-SRV1"))];
+        let mut link = smb::open(net, own, "k.weber", server, "reports");
         for (file, size) in
             [("recipes.xlsx", 210_000), ("batches-2025.csv", 430_000), ("network-plan.pdf", 160_000)]
         {
-            link.fetch(net, file, size);
+            link.transfer(net, file, false, size);
         }
         link.close(net);
     });

@@ -19,7 +19,7 @@ use crate::speak::{dns, http, telnet};
 pub(crate) const KIND: AttackKind = AttackKind {
     name: "mirai",
     about: "a camera with a default password becomes a bot, looks for others and floods a target",
-    scenes: &["home"],
+    scenes: &["home", "city"],
     benign: false,
     steps: &[
         AttackStep {
@@ -123,7 +123,7 @@ fn set_up(net: &mut Net, script: Script) {
     let master = net.add(outside("master", 68));
     let names = net.add(outside("open-resolver", 53));
     let target = net.add(outside("target", 200));
-    let victim = net.host("recorder");
+    let victim = net.host(if net.has("recorder") { "recorder" } else { "camera-1" });
 
     script.act(net, ("telnet-scan", 0), (bot, &[victim]), move |net| {
         for turn in 0..6 {

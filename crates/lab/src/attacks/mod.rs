@@ -18,6 +18,7 @@ mod replaced_device;
 mod rogue_dhcp;
 mod slow_scan;
 mod stuxnet;
+mod target;
 mod vpnfilter;
 mod vulnerability_scanner;
 
@@ -26,6 +27,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::net::{HostId, Net, SECOND, StageId};
+use crate::speak::smb::Party;
 use crate::{SCENES, Scene, SceneOptions};
 
 /// Describes an attack, or something harmless that looks like one.
@@ -60,6 +62,7 @@ pub static ATTACKS: &[AttackKind] = &[
     industroyer::KIND,
     frostygoop::KIND,
     vpnfilter::KIND,
+    target::KIND,
     dns_tunnel::KIND,
     slow_scan::KIND,
     insider::KIND,
@@ -168,6 +171,11 @@ impl Script {
         let at = self.at(percent) + net.rng.range(0, SECOND);
         net.during(stage, |net| net.once(at, act));
     }
+}
+
+/// A Windows computer of the plant, as it logs in or is logged in to.
+const fn party(name: &'static str) -> Party {
+    Party { name, domain: "PLANT", build: 17_763 }
 }
 
 /// An address from the public nets, of nobody in particular.

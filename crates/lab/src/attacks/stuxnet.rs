@@ -6,7 +6,7 @@
 //! controller. So here the controller answers the operators' reads with what it recorded, and no ARP
 //! packet is forged: only the repetition gives it away.
 
-use super::{AttackKind, AttackStep, Script};
+use super::{AttackKind, AttackStep, Script, party};
 use crate::net::{Net, SECOND};
 use crate::scenes::plant::{BOILER, MIXER};
 use crate::speak::s7::{self, Place};
@@ -77,12 +77,13 @@ fn set_up(net: &mut Net, script: Script) {
     let peers = [hmi, scada, historian];
 
     script.act(net, ("spreading", 0), (station, &peers), move |net| {
-        for peer in peers {
+        for (peer, name) in peers.into_iter().zip(["HMI-HALL3", "SCADA-SRV1", "HIST-SRV1"]) {
+            let own = (station, party("ENG-WS1"));
             let number = net.rng.range(1_000, 9_999);
-            let mut link = smb::open(net, (station, "engineer"), peer, "\\\\STATION\\ADMIN$", false);
-            link.store(net, &format!("DEFRAG{number}.TMP"), 90_000);
+            let mut link = smb::open(net, own, "engineer", (peer, party(name)), "ADMIN$");
+            link.transfer(net, &format!("DEFRAG{number}.TMP"), true, 90_000);
             link.close(net);
-            let mut link = smb::open(net, (station, "engineer"), peer, "\\\\STATION\\IPC$", true);
+            let mut link = smb::open(net, own, "engineer", (peer, party(name)), "IPC$");
             link.start_service(net, "MrxUpdate", &format!("%SystemRoot%\\DEFRAG{number}.TMP"));
             link.call(net, "browser", PEERS, &[0, 1]);
             link.close(net);

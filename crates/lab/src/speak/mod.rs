@@ -17,6 +17,7 @@ pub(crate) mod mqtt;
 pub(crate) mod ndp;
 pub(crate) mod ntp;
 pub(crate) mod quic;
+pub(crate) mod rdp;
 pub(crate) mod s7;
 pub(crate) mod smb;
 pub(crate) mod snmp;
