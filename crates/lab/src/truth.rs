@@ -33,6 +33,36 @@ pub struct Truth {
     pub spoofed: Vec<IpAddr>,
     /// What else happens, and when.
     pub notes: Vec<Note>,
+    /// The attack that is played in the scene, by name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attack: Option<String>,
+    /// The attack's stages that have begun, in order. A frame that none of them names is the scene's own.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub stages: Vec<TrueStage>,
+}
+
+/// A stage of an attack, or of something harmless that looks like one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrueStage {
+    /// Its name, such as `credential-guessing`.
+    pub name: String,
+    /// What is done and why, in a sentence or two for a learner.
+    pub about: String,
+    /// Ids of the techniques of MITRE ATT&CK (Enterprise and ICS, version 15) that it uses.
+    pub techniques: Vec<String>,
+    /// Who acts, by device name.
+    pub actor: String,
+    /// Whom it is done to, by device name.
+    pub victims: Vec<String>,
+    /// Whether harm is meant; not so in what only looks like an attack.
+    pub hostile: bool,
+    /// When its first frame was sent.
+    pub first: Timestamp,
+    /// When its last frame was sent.
+    pub last: Timestamp,
+    /// Its frames, answers included: ranges of their numbers in the capture, which begin with 1; first
+    /// and last of each range, in order.
+    pub packets: Vec<[u64; 2]>,
 }
 
 /// A device of a scene.

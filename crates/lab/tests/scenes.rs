@@ -362,7 +362,7 @@ fn a_scene_may_begin_with_the_epoch() {
 #[test]
 fn an_unknown_scene_is_refused_with_the_names_of_the_known() {
     let error = lab::scene("ship", &SceneOptions::default()).err().unwrap();
-    assert_eq!(error.to_string(), "no scene is called \"ship\": there is home, plant");
+    assert_eq!(error.to_string(), "no scene is called \"ship\": there is home, plant, retail, city");
 }
 
 #[test]
@@ -380,6 +380,30 @@ fn the_home_has_what_makes_homes_hard() {
         .filter(|src| !device("router").ips.contains(src))
         .collect();
     assert!(beyond.len() >= 8, "many addresses come by the router: {beyond:?}");
+}
+
+#[test]
+fn nights_of_weekends_are_quieter_than_mornings_at_work() {
+    for scene in lab::SCENES {
+        let monday = SceneOptions { duration: Duration::from_secs(300), ..SceneOptions::default() };
+        // 2026-03-08, a Sunday, 03:00 UTC.
+        let sunday = SceneOptions { start: Timestamp::from_secs(1_772_938_800), ..monday };
+        let packets = |options| lab::scene(scene.name, options).unwrap().truth().packets;
+        let (work, night) = (packets(&monday), packets(&sunday));
+        assert!(night < work, "{}: {night} packets at night, {work} at work", scene.name);
+    }
+}
+
+#[test]
+fn the_shop_is_visited_by_its_maintenance_firm_on_working_days() {
+    let visits = |start: Timestamp| {
+        let (truth, _) = play("retail", &SceneOptions { start, ..SceneOptions::default() });
+        let by_vendor = |told: &&lab::TrueConversation| told.client == "vendor" && told.server == "hvac";
+        truth.conversations.iter().filter(by_vendor).map(|told| told.count).sum::<u64>()
+    };
+    assert_eq!(visits(SceneOptions::default().start), 1);
+    // The Saturday after it, at the same hour.
+    assert_eq!(visits(SceneOptions::default().start + Duration::from_secs(5 * 86_400)), 0);
 }
 
 #[test]
@@ -461,7 +485,8 @@ fn tshark_finds_nothing_wrong_and_the_same_protocols() {
                 .find(|device| ip.map_or_else(|| device.macs.contains(&mac), |ip| device.ips.contains(&ip)));
             // A scanner's made-up address belongs to nobody.
             let Some(device) = device else { continue };
-            let layers = protocols.split(':').filter(|layer| known.contains(&(*layer).to_string()));
+            let layers = protocols.split(':').map(|layer| if layer == "smb2" { "smb" } else { layer });
+            let layers = layers.filter(|layer| known.contains(&(*layer).to_string()));
             found.entry(&device.name).or_default().extend(layers);
         }
         for device in &truth.devices {

@@ -294,20 +294,33 @@ pub(crate) struct Detectors {
 Examples:
   pavise lab plant --out plant.pcapng     writes plant.pcapng and plant.truth.json
   pavise lab home --seed 7 --minutes 60 --out home.pcapng
+  pavise lab attack --list                what attacks there are, and in which scenes
+  pavise lab attack frostygoop --out frostygoop.pcapng
+  pavise lab attack dns-tunnel --scene plant --minutes 60 --out tunnel.pcapng
   pavise lab crowd --packets 400000 --hosts 5000 --out crowd.pcapng
   pavise lab flood --packets 200000 --out flood.pcapng")]
 pub(crate) struct Lab {
-    /// The scene: `home` or `plant`; or, for measuring, `crowd` (many hosts and small packets) or `flood`
-    /// (made-up connections around real ones)
+    /// The scene: `home` or `plant`; `attack` with a NAME for a scene in which an attack is played; or,
+    /// for measuring, `crowd` (many hosts and small packets) or `flood` (made-up connections around real
+    /// ones)
     #[arg(value_name = "SCENE")]
     pub(crate) scene: String,
+    /// The attack, if the scene is `attack`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Where to write the capture; the truth is written beside it
-    #[arg(long, value_name = "FILE.pcapng")]
-    pub(crate) out: PathBuf,
+    #[arg(long, value_name = "FILE.pcapng", required_unless_present = "list")]
+    pub(crate) out: Option<PathBuf>,
+    /// The scene in which the attack is played, in place of its usual one
+    #[arg(long = "scene", value_name = "SCENE")]
+    pub(crate) stage: Option<String>,
+    /// List the attacks, with what they show and the scenes they can be played in
+    #[arg(long)]
+    pub(crate) list: bool,
     /// The same seed gives the same capture, byte for byte
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How long a home or plant lasts, in minutes of packet time
+    /// How long a scene lasts, in minutes of packet time
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_080))]
     pub(crate) minutes: u32,
     /// How many packets a crowd sends (4,000,000 unless said), or how many made-up ones a flood has

@@ -13,6 +13,7 @@ mod coap;
 mod cotp;
 mod dhcp;
 mod dhcpv6;
+mod dicom;
 mod dnp3;
 mod dns;
 pub mod dtls;
@@ -23,6 +24,7 @@ mod ethercat;
 mod ftp;
 mod goose;
 mod hart_ip;
+mod hl7;
 mod hostname;
 mod http;
 mod http2;
@@ -139,6 +141,8 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &profinet_dcp::PROTOCOL,
     &omron_fins::PROTOCOL,
     &hart_ip::PROTOCOL,
+    &hl7::PROTOCOL,
+    &dicom::PROTOCOL,
     &can::PROTOCOL,
     &ethercat::PROTOCOL,
     &ieee802154::PROTOCOL,
