@@ -59,8 +59,8 @@ Reading a file that was interrupted, or has grown, goes on where the state says;
 to its end is shown again without being added twice. Ctrl-C ends with what was learnt; twice, at once.
 Exit status: 0 if everything was read or you ended it, 1 if something could not be, 2 for a wrong option.")]
 pub(crate) struct Watch {
-    /// Capture files (pcap, pcapng; plain, gzip, zstd), folders of them, `-` for standard input, or
-    /// network interfaces (`if:NAME` where a file has the same name)
+    /// Capture files (pcap, pcapng; plain, gzip, zstd), folders of them, `-` for standard input, network
+    /// interfaces (`if:NAME` where a file has the same name), or observations that `--json` printed (FILE.jsonl)
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// Print observations and events as JSON lines on standard output; the summary goes to standard error
@@ -287,6 +287,9 @@ pub(crate) struct Detectors {
     /// Print a JSON array
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print the catalogue as a page in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
 }
 
 #[derive(Args, Clone, Debug)]

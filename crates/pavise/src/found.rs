@@ -119,7 +119,7 @@ pub(crate) fn findings(options: &command::Findings) -> Result<(), Problem> {
     let more =
         if silenced == 0 { String::new() } else { format!(", and {silenced} silenced (--all lists them)") };
     let hint = if shown.is_empty() { "" } else { " `pavise finding ID` explains one." };
-    out.line(format_args!("{} findings{more}.{hint}", shown.len()))?;
+    out.line(format_args!("{}{more}.{hint}", count(shown.len(), "finding")))?;
     out.flush()
 }
 
@@ -235,7 +235,7 @@ impl fmt::Display for Page<'_> {
         let finding = self.finding;
         writeln!(f, "{}  {}  {}", finding.id, finding.severity.name().to_uppercase(), finding.title)?;
         writeln!(f, "{}\n", finding.summary)?;
-        let known = DETECTORS.iter().find(|rule| rule.id == finding.detector);
+        let known = rule_of(finding);
         writeln!(
             f,
             "  detector   {}{}",
@@ -320,9 +320,21 @@ const fn of(scope: Scope) -> &'static str {
     }
 }
 
-/// A number without a fraction that says nothing.
+/// A number with as many digits as tell something: three.
 fn number(value: f64) -> String {
-    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.3}") }
+    match value.abs() {
+        _ if value.fract() == 0.0 => format!("{value:.0}"),
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        1.0.. => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// How many of something there are.
+fn count(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", HumanCount(number as u64))
 }
 
 /// Techniques of a detector, in brackets.
@@ -369,7 +381,7 @@ pub(crate) fn incidents(options: &command::Incidents) -> Result<(), Problem> {
             out.line(list_incidents(all.iter()))?;
         }
         let hint = if all.is_empty() { "" } else { " `pavise incidents ID` tells one's story." };
-        out.line(format_args!("{} incidents.{hint}", all.len()))?;
+        out.line(format_args!("{}.{hint}", count(all.len(), "incident")))?;
         return out.flush();
     };
     let incident = begins(all, "incident", id, |incident| incident.id.to_string())?;
@@ -472,6 +484,11 @@ pub(crate) fn verdict(options: &command::Verdict) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The detector that found it, if this version has it.
+pub(crate) fn rule_of(finding: &Finding) -> Option<&'static Rule> {
+    DETECTORS.iter().find(|rule| rule.id == finding.detector).copied()
+}
+
 /// The detector of that id.
 fn rule(id: &str) -> Result<&'static Rule, Problem> {
     DETECTORS.iter().find(|rule| rule.id == id).copied().ok_or_else(|| {
@@ -484,6 +501,11 @@ pub(crate) fn detectors(options: &command::Detectors) -> Result<(), Problem> {
         Some(id) => vec![rule(id)?],
         None => DETECTORS.to_vec(),
     };
+    if options.markdown {
+        let mut out = Output::new();
+        out.line(catalogue(&chosen).trim_end())?;
+        return out.flush();
+    }
     if options.json {
         let described: Vec<_> = chosen.iter().map(|rule| Described::of(rule)).collect();
         return array(described.iter());
@@ -514,7 +536,7 @@ pub(crate) fn detectors(options: &command::Detectors) -> Result<(), Problem> {
         ]);
     }
     out.line(rows)?;
-    out.line(format_args!("{} detectors. `pavise detectors ID` explains one.", chosen.len()))?;
+    out.line(format_args!("{}. `pavise detectors ID` explains one.", count(chosen.len(), "detector")))?;
     out.flush()
 }
 
@@ -533,6 +555,40 @@ fn page(rule: &Rule) -> String {
     for known in rule.thresholds {
         let (id, name, about) = (rule.id, known.name, known.about);
         text.push_str(&format!("  {id}.{name} = {} {}: {about}\n", known.usual, known.unit));
+    }
+    text
+}
+
+/// The catalogue, as a page in Markdown.
+fn catalogue(rules: &[&Rule]) -> String {
+    let mut text =
+        "# The detectors\n\nMade by `pavise detectors --markdown`. Every threshold can be set for \
+                    everybody or for some: see [findings](findings.md).\n\n\
+                    | id | finds | severity | MITRE ATT&CK |\n|---|---|---|---|\n"
+            .to_owned();
+    for rule in rules {
+        let Rule { id, title, severity, .. } = rule;
+        text.push_str(&format!("| [{id}](#{id}) | {title} | {severity} | {} |\n", rule.attack.join(", ")));
+    }
+    for rule in rules {
+        text.push_str(&format!(
+            "\n## {}\n\n**{}**, {}{}.\n\n{}\n\n*Why it matters.* {}\n\n*What to do.* {}\n\nIt keeps {}.\n",
+            rule.id,
+            rule.title,
+            rule.severity,
+            attack(rule),
+            rule.finds,
+            rule.matters,
+            rule.fix,
+            rule.keeps
+        ));
+        if !rule.thresholds.is_empty() {
+            text.push_str("\n| setting | usual | what it limits |\n|---|---|---|\n");
+        }
+        for known in rule.thresholds {
+            let (id, name, about) = (rule.id, known.name, known.about);
+            text.push_str(&format!("| `{id}.{name}` | {} {} | {about} |\n", known.usual, known.unit));
+        }
     }
     text
 }

@@ -11,6 +11,7 @@ mod live;
 mod output;
 mod progress;
 mod query;
+mod recorded;
 mod report;
 mod session;
 mod settings;

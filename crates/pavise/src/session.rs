@@ -14,6 +14,7 @@ use store::{Commit, Flows, SourceState, Store};
 
 use crate::evidence::Evidence;
 use crate::output::{Output, Problem};
+use crate::recorded;
 use crate::tally::{Tally, Totals};
 
 /// So many kinds of link are told apart in one source.
@@ -175,6 +176,27 @@ impl Session {
         if self.waiting.len() >= self.engine.capacity() {
             self.collect()?;
         }
+        if self.flows.len() >= MAX_UNCOMMITTED || self.is_time() {
+            self.commit(false)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what was observed elsewhere.
+    pub(crate) fn hear(&mut self, observations: Vec<Observation>) -> Result<(), Problem> {
+        for observation in &observations {
+            let packets = recorded::packets(observation);
+            self.packets += packets;
+            self.source.packets += packets;
+            if let What::FlowEnded(record) = &observation.what {
+                let bytes = record.sent.bytes + record.received.bytes;
+                self.source.bytes += bytes;
+                self.bytes += bytes;
+            }
+            self.source.last = self.source.last.max(observation.at);
+        }
+        self.observations.extend(observations);
+        self.take_in()?;
         if self.flows.len() >= MAX_UNCOMMITTED || self.is_time() {
             self.commit(false)?;
         }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use capture::Step;
 use store::{LIVE, Memory, SourceState, Sqlite, Store};
 
 use crate::command::Watch;
 use crate::evidence::Evidence;
-use crate::live::{Input, Together};
+use crate::live::{Input, Next, Together};
 use crate::output::{Output, Problem, say};
 use crate::progress::{self, Line};
+use crate::recorded::{self, Recorded};
 use crate::report;
 use crate::session::{Plan, Session};
 use crate::settings;
@@ -132,6 +132,19 @@ fn open(options: &Watch, problems: &mut Vec<Problem>) -> Vec<Opened> {
     let mut sources = Vec::new();
     let (mut live, mut live_names) = (Vec::new(), Vec::new());
     for name in &options.sources {
+        let path = Path::new(name);
+        if recorded::is_named(path) {
+            match Recorded::open(path).and_then(|source| Ok((source, identity(path)?))) {
+                Ok((source, (key, beginning))) => {
+                    let (name, input) = (name.clone(), Input::Recorded(source));
+                    sources.push(Opened { name, key, beginning, resumable: true, input });
+                }
+                Err(error) => {
+                    problems.push(Problem::Other(format!("cannot read {name}: {error}; check the file")));
+                }
+            }
+            continue;
+        }
         let source = match capture::open(name, &capture::Options::default()) {
             Ok(source) => source,
             Err(error) => {
@@ -139,7 +152,6 @@ fn open(options: &Watch, problems: &mut Vec<Problem>) -> Vec<Opened> {
                 continue;
             }
         };
-        let path = Path::new(name);
         if name == "-" {
             let (name, key) = ("standard input".to_owned(), "stdin".to_owned());
             let input = Input::One(source);
@@ -287,17 +299,17 @@ fn read(
                 break None;
             }
         }
-        let mut batch = session.batch();
-        match source.input.next_batch(&mut batch) {
-            Ok(Step::Batch) => session.work(batch)?,
-            Ok(Step::Idle) => {
+        match source.input.next(session.batch()) {
+            Ok(Next::Batch(batch)) => session.work(batch)?,
+            Ok(Next::Observations(observations)) => session.hear(observations)?,
+            Ok(Next::Idle(batch)) => {
                 session.put_back(batch);
                 if stopped.is_some() {
                     break None;
                 }
                 session.rest()?;
             }
-            Ok(Step::End) => {
+            Ok(Next::End) => {
                 complete = true;
                 break None;
             }
