@@ -442,6 +442,8 @@ impl Net {
 
     /// Gives a host an address, in place of the one it had.
     pub(crate) fn assign(&mut self, host: HostId, ip: Ipv4Addr) {
+        // Whoever asked for it in vain before would be answered now.
+        self.silent.remove(&ip.into());
         self.hosts[host].v4 = Some(ip);
         self.owners.insert(ip.into(), host);
     }
