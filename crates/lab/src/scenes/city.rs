@@ -204,7 +204,7 @@ impl City {
         ]);
         for (index, host) in clocks.enumerate() {
             net.every((8 + index as u64 * 3) * SECOND, 2 * MINUTE, move |net| {
-                ntp::ask(net, host, self.router)
+                ntp::ask(net, host, self.router);
             });
         }
     }
