@@ -90,6 +90,11 @@ pub static SCENES: &[SceneKind] = &[
         about: "a city's traffic lights, cameras, street lamps and parking",
         set_up: scenes::city::set_up,
     },
+    SceneKind {
+        name: "hospital",
+        about: "a hospital's ward and scanner, and the servers behind them",
+        set_up: scenes::hospital::set_up,
+    },
 ];
 
 /// There is no scene of this name.

@@ -362,7 +362,10 @@ fn a_scene_may_begin_with_the_epoch() {
 #[test]
 fn an_unknown_scene_is_refused_with_the_names_of_the_known() {
     let error = lab::scene("ship", &SceneOptions::default()).err().unwrap();
-    assert_eq!(error.to_string(), "no scene is called \"ship\": there is home, plant, retail, city");
+    assert_eq!(
+        error.to_string(),
+        "no scene is called \"ship\": there is home, plant, retail, city, hospital"
+    );
 }
 
 #[test]
@@ -466,6 +469,7 @@ fn tshark_finds_nothing_wrong_and_the_same_protocols() {
             (5671, "tls"),
             (5000, "http"),
             (8123, "http"),
+            (4443, "tls"),
         ]
         .map(|(port, protocol)| format!("tcp.port=={port},{protocol}"))
         .into();

@@ -21,6 +21,7 @@ const NOT_TOLD: &[(&str, Attribute)] = &[
     // It greets with its model only who logs in by Telnet.
     ("recorder", Attribute::Model),
     // No rule knows them yet.
+    ("door", Attribute::Role),
     ("till", Attribute::Role),
     ("traffic-light", Attribute::Role),
     ("weather-station", Attribute::Role),
@@ -260,6 +261,11 @@ mod every_true_device_is_found_once_and_no_other {
     #[test]
     fn in_a_city() {
         in_scene("city");
+    }
+
+    #[test]
+    fn in_a_hospital() {
+        in_scene("hospital");
     }
 
     #[test]

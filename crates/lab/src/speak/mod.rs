@@ -4,10 +4,12 @@
 pub(crate) mod bacnet;
 pub(crate) mod coap;
 pub(crate) mod dhcp;
+pub(crate) mod dicom;
 pub(crate) mod dnp3;
 pub(crate) mod dns;
 pub(crate) mod enip;
 pub(crate) mod ftp;
+pub(crate) mod hl7;
 pub(crate) mod http;
 pub(crate) mod icmp;
 pub(crate) mod iec104;
