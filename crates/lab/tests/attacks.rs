@@ -157,7 +157,7 @@ fn addresses(frame: &[u8]) -> Option<(MacAddr, Ipv4Addr, Ipv4Addr)> {
 fn the_truth_of_a_disturbed_scene_knows_everybody_and_labels_all_that_intruders_send() {
     for (attack, scene) in all() {
         let what = format!("{} in {scene}", attack.name);
-        let options = options(5, 240);
+        let options = options(5, 120);
         let (truth, frames) = play(attack, scene, &options);
         let (base, _) = played(&lab::scene(scene, &options).unwrap());
         let ips = |truth: &Truth| -> BTreeSet<IpAddr> {
