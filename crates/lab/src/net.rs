@@ -573,6 +573,12 @@ impl Net {
         *self.conversations.entry(key).or_default() += 1;
     }
 
+    /// Writes down that a frame with this identifier was on the bus; nobody can tell who sent it.
+    pub(crate) fn carried(&mut self, id: u32) {
+        let key = (format!("0x{id:03x}"), "bus".into(), "can", 0, "can");
+        *self.conversations.entry(key).or_default() += 1;
+    }
+
     /// The devices that sent something.
     pub(crate) fn true_devices(&self) -> Vec<TrueDevice> {
         let seen = self.hosts.iter().filter(|host| !host.macs.is_empty() || !host.ips.is_empty());

@@ -2,6 +2,7 @@
 //! conversation has an order, hold it.
 
 pub(crate) mod bacnet;
+pub(crate) mod can;
 pub(crate) mod coap;
 pub(crate) mod dhcp;
 pub(crate) mod dicom;
