@@ -161,8 +161,8 @@ Examples:
   pavise lab crowd --packets 400000 --hosts 5000 --out crowd.pcapng
   pavise lab flood --packets 200000 --out flood.pcapng")]
 pub(crate) struct Lab {
-    /// The scene: `home` or `plant`; or, for measuring, `crowd` (many hosts and small packets) or `flood`
-    /// (made-up connections around real ones)
+    /// The scene: `home`, `plant`, `retail`, `city`, `hospital` or `vehicle`; or, for measuring, `crowd`
+    /// (many hosts and small packets) or `flood` (made-up connections around real ones)
     #[arg(value_name = "SCENE")]
     pub(crate) scene: String,
     /// Where to write the capture; the truth is written beside it
@@ -171,7 +171,7 @@ pub(crate) struct Lab {
     /// The same seed gives the same capture, byte for byte
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How long a home or plant lasts, in minutes of packet time
+    /// How long a scene lasts, in minutes of packet time
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_080))]
     pub(crate) minutes: u32,
     /// How many packets a crowd sends (4,000,000 unless said), or how many made-up ones a flood has
