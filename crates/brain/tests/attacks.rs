@@ -43,7 +43,11 @@ fn watch(scene: &lab::Scene, settings: Settings, shards: usize) -> (Truth, Vec<F
     };
     let truth = scene
         .play(&mut |at, frame| {
-            batch.0.push(at, LinkType::ETHERNET, frame, frame.len() as u32);
+            let link = match lab::Link::of(frame) {
+                lab::Link::Ethernet => LinkType::ETHERNET,
+                lab::Link::Can => LinkType::CAN_SOCKETCAN,
+            };
+            batch.0.push(at, link, frame, frame.len() as u32);
             if batch.0.frames.len() >= capture::MAX_BATCH_FRAMES {
                 judge(&mut engine, std::mem::take(&mut batch));
             }

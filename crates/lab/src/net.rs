@@ -442,6 +442,8 @@ impl Net {
 
     /// Gives a host an address, in place of the one it had.
     pub(crate) fn assign(&mut self, host: HostId, ip: Ipv4Addr) {
+        // Whoever asked for it in vain before would be answered now.
+        self.silent.remove(&ip.into());
         self.hosts[host].v4 = Some(ip);
         self.owners.insert(ip.into(), host);
     }
@@ -642,6 +644,12 @@ impl Net {
         let (transport, port, protocol) = service;
         self.speaks(host, protocol);
         let key = (self.hosts[host].truth.name.clone(), group.to_string(), transport, port, protocol);
+        *self.conversations.entry(key).or_default() += 1;
+    }
+
+    /// Writes down that a frame with this identifier was on the bus; nobody can tell who sent it.
+    pub(crate) fn carried(&mut self, id: u32) {
+        let key = (format!("0x{id:03x}"), "bus".into(), "can", 0, "can");
         *self.conversations.entry(key).or_default() += 1;
     }
 

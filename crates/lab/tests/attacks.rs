@@ -1,11 +1,12 @@
 //! Attacks do what their truth says, and leave the scene around them as it is.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::time::Duration;
 
 use lab::{ATTACKS, AttackKind, SceneOptions, Truth};
-use model::Timestamp;
+use model::{MacAddr, Timestamp};
 
 fn options(seed: u64, seconds: u64) -> SceneOptions {
     SceneOptions { seed, duration: Duration::from_secs(seconds), ..SceneOptions::default() }
@@ -138,6 +139,100 @@ fn attacks_are_named_and_explained_once() {
     }
 }
 
+/// Source and destination of an IPv4 packet or what an ARP packet says, with the sender's link-layer
+/// address; nothing of other frames.
+fn addresses(frame: &[u8]) -> Option<(MacAddr, Ipv4Addr, Ipv4Addr)> {
+    let kind = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    let at = if kind(12) == 0x8100 { 18 } else { 14 };
+    let v4 = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&frame[at..at + 4]).unwrap());
+    let mac = MacAddr(frame[6..12].try_into().unwrap());
+    match kind(at - 2) {
+        0x0800 => Some((mac, v4(at + 12), v4(at + 16))),
+        0x0806 => Some((mac, v4(at + 14), v4(at + 24))),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_truth_of_a_disturbed_scene_knows_everybody_and_labels_all_that_intruders_send() {
+    for (attack, scene) in all() {
+        let what = format!("{} in {scene}", attack.name);
+        let options = options(5, 120);
+        let (truth, frames) = play(attack, scene, &options);
+        let (base, _) = played(&lab::scene(scene, &options).unwrap());
+        let ips = |truth: &Truth| -> BTreeSet<IpAddr> {
+            truth.devices.iter().flat_map(|device| device.ips.clone()).collect()
+        };
+        let known = ips(&truth);
+        let own = ips(&base);
+        let macs: BTreeSet<_> = truth.devices.iter().flat_map(|device| device.macs.clone()).collect();
+        let nobody: BTreeSet<_> = truth.silent.iter().chain(&truth.spoofed).copied().collect();
+        assert!(nobody.is_disjoint(&known), "{what}: who does not exist is no device");
+        let ranges: Vec<_> = truth.stages.iter().flat_map(|stage| &stage.packets).collect();
+        for (number, (_, frame)) in (1..).zip(&frames) {
+            let Some((mac, src, dst)) = addresses(frame) else { continue };
+            assert!(macs.contains(&mac), "{what}: nobody has {mac}");
+            let group = frame[0] & 1 == 1;
+            assert!(src.is_unspecified() || known.contains(&src.into()) || nobody.contains(&src.into()));
+            let there = known.contains(&dst.into()) || nobody.contains(&dst.into());
+            assert!(group || dst.is_unspecified() || there, "{what}: nobody has {dst}");
+            let newcomer = [src, dst].iter().any(|ip| {
+                let ip = IpAddr::V4(*ip);
+                known.contains(&ip) && !own.contains(&ip)
+            });
+            let labelled = ranges.iter().any(|[first, last]| (*first..=*last).contains(&number));
+            assert!(labelled || !newcomer, "{what}: frame {number} from {src} to {dst} is of the attack");
+        }
+    }
+}
+
+/// What tshark reads in the frames of a stage: attack, stage, filter. All of it is there, in that stage.
+const READ: &[(&str, &str, &str)] = &[
+    ("stuxnet", "spreading", "svcctl.opnum == 12"),
+    ("stuxnet", "spreading", "smb2.filename contains \"DEFRAG\""),
+    ("stuxnet", "controller-identification", "s7comm.data.userdata.szl_id == 0x001c"),
+    ("stuxnet", "program-upload", "s7comm.param.func == 0x1e"),
+    ("stuxnet", "block-download", "s7comm.param.func == 0x1a"),
+    ("stuxnet", "block-download", "s7comm.param.func == 0x1b"),
+    ("stuxnet", "block-download", "s7comm.param.func == 0x28"),
+    ("stuxnet", "replayed-values", "s7comm.param.func == 0x04"),
+    ("stuxnet", "set-point-writing", "s7comm.param.func == 0x05"),
+    ("mirai", "telnet-scan", "tcp.flags.syn == 1 and tcp.dstport == 2323"),
+    ("mirai", "credential-guessing", "telnet.data contains \"Login incorrect\""),
+    ("mirai", "loading", "telnet.data contains \"/bin/busybox ECCHI\""),
+    ("mirai", "binary-download", "http.request.uri == \"/bins/mirai.arm\""),
+    ("mirai", "command-and-control", "dns.qry.name == \"cnc.changeme.example\""),
+    ("mirai", "scanning-in-turn", "tcp.flags.syn == 1 and tcp.dstport == 23"),
+    ("mirai", "flood", "udp.length == 520"),
+    ("industroyer", "interrogation", "iec60870_asdu.typeid == 100"),
+    ("industroyer", "object-enumeration", "iec60870_asdu.causetx == 47"),
+    ("industroyer", "breaker-toggling", "iec60870_asdu.typeid == 46"),
+    ("industroyer", "relay-denial", "udp.dstport == 50000"),
+    ("frostygoop", "register-reading", "modbus.func_code == 3"),
+    ("frostygoop", "set-point-writing", "modbus.func_code == 6"),
+    ("frostygoop", "set-point-writing", "modbus.func_code == 16"),
+    ("vpnfilter", "server-lookup", "image-jfif"),
+    ("vpnfilter", "beacon", "tls.handshake.type == 1"),
+    ("target", "lateral-movement", "rdp.negReq.requestedProtocols"),
+    ("target", "till-infection", "svcctl.opnum == 19"),
+    ("target", "exfiltration", "ftp.request.command == \"STOR\""),
+    ("dns-tunnel", "exfiltration", "dns.qry.type == 10"),
+    ("insider", "controller-stop", "s7comm.param.func == 0x29"),
+    ("insider", "file-collection", "smb2.cmd == 8"),
+    ("slow-scan", "slow-probing", "tcp.flags.syn == 1"),
+    ("slow-scan", "slow-identification", "modbus.func_code == 43"),
+    ("arp-spoof", "cache-poisoning", "arp.opcode == 2"),
+    ("rogue-dhcp", "rogue-offer", "dhcp.option.dhcp == 2"),
+    ("default-logins", "web-logins", "http.authbasic"),
+    ("backup", "backup-copy", "smb2.cmd == 9"),
+    ("patch-day", "update-download", "http.request"),
+    ("vulnerability-scanner", "service-identification", "snmp"),
+    ("new-shift", "usual-writing", "modbus.func_code == 16"),
+    ("replaced-device", "arrival", "arp.isgratuitous == 1"),
+    ("replaced-device", "commissioning", "bacapp.confirmed_service == 15"),
+    ("plc-maintenance", "program-download", "s7comm.param.func == 0x29"),
+];
+
 /// What tshark must not find.
 const WRONG: &str = "_ws.malformed or _ws.expert.severity==error or ip.checksum.status==0 or \
     tcp.checksum.status==0 or udp.checksum.status==0 or icmp.checksum.status==0";
@@ -146,22 +241,45 @@ const BROKEN: &str = "tcp.analysis.lost_segment or tcp.analysis.retransmission o
     tcp.analysis.out_of_order or tcp.analysis.ack_lost_segment";
 
 #[test]
-fn tshark_finds_nothing_wrong_in_attacks() {
-    let Some(program) = testkit::peer("tshark_finds_nothing_wrong_in_attacks", "tshark") else { return };
+fn tshark_finds_nothing_wrong_in_attacks_and_reads_each_stage() {
+    let test = "tshark_finds_nothing_wrong_in_attacks_and_reads_each_stage";
+    let Some(program) = testkit::peer(test, "tshark") else { return };
     for (attack, scene) in all() {
+        let what = format!("{} in {scene}", attack.name);
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut out = file.as_file();
-        lab::attack(attack.name, Some(scene), &options(2, 120)).unwrap().write(&mut out).unwrap();
-        out.flush().unwrap();
-        let mut run = std::process::Command::new(&program);
+        let options = options(2, 120);
+        let attacked = lab::attack(attack.name, Some(scene), &options).unwrap();
+        let truth = attacked.write(&mut file.as_file()).unwrap();
         let relayed = attack.steps.iter().any(|step| step.name == "interception");
-        let wrong = if relayed { WRONG.into() } else { format!("{WRONG} or {BROKEN}") };
-        run.arg("-r").arg(file.path()).args(["-Y", &wrong]);
-        for check in ["ip", "tcp", "udp"] {
-            run.args(["-o", &format!("{check}.check_checksum:TRUE")]);
+        let mut filters = vec![if relayed { WRONG.into() } else { format!("{WRONG} or {BROKEN}") }];
+        let reads: Vec<_> = READ.iter().filter(|(name, ..)| *name == attack.name).collect();
+        for (_, stage, filter) in &reads {
+            let stage = truth.stages.iter().find(|told| told.name == *stage).unwrap();
+            let part = |[first, last]: &[u64; 2]| format!("frame.number in {{{first}..{last}}}");
+            let parts: Vec<_> = stage.packets.iter().take(80).map(part).collect();
+            filters.push(format!("({filter}) and ({})", parts.join(" or ")));
         }
-        let run = run.output().unwrap();
-        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-        assert_eq!(String::from_utf8_lossy(&run.stdout), "", "{} in {scene}", attack.name);
+        let counts = count(&program, file.path(), &filters);
+        assert_eq!(counts[0], 0, "{what}: tshark finds something wrong");
+        assert!(!reads.is_empty() || scene != attack.scenes[0], "{what}: something is to be read");
+        for ((_, stage, filter), count) in reads.into_iter().zip(&counts[1..]) {
+            assert!(*count > 0, "{what}: {filter} in {stage}");
+        }
     }
+}
+
+/// How many frames of a file pass each of some display filters of tshark, which verifies checksums.
+fn count(program: &Path, file: &Path, filters: &[String]) -> Vec<u64> {
+    let mut run = std::process::Command::new(program);
+    run.arg("-r").arg(file);
+    for check in ["ip", "tcp", "udp"] {
+        run.args(["-o", &format!("{check}.check_checksum:TRUE")]);
+    }
+    let run = run.args(["-q", "-z", &format!("io,stat,0,{}", filters.join(","))]).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let table = String::from_utf8(run.stdout).unwrap();
+    // The one row of numbers: the interval, then frames and bytes of each filter.
+    let row = table.lines().find(|line| line.contains("<>")).unwrap();
+    let cells: Vec<_> = row.split('|').map(str::trim).collect();
+    (0..filters.len()).map(|place| cells[2 + 2 * place].parse().unwrap()).collect()
 }

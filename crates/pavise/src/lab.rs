@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::command::Lab;
-use crate::output::{Problem, say};
+use crate::output::{Output, Problem, say};
 
 pub(crate) fn run(options: &Lab) -> Result<(), Problem> {
     let Lab { seed, packets, hosts, established, .. } = *options;
@@ -26,8 +26,7 @@ pub(crate) fn run(options: &Lab) -> Result<(), Problem> {
         return Err(Problem::Other("--established is for a flood".into()));
     }
     if options.list {
-        list();
-        return Ok(());
+        return list();
     }
     match &*options.scene {
         "crowd" => {
@@ -72,14 +71,16 @@ pub(crate) fn run(options: &Lab) -> Result<(), Problem> {
 }
 
 /// Prints all attacks.
-fn list() {
-    for benign in [false, true] {
-        say(format_args!("{}", if benign { "\nHarmless, and alike:" } else { "Attacks:" }));
+fn list() -> Result<(), Problem> {
+    let mut out = Output::new();
+    for (benign, head) in [(false, "Attacks:"), (true, "\nHarmless, but looks like an attack:")] {
+        out.line(head)?;
         for attack in lab::ATTACKS.iter().filter(|attack| attack.benign == benign) {
             let lab::AttackKind { name, about, .. } = attack;
-            say(format_args!("  {name:<24}{about} ({})", attack.scenes.join(", ")));
+            out.line(format_args!("  {name:<24}{about} ({})", attack.scenes.join(", ")))?;
         }
     }
+    out.flush()
 }
 
 /// Writes the capture that `make` makes, and beside it what `make` says is true of it.

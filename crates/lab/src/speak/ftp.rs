@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::net::{HostId, Net};
+use crate::net::{HostId, NO_PROTOCOL, Net};
 
 /// A client logs in, looks at some files' sizes and leaves.
 pub(crate) fn session(net: &mut Net, client: HostId, server: HostId, greeting: &str, files: &[&str]) {
@@ -42,7 +42,7 @@ pub(crate) fn store(
         let passive = format!("227 Entering Passive Mode ({a},{b},{c},{d},{high},{low})\r\n");
         net.exchange(conn, b"PASV\r\n", passive.as_bytes());
         net.client_says(conn, format!("STOR {file}\r\n").as_bytes());
-        let data = net.connect(client, server, port, "ftp-data");
+        let data = net.connect(client, server, port, NO_PROTOCOL);
         net.server_says(conn, b"150 Ok to send data\r\n");
         net.settle(conn);
         for at in (0..*size).step_by(16_384) {

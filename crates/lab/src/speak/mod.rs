@@ -2,12 +2,15 @@
 //! conversation has an order, hold it.
 
 pub(crate) mod bacnet;
+pub(crate) mod can;
 pub(crate) mod coap;
 pub(crate) mod dhcp;
+pub(crate) mod dicom;
 pub(crate) mod dnp3;
 pub(crate) mod dns;
 pub(crate) mod enip;
 pub(crate) mod ftp;
+pub(crate) mod hl7;
 pub(crate) mod http;
 pub(crate) mod icmp;
 pub(crate) mod iec104;
