@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Verdict(Verdict),
     /// List the detectors: what each finds, why it matters, what to do, and what can be set
     Detectors(Detectors),
+    /// Play an attack, show what Pavise sees of it, and explain each step
+    Drill(Drill),
     /// Make a capture of a realistic scene, with its truth beside it
     Lab(Lab),
 }
@@ -290,6 +292,45 @@ pub(crate) struct Detectors {
     /// Print the catalogue as a page in Markdown
     #[arg(long, conflicts_with = "json")]
     pub(crate) markdown: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise drill mirai
+  pavise drill stuxnet --speed 0                as fast as can be
+  pavise drill dns-tunnel --scene plant --minutes 30
+  pavise drill plc-maintenance                  what only looks like an attack
+  pavise drill mirai --json | jq '.[] | {stage, found}'
+
+Nothing is sent and nothing is kept: the scene is simulated.")]
+pub(crate) struct Drill {
+    /// The attack: `pavise lab attack --list` tells which there are
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The scene in which it is played, in place of its usual one
+    #[arg(long, value_name = "SCENE")]
+    pub(crate) scene: Option<String>,
+    /// How many seconds of the scene pass in one; 0 for as fast as can be
+    #[arg(long, value_name = "TIMES", default_value_t = 30.0, value_parser = speed)]
+    pub(crate) speed: f64,
+    /// How long the scene lasts, in minutes
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_440))]
+    pub(crate) minutes: u32,
+    /// The same seed gives the same scene
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print how each stage was found as a JSON array, as fast as can be
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A speed: a number that is not below 0.
+fn speed(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|speed: &f64| speed.is_finite() && *speed >= 0.0)
+        .ok_or_else(|| "not a number from 0 up".into())
 }
 
 #[derive(Args, Clone, Debug)]

@@ -352,7 +352,7 @@ fn attack(rule: &Rule) -> String {
 const TEXT_WIDTH: usize = 100;
 
 /// Text in indented lines.
-fn paragraph(text: &str) -> String {
+pub(crate) fn paragraph(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines.len() - 1;

@@ -4,6 +4,7 @@
 //! is kept by the store.
 
 mod command;
+mod drill;
 mod evidence;
 mod found;
 mod lab;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Incidents(options) => found::incidents(&options),
         Command::Verdict(options) => found::verdict(&options),
         Command::Detectors(options) => found::detectors(&options),
+        Command::Drill(options) => drill::run(&options),
         Command::Lab(options) => lab::run(&options),
     };
     match done {
