@@ -10,6 +10,7 @@ use model::{
 
 use crate::detectors::DETECTORS;
 use crate::hosts::{Hosts, MAX_HOSTS, Who, is_inner};
+use crate::intel::Indicators;
 use crate::ledger::{Changed, Ledger, Raised};
 use crate::rule::{Detector, Kind, Rule};
 use crate::settings::{Limits, Settings};
@@ -28,6 +29,11 @@ impl<'a> Site<'a> {
     /// What is known of a host, if it is proven to exist.
     pub fn glance(&self, host: &Host) -> Option<Glance<'a>> {
         self.inventory.glance(host)
+    }
+
+    /// What others have warned of.
+    pub fn indicators(&self) -> &'a Indicators {
+        self.limits.indicators()
     }
 
     /// Whether a host is elsewhere in the Internet.

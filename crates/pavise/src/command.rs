@@ -81,6 +81,10 @@ pub(crate) struct Watch {
     /// STATE/settings.toml unless given, if there is one
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) settings: Option<PathBuf>,
+    /// Indicators that others have found: a STIX 2.1 bundle, or a list of addresses, domains, URLs and JA4
+    /// fingerprints; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) intel: Vec<PathBuf>,
     /// How much of the latest traffic is held as evidence, in MiB; 0 keeps no packets of what is found
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=65_536))]
     pub(crate) ring: u32,

@@ -117,7 +117,7 @@ impl<'a> Stage<'a> {
         let kind = lab::ATTACKS.iter().find(|known| Some(known.name) == attack.as_deref());
         let about = kind.map_or("", |kind| kind.about);
         self.line(format_args!(
-            "{about}: {} in a scene called {scene} with {} devices.\n\
+            "Drill: {} in a scene called {scene} with {} devices: {about}.\n\
              Lines with > tell what the attacker does, lines with ! what Pavise says of it.\n\n\
              {}  Everybody does what they always do; Pavise learns.",
             attack.as_deref().unwrap_or("nothing"),

@@ -56,7 +56,8 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
     if sources.is_empty() {
         return Err(Problem::Other("nothing to watch: no source could be opened".into()));
     }
-    let settings = settings::read(options.settings.as_deref(), &options.state.state)?;
+    let mut settings = settings::read(options.settings.as_deref(), &options.state.state)?;
+    settings.indicators = Arc::new(settings::read_intel(&options.intel)?);
     let (store, is_kept) = store_for(&mut sources, options)?;
     let ring = options.ring as usize * MIB;
     let evidence = (ring > 0 && is_kept).then(|| Evidence::new(ring, &options.state.state, settings.clone()));

@@ -2,6 +2,7 @@
 
 mod contacts;
 mod host_scan;
+mod threat_intelligence;
 
 use crate::rule::Rule;
 
@@ -9,4 +10,6 @@ use crate::rule::Rule;
 pub static DETECTORS: &[&Rule] = &[
     // Who looks around.
     &host_scan::DETECTOR,
+    // What others have warned of.
+    &threat_intelligence::DETECTOR,
 ];

@@ -144,6 +144,50 @@ fn settings_hold_and_wrong_ones_are_told() {
 }
 
 #[test]
+fn indicators_of_others_are_matched_and_bad_files_of_them_told() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    let capture = capture.to_str().unwrap();
+    let truth = lab::attack("mirai", None, &SceneOptions::default()).unwrap().truth();
+    let master = truth.devices.iter().find(|device| device.name == "master").unwrap().ips[0];
+    let list =
+        place.file("list.csv", format!("{master},master of a botnet\nd41d8cd98f00b204e9800998ecf8427e\n"));
+    let done = place.run(&["watch", capture, "--intel", list.to_str().unwrap()]);
+    assert!(done.said.contains("1 indicators (1 of kinds that are not seen"), "{}", done.said);
+    let found = of(&json(&place, &["findings", "--json"]), "threat-intelligence");
+    assert!(found[0]["summary"].as_str().unwrap().contains("in list.csv as master of a botnet"), "{found:?}");
+    let bad = place.file("bad.json", "{\"objects\": 7}");
+    let done = place.run(&["watch", capture, "--intel", bad.to_str().unwrap()]);
+    assert_eq!(done.status, Some(1));
+    assert!(done.said.contains("is no STIX 2.1 bundle"), "{}", done.said);
+}
+
+#[test]
+fn a_drill_explains_each_step_and_says_what_was_found() {
+    let place = Place::new();
+    let done = place.run(&["drill", "mirai", "--speed", "0"]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    for part in [
+        "> telnet-scan",
+        "! medium",
+        "T1046 Network Service Discovery",
+        "stages were found",
+        "What to do first",
+    ] {
+        assert!(done.out.contains(part), "{part}: {}", done.out);
+    }
+    let outcomes = json(&place, &["drill", "mirai", "--json"]);
+    let scan =
+        &outcomes.as_array().unwrap().iter().find(|stage| stage["stage"] == "scanning-in-turn").unwrap();
+    assert!(scan["found"]["host-scan"].as_f64().unwrap() < 60.0, "{outcomes}");
+    assert!(place.run(&["drill", "backup", "--speed", "0"]).out.contains("raised no alarm"));
+    let wrong = place.run(&["drill", "no-such"]);
+    assert_eq!(wrong.status, Some(1));
+    assert!(wrong.said.contains("no attack is called"), "{}", wrong.said);
+    assert!(!place.path("state").exists(), "a drill keeps nothing");
+}
+
+#[test]
 fn bad_questions_get_one_clear_sentence() {
     let place = Place::new();
     place.file("empty.jsonl", "");
