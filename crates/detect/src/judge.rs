@@ -307,6 +307,7 @@ impl Detect {
             }
             What::Fact(fact) => (Kind::Fact, [Some(fact.about), None]),
             What::Anomaly(anomaly) => (Kind::Anomaly, [Some(anomaly.host), None]),
+            What::Weakness(weakness) => (Kind::Weakness, ends(&weakness.flow)),
             What::Shed(_) | What::SourceEnded(_) => return,
         };
         if self.listening[kind as usize].is_empty() {

@@ -62,11 +62,13 @@ pub enum Kind {
     Operation,
     /// The rules of a protocol were broken.
     Anomaly,
+    /// A conversation shows a weakness of one of its ends.
+    Weakness,
 }
 
 impl Kind {
     /// How many there are.
-    pub(crate) const COUNT: usize = 8;
+    pub(crate) const COUNT: usize = 9;
 }
 
 /// Looks for one kind of thing that is wrong. Deterministic: what it says depends on what it was shown and on

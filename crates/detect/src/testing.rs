@@ -6,7 +6,7 @@ use inventory::Inventory;
 use model::{
     Binding, BindingSource, EndReason, Endpoint, Event, Finding, FlowHead, FlowId, FlowRecord, Host, MacAddr,
     Observation, Operation, OperationKind, Outcome, Reach, Side, TcpState, TcpStats, Timestamp, Transport,
-    Value, Volume, What,
+    Value, Volume, Weakness, What,
 };
 
 use crate::judge::Detect;
@@ -107,6 +107,12 @@ pub(crate) fn operation(
         value: None,
         outcome,
     }
+}
+
+/// A weakness of the server that a conversation shows.
+pub(crate) fn weakness(client: &str, server: &str, port: u16, kind: &'static str, detail: &str) -> What {
+    let flow = head(client, server, port, Transport::Tcp);
+    What::Weakness(Box::new(Weakness { flow, side: Side::Server, kind: kind.into(), detail: detail.into() }))
 }
 
 /// The same, to something.

@@ -167,6 +167,7 @@ pub(crate) fn line(item: &Yield) -> String {
             value.as_ref().map_or("-".into(), |value| serde_json::to_string(value).expect("a value is JSON")),
         ),
         Yield::Anomaly { from, reason, detail } => format!("anomaly {} {reason}: {detail}", side(from)),
+        Yield::Weakness { side: of, kind, detail } => format!("weakness {} {kind}: {detail}", side(of)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use dissect::proto::{Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Yield};
 use model::{
     Anomaly, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Side, Timestamp,
-    Transport, What,
+    Transport, Weakness, What,
 };
 
 use crate::counters::Counters;
@@ -524,6 +524,10 @@ impl Application {
                     let protocol = protocol.clone();
                     let operation = Operation { flow, from, protocol, kind, name, target, value, outcome };
                     What::Operation(Box::new(operation))
+                }
+                Yield::Weakness { side, kind, detail } => {
+                    let kind = format!("{protocol}.{kind}").into();
+                    What::Weakness(Box::new(Weakness { flow, side, kind, detail }))
                 }
                 Yield::Anomaly { from, reason, detail } => {
                     reading.reader.counters.protocols[usize::from(index)].anomalies += 1;

@@ -241,6 +241,9 @@ impl Lane {
             flow.read(side, packet, &mut reading);
             self.held_bytes = self.held_bytes + flow.application.held_bytes() - held;
         }
+        if flow.packets() >= environment.limits.active_packets && !over {
+            self.interim(index, at, out);
+        }
         if over {
             // It is looked at again soon, not when it would have been idle.
             self.schedule(index, at, at + environment.limits.tcp_closed);
@@ -311,17 +314,25 @@ impl Lane {
             return self.end(index, reason, now, environment, out);
         }
         let active_at = flow.record_first + limits.active;
+        let mut record_first = flow.record_first;
         if active_at <= now {
-            if flow.packets() > 0 {
-                self.reader.counters.packets_open -= flow.packets();
-                let record = flow.record(EndReason::Active);
-                out.push(Observation { at: now, what: What::FlowEnded(Box::new(record)) });
-                flow.begin_record();
-            }
-            flow.record_first = now;
+            self.interim(index, now, out);
+            record_first = now;
         }
-        let due = idle_at.min(flow.record_first + limits.active);
+        let due = idle_at.min(record_first + environment.limits.active);
         self.schedule(index, now, due);
+    }
+
+    /// Writes an interim record of a conversation that goes on.
+    fn interim(&mut self, index: u32, now: Timestamp, out: &mut Vec<Observation>) {
+        let Some(flow) = self.slab.get_mut(index) else { return };
+        if flow.packets() > 0 {
+            self.reader.counters.packets_open -= flow.packets();
+            let record = flow.record(EndReason::Active);
+            out.push(Observation { at: now, what: What::FlowEnded(Box::new(record)) });
+            flow.begin_record();
+        }
+        flow.record_first = now;
     }
 
     /// Puts a conversation into the slot of the wheel at which it is looked at again, unless it will be

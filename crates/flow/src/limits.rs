@@ -26,6 +26,8 @@ pub struct Limits {
     pub unanswered_idle: Duration,
     /// A longer conversation gives an interim record after so long.
     pub active: Duration,
+    /// And after so many packets since the last record, so that a flood is seen while it lasts.
+    pub active_packets: u64,
 }
 
 impl Default for Limits {
@@ -40,6 +42,7 @@ impl Default for Limits {
             datagram_idle: Duration::from_secs(120),
             unanswered_idle: Duration::from_secs(30),
             active: Duration::from_secs(300),
+            active_packets: 10_000,
         }
     }
 }

@@ -89,7 +89,7 @@ impl Inventory {
             What::SourceEnded(_) => self.accept_waiting(None, at),
             // Messages become facts and operations before they come here; anomalies, shedding and what is to
             // come say nothing about who a device is.
-            What::Message(_) | What::Anomaly(_) | What::Shed(_) => {}
+            What::Message(_) | What::Anomaly(_) | What::Weakness(_) | What::Shed(_) => {}
         }
         if self.unproven.is_due(at) {
             self.accept_waiting(Some(at), at);

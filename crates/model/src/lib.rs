@@ -28,7 +28,7 @@ pub use flow::{
 };
 pub use observation::{
     Anomaly, Binding, BindingSource, Fact, FlowIdentified, Message, Observation, Operation, OperationKind,
-    Outcome, Shed, SourceSummary, What,
+    Outcome, Shed, SourceSummary, Weakness, What,
 };
 pub use record::{Name, Record, RecordError, Value};
 pub use time::Timestamp;

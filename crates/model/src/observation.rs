@@ -38,6 +38,8 @@ pub enum What {
     Operation(Box<Operation>),
     /// Something that the rules of a protocol do not allow.
     Anomaly(Box<Anomaly>),
+    /// A weakness of one end that its conversation shows: an outdated cipher, a default password.
+    Weakness(Box<Weakness>),
     /// Pavise itself gave something up to stay within its limits.
     Shed(Box<Shed>),
     /// A source was read to its end.
@@ -200,6 +202,20 @@ pub struct Anomaly {
     /// What is wrong: layer and reason, such as `ipv4.header-length`.
     pub kind: Name,
     /// The particulars, for people.
+    #[serde(skip_serializing_if = "str::is_empty", default)]
+    pub detail: Box<str>,
+}
+
+/// A weakness that a conversation shows of one of its ends: nothing is broken, but it can be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weakness {
+    /// The conversation.
+    pub flow: FlowHead,
+    /// Whose weakness it is.
+    pub side: Side,
+    /// Protocol and kind, such as `tls.old-version`.
+    pub kind: Name,
+    /// The particulars, for people; never a secret.
     #[serde(skip_serializing_if = "str::is_empty", default)]
     pub detail: Box<str>,
 }

@@ -70,6 +70,19 @@ impl Contacts {
         record: &FlowRecord,
         forgiven_every: f64,
     ) -> Option<f64> {
+        let when = (record.first, record.last);
+        self.take_at(digest, contact, when, record.head.id, forgiven_every)
+    }
+
+    /// The same for a contact that began and ended so, in a conversation.
+    pub(super) fn take_at(
+        &mut self,
+        digest: u32,
+        contact: Contact,
+        (first, last): (Timestamp, Timestamp),
+        flow: FlowId,
+        forgiven_every: f64,
+    ) -> Option<f64> {
         if self.known.contains(&digest) {
             return None;
         }
@@ -77,8 +90,8 @@ impl Contacts {
             self.known.pop_front();
         }
         self.known.push_back(digest);
-        let passed = record.last.since(self.last).as_secs_f64();
-        self.last = self.last.max(record.last);
+        let passed = last.since(self.last).as_secs_f64();
+        self.last = self.last.max(last);
         self.balance = (self.balance - passed / forgiven_every).max(0.0);
         match contact {
             Contact::Answered => {
@@ -87,13 +100,13 @@ impl Contacts {
             }
             Contact::Failed => {
                 if self.balance == 0.0 {
-                    (self.failed, self.since) = (0, record.first);
+                    (self.failed, self.since) = (0, first);
                     self.shown.clear();
                 }
                 self.balance += 1.0;
                 self.failed += 1;
                 if self.shown.len() < SHOWN {
-                    self.shown.push(record.head.id);
+                    self.shown.push(flow);
                 }
                 Some(self.balance)
             }

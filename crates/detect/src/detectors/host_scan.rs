@@ -3,6 +3,7 @@
 use model::{Severity, What};
 
 use super::contacts::{Contact, Contacts};
+use super::services;
 use crate::hosts::{Addr, PerHost, Who};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -14,7 +15,8 @@ pub(super) const DETECTOR: Rule = Rule {
     severity: Severity::Medium,
     attack: &["T0846", "T1046"],
     finds: "A host tries to reach many others that do not answer or refuse: it does not know whom it is looking for. \
-            Each first contact counts, however much time lies between them, so slow scans are found like quick ones.",
+            Each first contact counts, however much time lies between them, so slow scans are found like quick ones. \
+            Contacts at ports of industrial protocols are left to controller-scan.",
     matters: "Looking around is the first thing an intruder does, and the way in which worms such as Mirai spread.",
     fix: "Find out what runs on the scanning host. If it is a scanner that you run, declare it as expected; if not, \
           take the host off the network and look at what it did before.",
@@ -54,6 +56,9 @@ impl Detector for HostScan {
         else {
             return;
         };
+        if services::industrial(&record.head).is_some() {
+            return;
+        }
         let contacts = self.contacts.of(seen.client);
         let Some(balance) = contacts.take(target.digest(), contact, record, out.limit(FORGIVEN, client))
         else {

@@ -68,6 +68,15 @@ pub enum Yield {
         /// The particulars.
         detail: Box<str>,
     },
+    /// A weakness of one side, once for each kind and detail in a conversation.
+    Weakness {
+        /// Whose it is.
+        side: Side,
+        /// Which kind, without the protocol's name.
+        kind: &'static str,
+        /// The particulars.
+        detail: Box<str>,
+    },
 }
 
 /// Evidence that a conversation has already given is not given again.
@@ -213,6 +222,19 @@ impl<'a> Emit<'a> {
     /// `length-mismatch`.
     pub fn anomaly(&mut self, from: Side, reason: &'static str, detail: Arguments<'_>) {
         self.found.push(Yield::Anomaly { from, reason, detail: detail.to_string().into() });
+    }
+
+    /// The conversation shows a weakness of the host on `side`: `kind` is a short fixed name such as
+    /// `old-version`, `detail` says which and is no secret. Said once in a conversation.
+    pub fn weakness(&mut self, side: Side, kind: &'static str, detail: impl AsRef<str>) {
+        let detail = detail.as_ref();
+        let mut hash = Digest(side as u64);
+        hash.add(kind.as_bytes());
+        hash.add(detail.as_bytes());
+        if self.told.is_new((hash.0 ^ hash.0 >> 32) as u32 | 1) {
+            let detail = detail.chars().take(MAX_TEXT).collect::<String>().into();
+            self.found.push(Yield::Weakness { side, kind, detail });
+        }
     }
 }
 

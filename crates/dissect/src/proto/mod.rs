@@ -11,6 +11,7 @@ mod can;
 mod cdp;
 mod coap;
 mod cotp;
+mod default_credentials;
 mod dhcp;
 mod dhcpv6;
 mod dicom;

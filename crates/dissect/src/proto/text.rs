@@ -211,6 +211,19 @@ const SCHEMES: &[&str] = &[
     "wsse",
 ];
 
+/// What kind of program a file is, by its first bytes.
+pub(crate) fn program(bytes: &[u8]) -> Option<&'static str> {
+    Some(match bytes {
+        [0x7f, b'E', b'L', b'F', ..] => "elf",
+        [b'd', b'e', b'x', b'\n', ..] => "dex",
+        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => "mach-o",
+        [b'#', b'!', b'/' | b' ', ..] => "script",
+        // Two letters are a weak mark: the length of the last page (below 512) and the page count agree.
+        [b'M', b'Z', _, 0 | 1, pages, 0, ..] if *pages > 0 => "pe",
+        _ => return None,
+    })
+}
+
 /// The name of the scheme in a credential or challenge (RFC 9110 clause 11). Only registered and widely
 /// used names are told: anything else may be a secret sent without a scheme.
 pub(crate) fn scheme(value: &[u8]) -> &'static str {

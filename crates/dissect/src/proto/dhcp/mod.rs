@@ -9,7 +9,9 @@ pub(super) mod vendor_class;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
-use model::{Attribute, BindingSource, Confidence, Host, MacAddr, Role, Side};
+use model::{
+    Attribute, BindingSource, Confidence, Host, MacAddr, OperationKind, Outcome, Record, Role, Side, Value,
+};
 use serde::Serialize;
 
 use super::show::{Hex, text};
@@ -263,9 +265,11 @@ fn client_facts(client: MacAddr, kind: &str, fixed: &Fixed<'_>, options: &Option
 }
 
 fn server_facts(kind: &str, fixed: &Fixed<'_>, options: &Options<'_>, from: Side, out: &mut Emit<'_>) {
-    if !matches!(kind, "offer" | "ack") {
-        return;
-    }
+    let kind = match kind {
+        "offer" => "offer",
+        "ack" => "ack",
+        _ => return,
+    };
     // A relay passes the server's message on to the client; the server's identifier tells whose it is
     // (RFC 2131 clause 4.1, RFC 5107 where the relay stands in for it).
     let relayed = !fixed.giaddr.is_unspecified() && out.flow().endpoint(from.other()).port != SERVER_PORT;
@@ -281,6 +285,9 @@ fn server_facts(kind: &str, fixed: &Fixed<'_>, options: &Options<'_>, from: Side
         "dhcp.server-identifier",
         Confidence::CERTAIN,
     );
+    if !relayed {
+        lease(kind, fixed, options, from, out);
+    }
     if kind != "ack" {
         return;
     }
@@ -302,6 +309,32 @@ fn server_facts(kind: &str, fixed: &Fixed<'_>, options: &Options<'_>, from: Side
             Confidence::STRONG,
         );
     }
+}
+
+/// What a server makes of a client: which address, router and resolver it gets.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Lease {
+    xid: u32,
+    address: Ipv4Addr,
+    server: Option<Ipv4Addr>,
+    router: Option<Ipv4Addr>,
+    resolver: Option<Ipv4Addr>,
+}
+
+/// Tells a lease as an operation of the server, so that the answers of several servers can be compared.
+fn lease(kind: &'static str, fixed: &Fixed<'_>, options: &Options<'_>, from: Side, out: &mut Emit<'_>) {
+    let Some(client) = fixed.client() else { return };
+    let lease = Lease {
+        xid: fixed.xid,
+        address: if fixed.yiaddr.is_unspecified() { fixed.ciaddr } else { fixed.yiaddr },
+        server: options.address(code::SERVER_IDENTIFIER),
+        router: options.address(code::ROUTERS),
+        resolver: options.address(code::DNS_SERVERS),
+    };
+    let value = Record::from(&lease).ok().map(Value::Record);
+    let target = Some(client.to_string().into());
+    out.operation(from, OperationKind::Publish, kind, target, value, Outcome::Done);
 }
 
 #[cfg(test)]
@@ -379,6 +412,7 @@ mod tests {
         fact 02:00:00:00:00:0a mud-url = "https://mud.example/c1" (dhcp.mud-url, 75%)
         client discover {"op":"boot-request","htype":1,"hops":0,"xid":956560166,"secs":0,"broadcast":true,"chaddr":"02:00:00:00:00:0a","host-name":"DCS-935L","client-fqdn":"cam.home","parameter-request-list":"1,3,6,12,15,28,42","vendor-class":"udhcp 1.22.1","client-identifier":"02:00:00:00:00:0a","mud-url":"https://mud.example/c1","options":"53,61,12,60,55,81,161"}
         fact 192.0.2.20 role = "dhcp-server" (dhcp.server-identifier, 95%)
+        operation server Publish ack 02:00:00:00:00:0a {"xid":956560166,"address":"192.0.2.77","server":"192.0.2.20","router":"192.0.2.1","resolver":"192.0.2.2"} Done
         binding 192.0.2.77 is at 02:00:00:00:00:0a
         fact 192.0.2.1 role = "router" (dhcp.routers, 75%)
         server ack {"op":"boot-reply","htype":1,"hops":0,"xid":956560166,"secs":0,"broadcast":true,"yiaddr":"192.0.2.77","chaddr":"02:00:00:00:00:0a","subnet-mask":"255.255.255.0","routers":["192.0.2.1"],"dns-servers":["192.0.2.2","192.0.2.3"],"lease-time":3600,"server-identifier":"192.0.2.20","relay":{"circuit-id":"Gi/3","remote-id":"020000000063"},"options":"53,54,51,1,3,6,82"}

@@ -244,6 +244,9 @@ impl Dns {
         }
         if message.is_response() {
             let rtt_us = self.answered(message, question.as_ref(), input, out);
+            if let Some(question) = question.as_ref().filter(|_| rtt_us.is_some()) {
+                looked_up(message, question, input.from.other(), out);
+            }
             if message.ra() && !self.told_role {
                 self.told_role = true;
                 out.role(input.from, Role::DnsServer, "dns.recursion-available", Confidence::STRONG);
@@ -371,6 +374,35 @@ impl Dns {
     }
 }
 
+/// A name was looked up: done, or refused because there is no such name (RFC 8020). Other failures are no answer.
+fn looked_up(message: Message<'_>, question: &Question<'_>, asker: Side, out: &mut Emit<'_>) {
+    const NO_SUCH_NAME: u8 = 3;
+    let name = match question.kind {
+        _ if message.opcode() != 0 => return,
+        kind::AXFR | kind::IXFR => return,
+        kind::A => "query-a",
+        kind::NS => "query-ns",
+        kind::CNAME => "query-cname",
+        kind::SOA => "query-soa",
+        kind::NULL => "query-null",
+        kind::PTR => "query-ptr",
+        kind::MX => "query-mx",
+        kind::TXT => "query-txt",
+        kind::AAAA => "query-aaaa",
+        kind::SRV => "query-srv",
+        kind::SVCB => "query-svcb",
+        kind::HTTPS => "query-https",
+        kind::ANY => "query-any",
+        _ => "query-other",
+    };
+    let outcome = match message.rcode() {
+        0 => Outcome::Done,
+        NO_SUCH_NAME => Outcome::Refused,
+        _ => Outcome::Asked,
+    };
+    out.operation(asker, OperationKind::Discover, name, Some(question.name.lower_text()), None, outcome);
+}
+
 fn complain(fault: Fault, input: &Input<'_>, out: &mut Emit<'_>) {
     // What the sensor cut off is not the sender's fault.
     if input.cut == 0 {
@@ -470,6 +502,7 @@ mod tests {
         let text = converse(&PROTOCOL, &[(Side::Client, &query()), (Side::Server, &response())]);
         insta::assert_snapshot!(text, @r#"
         client query {"id":4660,"query":"www.example.com","qtype":"A","rd":true}
+        operation client Discover query-a www.example.com - Done
         fact 192.0.2.20 role = "dns-server" (dns.recursion-available, 75%)
         server response {"id":4660,"query":"www.example.com","qtype":"A","rcode":"NOERROR","aa":false,"tc":false,"rd":true,"ra":true,"rtt-us":1000000,"answers":[{"name":"www.example.com","type":"CNAME","ttl":300,"data":"web.example.com"},{"name":"web.example.com","type":"A","ttl":60,"data":"192.0.2.80"}],"edns":{"udp-payload-size":1232,"dnssec-ok":true,"options":["cookie"]}}
         "#);

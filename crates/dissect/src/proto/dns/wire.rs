@@ -135,6 +135,14 @@ impl<'a> Name<'a> {
         if labels.next().is_none() { self } else { Self { packet: self.packet, at: labels.at } }
     }
 
+    /// The text of [`Name::lower`], made in one piece.
+    pub(crate) fn lower_text(self) -> Box<str> {
+        let mut text = String::with_capacity(64);
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}", self.lower());
+        text.into()
+    }
+
     /// The name with its letters in lower case, as names are compared and stored.
     pub(crate) const fn lower(self) -> Lower<'a> {
         Lower(self)
@@ -569,6 +577,7 @@ pub(crate) mod kind {
     pub(crate) const NS: u16 = 2;
     pub(crate) const CNAME: u16 = 5;
     pub(crate) const SOA: u16 = 6;
+    pub(crate) const NULL: u16 = 10;
     pub(crate) const PTR: u16 = 12;
     pub(crate) const MX: u16 = 15;
     pub(crate) const TXT: u16 = 16;
@@ -581,6 +590,7 @@ pub(crate) mod kind {
     pub(crate) const HTTPS: u16 = 65;
     pub(crate) const IXFR: u16 = 251;
     pub(crate) const AXFR: u16 = 252;
+    pub(crate) const ANY: u16 = 255;
 }
 
 impl<'a> Record<'a> {

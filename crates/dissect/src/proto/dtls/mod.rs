@@ -116,6 +116,7 @@ impl Default for Dtls {
 impl Parser for Dtls {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.handshake.now = input.at;
         self.datagrams += 1;
         let mut reader = Reader::new(input.bytes);
         for _ in 0..MAX_RECORDS {
@@ -221,6 +222,7 @@ fact 192.0.2.20 hostname = "plc.example" (tls.server-name, 50%)
 fact 192.0.2.20 vendor = "Example Controls" (tls.certificate, 20%)
 fact 192.0.2.20 model = "PLC-1200" (tls.certificate, 20%)
 fact 192.0.2.20 serial = "SN-4711" (tls.certificate, 50%)
+weakness server self-signed-certificate: C=DE, O=Example Controls, CN=PLC-1200, serialNumber=SN-4711
 client established {"version":"DTLS 1.2","cipher":"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384","group":"x25519","server_name":"plc.example","resumed":false,"client_certificate_requested":false}
 enough
 "#;

@@ -9,7 +9,9 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Side};
 use serde::Serialize;
 
 use super::text::{self, MAX_VALUE, clean, has, is, locator};
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, product};
+use super::{
+    Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, default_credentials, product,
+};
 
 /// FTP.
 pub(crate) const PROTOCOL: Protocol = Protocol {
@@ -99,6 +101,9 @@ struct Reply<'a> {
     text: Option<&'a str>,
 }
 
+/// Bytes of a user's name that are kept until the login has ended.
+const MAX_USER: usize = 64;
+
 #[derive(Debug)]
 struct Waiting {
     command: &'static str,
@@ -112,6 +117,10 @@ struct Ftp {
     /// The code of a reply of several lines that has not ended.
     within: Option<u16>,
     adrift: [bool; 2],
+    /// The name that wants to log in.
+    user: Box<[u8]>,
+    /// Its account, if name and password are a default credential.
+    default_account: Option<&'static str>,
 }
 
 impl Parser for Ftp {
@@ -160,6 +169,14 @@ impl Ftp {
             self.push(Waiting { command: "", argument: "".into() });
             return;
         };
+        match command {
+            "USER" => {
+                self.user = argument.get(..MAX_USER).unwrap_or(argument).into();
+                self.default_account = None;
+            }
+            "PASS" => self.default_account = default_credentials::account(&self.user, argument),
+            _ => {}
+        }
         let argument = match command {
             // RFC 959 clause 4.1.1: who logs in and with what.
             "USER" | "PASS" | "ACCT" | "ADAT" | "MIC" | "CONF" | "ENC" => String::new(),
@@ -253,6 +270,15 @@ impl Ftp {
             // 331: a password is needed, the login goes on (RFC 959 clause 5.4).
             "USER" | "PASS" if matches!(code, 331 | 332) => {}
             _ => tell_operation(&waiting, outcome, out),
+        }
+        if matches!(waiting.command, "USER" | "PASS") && !matches!(code, 331 | 332) {
+            default_credentials::tell(self.default_account.take(), outcome, out);
+            // RFC 1635: whoever says so may come in.
+            let is_anonymous =
+                [&b"anonymous"[..], b"ftp"].iter().any(|name| name.eq_ignore_ascii_case(&self.user));
+            if is_anonymous && outcome == Outcome::Done {
+                out.weakness(Side::Server, "no-authentication", "anonymous login");
+            }
         }
         // RFC 4217 clause 4: after 234 the connection goes on with TLS.
         Ok(waiting.command == "AUTH" && code == 234)

@@ -57,6 +57,27 @@ fn a_login_and_a_transfer_are_told_without_names_and_passwords() {
 }
 
 #[test]
+fn default_and_anonymous_logins_are_weaknesses() {
+    let weaknesses = |login: &[u8]| {
+        let text = converse(
+            &PROTOCOL,
+            &[
+                (Server, b"220 (vsFTPd 3.0.3) FTP\r\n"),
+                (Client, login),
+                (Server, b"331 And?\r\n230 Go on.\r\n"),
+            ],
+        );
+        text.lines().filter(|line| line.starts_with("weakness")).collect::<String>()
+    };
+    assert_eq!(weaknesses(b"USER admin\r\nPASS admin\r\n"), "weakness server default-credential: admin");
+    assert_eq!(
+        weaknesses(b"USER Anonymous\r\nPASS a@b\r\n"),
+        "weakness server no-authentication: anonymous login"
+    );
+    assert_eq!(weaknesses(b"USER joe\r\nPASS tiroler-7\r\n"), "");
+}
+
+#[test]
 fn encryption_hands_the_connection_on() {
     // RFC 4217 clause 4.
     let text = converse(

@@ -3,7 +3,7 @@
 use model::{Attribute, Confidence, Role, Side};
 
 use crate::proto::text::{clean, find, has, is, is_password};
-use crate::proto::{Emit, product};
+use crate::proto::{Emit, product, text};
 
 /// Bytes of an HTML page within which its title is looked for.
 pub(super) const MAX_PAGE: usize = 4 * 1024;
@@ -23,14 +23,8 @@ const MAX_ELEMENT: usize = 128;
 /// What kind of file a body is, if it is one that can be run.
 pub(super) fn executable(content_type: &[u8], body: &[u8]) -> Option<&'static str> {
     let is_text = content_type.len() > 5 && is(&content_type[..5], "text/");
-    match body {
-        [0x7f, b'E', b'L', b'F', ..] => return Some("elf"),
-        [b'd', b'e', b'x', b'\n', ..] => return Some("dex"),
-        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => return Some("mach-o"),
-        [b'#', b'!', b'/' | b' ', ..] => return Some("script"),
-        // Two letters are a weak mark: the length of the last page (below 512) and the page count agree.
-        [b'M', b'Z', _, 0 | 1, pages, 0, ..] if *pages > 0 && !is_text => return Some("pe"),
-        _ => {}
+    if let Some(kind) = text::program(body).filter(|kind| *kind != "pe" || !is_text) {
+        return Some(kind);
     }
     let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     const TYPES: &[(&str, &str)] = &[

@@ -9,12 +9,14 @@ mod body;
 
 use std::collections::VecDeque;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side};
+use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Value};
 use serde::Serialize;
 
 use self::body::{MAX_DESCRIPTION, MAX_FORM, MAX_MAGIC, MAX_PAGE};
 use super::text::{self, Found, Head, HeadScan, MAX_VALUE, clean, has, is, locator};
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, product};
+use super::{
+    Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, default_credentials, product,
+};
 
 /// HTTP/1.
 pub(crate) const PROTOCOL: Protocol = Protocol {
@@ -199,6 +201,8 @@ struct Exchange {
     target: Box<str>,
     host: Option<Box<str>>,
     login: Option<Login>,
+    /// The account, if the login is a default credential.
+    default_account: Option<&'static str>,
     /// The target is a whole URL: the request goes through a proxy, and the answer is not its own.
     via_proxy: bool,
 }
@@ -521,6 +525,7 @@ impl Http {
             target: target.into(),
             host: host.map(Into::into),
             login,
+            default_account: fields.authorization.and_then(default_credentials::basic),
         });
         let stream = &mut self.streams[from.index()];
         stream.watch = (login.is_none() && fields.is_form()).then(|| {
@@ -682,6 +687,7 @@ impl Http {
             };
             let target = exchange.target.split('?').next().unwrap_or_default().into();
             out.operation(exchange.from, OperationKind::Authenticate, name, Some(target), None, outcome);
+            default_credentials::tell(exchange.default_account, outcome, out);
         }
     }
 
@@ -721,13 +727,17 @@ impl Http {
             Kind::Description if own => body::description(&watch.kept, from, out),
             _ => {}
         }
-        if response.executable.is_some() && (200..300).contains(&response.status) && !watch.kept.is_empty() {
+        if let Some(executable) = response.executable
+            && (200..300).contains(&response.status)
+            && !watch.kept.is_empty()
+        {
             let host = response.host.as_deref().unwrap_or_default();
             let target = response.target.as_deref().unwrap_or_default();
             let whole = if target.starts_with('/') { format!("{host}{target}") } else { target.into() };
             let name = response.method.as_deref().unwrap_or("GET").to_ascii_lowercase();
             let target = (!whole.is_empty()).then(|| whole.into());
-            out.operation(from.other(), OperationKind::TransferFile, name, target, None, Outcome::Done);
+            let value = Some(Value::Text(executable.into()));
+            out.operation(from.other(), OperationKind::TransferFile, name, target, value, Outcome::Done);
         }
         out.message(from, "response", &*response);
     }

@@ -74,7 +74,7 @@ fn a_chunked_body_is_read_to_its_end_and_counted() {
     client request {"method":"GET","target":"/x.sh","version":"1.1","host":"192.0.2.20","user-agent":"Wget/1.12 (linux-gnu)"}
     fact 192.0.2.10 operating-system = "Linux" (http.user-agent, 50%)
     fact 192.0.2.10 software = "Wget/1.12" (http.user-agent, 50%)
-    operation client TransferFile get 192.0.2.20/x.sh - Done
+    operation client TransferFile get 192.0.2.20/x.sh "script" Done
     server response {"status":200,"version":"1.1","method":"GET","target":"/x.sh","host":"192.0.2.20","body-length":14,"executable":"script"}
     server response {"status":204,"version":"1.1","body-length":0}
     "#);
@@ -195,7 +195,7 @@ fn a_body_without_a_length_lasts_until_the_connection_ends() {
     assert_snapshot!(text, @r#"
     client request {"method":"GET","target":"/bot.arm","version":"1.0"}
     fact 192.0.2.20 software = "SimpleHTTP/0.6 Python/3.8.10" (http.server, 75%)
-    operation client TransferFile get /bot.arm - Done
+    operation client TransferFile get /bot.arm "elf" Done
     server response {"status":200,"version":"1.0","method":"GET","target":"/bot.arm","server":"SimpleHTTP/0.6 Python/3.8.10","body-length":41,"executable":"elf"}
     "#);
 }

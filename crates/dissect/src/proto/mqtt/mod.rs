@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use self::properties::{Properties, variable_integer};
 use super::text::{clean, find};
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
+use super::{
+    Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict, default_credentials,
+};
 
 /// MQTT.
 pub(crate) const PROTOCOL: Protocol = Protocol {
@@ -221,6 +223,10 @@ struct Mqtt {
     /// Who sent the CONNECT.
     client: Option<Side>,
     client_id: Box<str>,
+    /// Whether the client says neither who it is nor a password.
+    anonymous: bool,
+    /// The account that the client names, if its login is a default credential.
+    default_account: Option<&'static str>,
     connected: bool,
     waiting: VecDeque<Waiting>,
     aliases: [Vec<(u16, Box<str>)>; 2],
@@ -339,6 +345,11 @@ impl Mqtt {
             will_topic = Some(clean(string(reader)?, MAX_NAME));
             will_length = Some(string(reader)?.len());
         }
+        self.anonymous = flags & 0xc0 == 0;
+        if flags & 0xc0 == 0xc0 {
+            let (user, password) = (string(reader)?, string(reader)?);
+            self.default_account = default_credentials::account(user, password);
+        }
         let name = clean(client_id, MAX_NAME);
         self.client_id = name.as_ref().into();
         if is_lasting(client_id) {
@@ -375,6 +386,14 @@ impl Mqtt {
         self.connected = true;
         let outcome = if reason_code == 0 { Outcome::Done } else { Outcome::Refused };
         self.authentication(from.other(), outcome, out);
+        default_credentials::tell(self.default_account.take(), outcome, out);
+        if outcome == Outcome::Done && self.client.is_some() {
+            if self.anonymous {
+                out.weakness(from, "no-authentication", "a client was let in without a name and a password");
+            } else {
+                out.weakness(from, "cleartext-login", "");
+            }
+        }
         out.message(from, "connack", &Connack { session_present, reason_code, properties });
         Ok(())
     }

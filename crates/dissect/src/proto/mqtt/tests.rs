@@ -100,6 +100,7 @@ fn properties_of_5_are_read_and_secrets_among_them_left_out() {
     client connect {"protocol-name":"MQTT","protocol-version":5,"client-id":"","clean-start":true,"keep-alive-s":60,"user-name":false,"password":false,"properties":{"session-expiry-interval-s":10,"authentication-method":"SCRAM","receive-maximum":20,"user-properties":["k"]}}
     fact 192.0.2.20 role = "broker" (mqtt.connack, 75%)
     operation client Authenticate connect - - Done
+    weakness server no-authentication: a client was let in without a name and a password
     server connack {"session-present":false,"reason-code":0,"properties":{"assigned-client-identifier":"c1","topic-alias-maximum":10}}
     client publish {"topic":"a/b","qos":0,"retain":false,"dup":false,"payload-length":2,"json":true,"properties":{"topic-alias":1}}
     operation client Publish publish a/b - Asked

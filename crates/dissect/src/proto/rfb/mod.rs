@@ -108,6 +108,14 @@ impl Parser for Rfb {
     }
 }
 
+/// Tells if nobody is asked who he is (RFC 6143 clause 7.2.1).
+fn open(kind: u8, out: &mut Emit<'_>) {
+    const NONE: u8 = 1;
+    if kind == NONE {
+        out.weakness(Side::Server, "no-authentication", "the screen is shown without a password");
+    }
+}
+
 impl Rfb {
     /// What follows the versions, until the kind of security is settled.
     fn rest(&mut self, from: Side, bytes: &[u8], out: &mut Emit<'_>) -> Progress {
@@ -118,6 +126,7 @@ impl Rfb {
             (_, []) => Progress::Took(0),
             // Clause 7.1.2, and appendix A for version 3.3, where the server decides, with four bytes.
             (Side::Server, [0, 0, 0, kind, ..]) if old => {
+                open(*kind, out);
                 out.message(from, "selected", &Selected { kind: security_name(*kind) });
                 Progress::Enough
             }
@@ -131,6 +140,7 @@ impl Rfb {
                 Progress::Took(taken)
             }
             (Side::Client, [kind, ..]) if !old => {
+                open(*kind, out);
                 out.message(from, "selected", &Selected { kind: security_name(*kind) });
                 Progress::Enough
             }
@@ -168,6 +178,7 @@ mod tests {
         server version {"version":"3.8"}
         client version {"version":"3.8"}
         server security {"types":["none","vnc"]}
+        weakness server no-authentication: the screen is shown without a password
         client selected {"type":"none"}
         enough
         "#);

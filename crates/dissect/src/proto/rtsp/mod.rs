@@ -9,7 +9,9 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side};
 use serde::Serialize;
 
 use super::text::{self, Found, Head, HeadScan, MAX_VALUE, clean, has, is, locator};
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, product};
+use super::{
+    Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, default_credentials, product,
+};
 
 /// RTSP.
 pub(crate) const PROTOCOL: Protocol = Protocol {
@@ -128,6 +130,8 @@ struct Exchange {
     method: Box<str>,
     url: Box<str>,
     scheme: Option<&'static str>,
+    /// The account, if the login is a default credential.
+    default_account: Option<&'static str>,
 }
 
 /// Reads one connection.
@@ -261,7 +265,9 @@ impl Rtsp {
         {
             self.tell_operation(&oldest, from, Outcome::Asked, out);
         }
-        self.waiting.push_back(Exchange { cseq, method: method.into(), url: url.into(), scheme });
+        let default_account = head.get("authorization").and_then(default_credentials::basic);
+        let (method, url) = (method.into(), url.into());
+        self.waiting.push_back(Exchange { cseq, method, url, scheme, default_account });
         Ok(())
     }
 
@@ -304,12 +310,17 @@ impl Rtsp {
         if let Some(exchange) = &exchange {
             let outcome = if (200..300).contains(&status) { Outcome::Done } else { Outcome::Refused };
             self.tell_operation(exchange, from.other(), outcome, out);
+            // Whoever may see the pictures without a login may see them.
+            if exchange.scheme.is_none() && &*exchange.method == "PLAY" && outcome == Outcome::Done {
+                out.weakness(from, "no-authentication", "pictures are sent without a login");
+            }
             if let Some(scheme) = exchange.scheme {
                 let outcome =
                     if matches!(status, 401 | 403 | 407) { Outcome::Refused } else { Outcome::Done };
                 if !(self.logged_in && outcome == Outcome::Done) {
                     let target = Some(exchange.url.clone());
                     out.operation(from.other(), OperationKind::Authenticate, scheme, target, None, outcome);
+                    default_credentials::tell(exchange.default_account, outcome, out);
                 }
                 self.logged_in = outcome == Outcome::Done;
             }

@@ -1,8 +1,8 @@
 //! Simple Network Management Protocol, versions 1 (RFC 1157), 2c (RFC 1901, RFC 3416) and 3 (RFC 3412,
 //! RFC 3414).
 //!
-//! A community is a password: it is compared with the two defaults that everybody knows and then
-//! forgotten. User names and the values of objects that hold keys or communities are not told either.
+//! A community is a password: it is compared with the two defaults that everybody knows and, by a digest, with the
+//! one before it, and then forgotten. User names and the values of objects that hold keys or communities are not told either.
 
 mod ber;
 mod facts;
@@ -305,6 +305,8 @@ impl Pending {
 #[derive(Default)]
 struct Snmp {
     pending: Vec<Pending>,
+    /// A digest of the community of the last request.
+    community: Option<u32>,
 }
 
 impl Parser for Snmp {
@@ -330,6 +332,9 @@ impl Parser for Snmp {
                 Err(fault) => complain(fault, out),
             }
         }
+        if let Some(community) = message.community {
+            self.community(community, kind, input.from, out);
+        }
         // Requests go to the engine that is authoritative; what comes back is from it (RFC 3412 clause 6.5).
         let answers =
             matches!(kind, "response" | "report") || kind == "encrypted" && input.from == Side::Server;
@@ -353,6 +358,35 @@ impl Parser for Snmp {
 }
 
 impl Snmp {
+    /// Whoever answers to a community that everybody knows lets everybody in; whoever tries one after the other
+    /// guesses.
+    fn community(&mut self, community: &[u8], kind: &str, from: Side, out: &mut Emit<'_>) {
+        match kind {
+            "response" => {
+                let known = match community {
+                    b"public" => "public",
+                    b"private" => "private",
+                    _ => return,
+                };
+                out.weakness(from, "default-community", known);
+            }
+            "get-request" | "get-next-request" | "get-bulk-request" | "set-request" => {
+                let digest = super::text::digest(community);
+                if self.community.replace(digest).is_some_and(|last| last != digest) {
+                    out.operation(
+                        from,
+                        OperationKind::Authenticate,
+                        "community",
+                        None,
+                        None,
+                        Outcome::Refused,
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn understand(&mut self, kind: &'static str, pdu: &Pdu<'_>, from: Side, out: &mut Emit<'_>) {
         let bindings = &pdu.variable_bindings;
         let operation = match kind {
@@ -488,6 +522,7 @@ mod tests {
         let text = converse(&PROTOCOL, &[(Side::Client, &request), (Side::Server, &response)]);
         insta::assert_snapshot!(text, @r#"
         client get-request {"version":"2c","default-community":true,"request-id":12345,"variable-bindings":[{"name":"1.3.6.1.2.1.1.1.0"},{"name":"1.3.6.1.2.1.1.2.0"},{"name":"1.3.6.1.2.1.1.5.0"}]}
+        weakness server default-community: public
         fact 192.0.2.20 label = "Siemens, SIMATIC S7, CPU-1200, 6ES7 212-1BE40-0XB0 , HW: 3, FW: V.4.2.1, S C-J9M53846" (snmp.sys-descr, 50%)
         fact 192.0.2.20 vendor = "Siemens" (snmp.sys-descr, 95%)
         fact 192.0.2.20 part-number = "6ES7 212-1BE40-0XB0" (snmp.sys-descr, 95%)

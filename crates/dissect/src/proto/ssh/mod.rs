@@ -239,6 +239,9 @@ impl Ssh {
         identification::facts(from, software, comments, out);
         // Version 1.99 means both (RFC 4253 clause 5.1).
         self.first_version |= protocol.starts_with("1.") && protocol != "1.99";
+        if from == Side::Server && protocol.starts_with("1.") {
+            out.weakness(from, "version-1", protocol);
+        }
         if self.first_version && self.halves.iter().all(|half| half.stage != Stage::Identification) {
             return Err(Progress::Enough);
         }
@@ -335,7 +338,20 @@ impl Ssh {
     }
 
     fn established(&self, out: &mut Emit<'_>) {
-        let Some((client, server)) = self.offers().filter(|_| out.wants_messages()) else { return };
+        let Some((client, server)) = self.offers() else { return };
+        for (place, kind) in [
+            (list::KEX, "weak-key-exchange"),
+            (list::HOST_KEY, "weak-host-key"),
+            (list::CIPHER, "weak-cipher"),
+            (list::MAC, "weak-mac"),
+        ] {
+            if let Some(name) = client.choose(server, place).filter(|name| is_weak(name)) {
+                out.weakness(Side::Server, kind, name);
+            }
+        }
+        if !out.wants_messages() {
+            return;
+        }
         let message = Established {
             kex: client.choose(server, list::KEX),
             host_key: client.choose(server, list::HOST_KEY),
@@ -345,6 +361,27 @@ impl Ssh {
         };
         out.message(Side::Client, "established", &message);
     }
+}
+
+/// Whether an algorithm should not be used any more: RFC 9142 clause 4 for key exchange, RFC 8758 for RC4, and NIST SP
+/// 800-131A revision 2 for the rest.
+fn is_weak(name: &str) -> bool {
+    matches!(
+        name,
+        "diffie-hellman-group1-sha1"
+            | "diffie-hellman-group-exchange-sha1"
+            | "rsa1024-sha1"
+            | "ssh-dss"
+            | "3des-cbc"
+            | "blowfish-cbc"
+            | "cast128-cbc"
+            | "des-cbc"
+            | "none"
+            | "hmac-md5"
+            | "hmac-md5-96"
+            | "hmac-md5-etm@openssh.com"
+            | "hmac-md5-96-etm@openssh.com"
+    ) || name.starts_with("arcfour")
 }
 
 /// Base 64 without padding (RFC 4648 clause 4), as host keys are shown everywhere.
@@ -415,6 +452,7 @@ mod tests {
              fact 192.0.2.20 software = \"Cisco 1.25\" (ssh.identification, 75%)\n\
              fact 192.0.2.20 vendor = \"Cisco\" (ssh.identification, 50%)\n\
              fact 192.0.2.20 operating-system = \"Cisco IOS\" (ssh.identification, 50%)\n\
+             weakness server version-1: 1.99\n\
              client identification {\"protocol\":\"1.5\",\"software\":\"OpenSSH_3.0\"}\n\
              fact 192.0.2.10 software = \"OpenSSH 3.0\" (ssh.identification, 75%)\n\
              enough\n"
@@ -449,6 +487,16 @@ mod tests {
         assert_eq!(wrong(&[(Side::Client, b"SSH-2.0-x\r\n"), (Side::Client, b"")]), "");
         let preface = [(Side::Client, &b"SSH-2.0-x\n"[..]), (Side::Server, b"Welcome\r\nSSH-2.0-y\r\n")];
         assert!(converse(&PROTOCOL, &preface).contains("server identification"));
+    }
+
+    #[test]
+    fn what_should_not_be_used_any_more_is_weak() {
+        for name in ["diffie-hellman-group1-sha1", "ssh-dss", "arcfour256", "3des-cbc", "hmac-md5"] {
+            assert!(is_weak(name), "{name}");
+        }
+        for name in ["curve25519-sha256", "rsa-sha2-512", "aes256-ctr", "hmac-sha2-256"] {
+            assert!(!is_weak(name), "{name}");
+        }
     }
 
     /// RFC 4648 clause 10, without padding.

@@ -1,13 +1,16 @@
 //! Telnet (RFC 854, RFC 855): option negotiation, what the server says before a login, and how logins
 //! end.
 //!
-//! Nothing that is typed is ever kept or told, nor what the server shows after it, which may repeat it.
+//! Nothing that is typed is ever kept or told, nor what the server shows after it, which may repeat it: of a login
+//! only a digest is kept, to tell whether it is one with which devices are shipped.
 
 use model::{Attribute, Confidence, OperationKind, Outcome, Side};
 use serde::Serialize;
 
 use super::text::{self, clean, has};
-use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, product};
+use super::{
+    Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, default_credentials, product,
+};
 
 /// Telnet.
 pub(crate) const PROTOCOL: Protocol = Protocol {
@@ -189,6 +192,10 @@ struct Telnet {
     stage: Stage,
     /// Bytes that the client typed since it last ended a line.
     typed: u32,
+    /// The digest of the login that is being typed.
+    login: Option<Box<default_credentials::Typed>>,
+    /// The account of the login that was typed, if it is a default credential.
+    default_account: Option<&'static str>,
     /// Whether the client has typed anything yet: until then what the server shows is its own.
     client_spoke: bool,
     /// The last line of the screen.
@@ -237,7 +244,7 @@ impl Parser for Telnet {
 
     fn finish(&mut self, out: &mut Emit<'_>) {
         if matches!(self.stage, Stage::Password { entered: true }) {
-            attempt(Outcome::Asked, out);
+            self.attempt(Outcome::Asked, out);
         }
     }
 }
@@ -299,16 +306,41 @@ impl Telnet {
         match byte {
             b'\r' | b'\n' => {
                 match &mut self.stage {
-                    Stage::Name { entered } => *entered |= self.typed > 0,
+                    Stage::Name { entered } => {
+                        if self.typed > 0
+                            && let Some(login) = &mut self.login
+                        {
+                            login.name_ends();
+                        }
+                        *entered |= self.typed > 0;
+                    }
                     // The LF of a name's CR LF is not an empty password: a prompt lies between.
-                    Stage::Password { entered } => *entered = true,
+                    Stage::Password { entered } => {
+                        if let Some(login) = self.login.take() {
+                            self.default_account = login.account();
+                        }
+                        *entered = true;
+                    }
                     Stage::Start | Stage::Inside => {}
                 }
                 self.typed = 0;
             }
             0 => {}
-            _ => self.typed = self.typed.saturating_add(1),
+            _ => {
+                let typing =
+                    matches!(self.stage, Stage::Name { entered: false } | Stage::Password { entered: false });
+                if let Some(login) = self.login.as_mut().filter(|_| typing) {
+                    login.byte(byte);
+                }
+                self.typed = self.typed.saturating_add(1);
+            }
         }
+    }
+
+    /// A login ended so.
+    fn attempt(&mut self, outcome: Outcome, out: &mut Emit<'_>) {
+        out.operation(Side::Client, OperationKind::Authenticate, "login", None, None, outcome);
+        default_credentials::tell(self.default_account.take(), outcome, out);
     }
 
     /// The server showed a byte.
@@ -340,7 +372,7 @@ impl Telnet {
                 .any(|word| has(line, word))
         {
             self.stage = Stage::Start;
-            attempt(Outcome::Refused, out);
+            self.attempt(Outcome::Refused, out);
         }
         if self.stage == Stage::Start && !self.client_spoke && self.banner_lines < MAX_BANNER_LINES {
             self.banner_lines += 1;
@@ -355,7 +387,10 @@ impl Telnet {
         let next = match (prompt, self.stage) {
             (Prompt::Login, stage) => {
                 if entered {
-                    attempt(Outcome::Refused, out);
+                    self.attempt(Outcome::Refused, out);
+                }
+                if !matches!(stage, Stage::Name { entered: false }) {
+                    self.login = Some(Box::default());
                 }
                 if stage == Stage::Start && !self.client_spoke {
                     hostname(&self.line, out);
@@ -363,14 +398,14 @@ impl Telnet {
                 Stage::Name { entered: false }
             }
             (Prompt::Password, Stage::Password { entered: true }) => {
-                attempt(Outcome::Refused, out);
+                self.attempt(Outcome::Refused, out);
                 Stage::Password { entered: false }
             }
             (Prompt::Password, _) => Stage::Password { entered: false },
             // A command prompt without a login before it: none was asked for, or its beginning was missed.
             (Prompt::Command, Stage::Start | Stage::Inside) => Stage::Inside,
             (Prompt::Command, _) if entered => {
-                attempt(Outcome::Done, out);
+                self.attempt(Outcome::Done, out);
                 Stage::Inside
             }
             (Prompt::Command, stage) => stage,
@@ -404,10 +439,6 @@ fn prompt(line: &[u8]) -> Option<Prompt> {
         b'#' | b'$' | b'>' | b'%' => Some(Prompt::Command),
         _ => None,
     }
-}
-
-fn attempt(outcome: Outcome, out: &mut Emit<'_>) {
-    out.operation(Side::Client, OperationKind::Authenticate, "login", None, None, outcome);
 }
 
 /// Tells what a line shown before any typing says of the server.

@@ -52,6 +52,32 @@ fn logins_are_counted_and_nothing_typed_is_told() {
 }
 
 #[test]
+fn a_default_credential_is_told_by_its_account_and_others_are_not() {
+    let login = |name: &[u8], password: &[u8], answer: &[u8]| {
+        converse(
+            &PROTOCOL,
+            &[
+                (Server, b"\xff\xfd\x18\xff\xfb\x01\r\ncam7 login: "),
+                (Client, &[name, b"\r\n"].concat()),
+                (Server, b"Password: "),
+                (Client, &[password, b"\r\n"].concat()),
+                (Server, answer),
+            ],
+        )
+    };
+    let weaknesses =
+        |text: String| text.lines().filter(|line| line.starts_with("weakness")).collect::<String>();
+    let inside = login(b"root", b"xc3511", b"\r\n# ");
+    assert!(!inside.contains("xc3511"), "{inside}");
+    assert_eq!(weaknesses(inside), "weakness server default-credential: root");
+    assert_eq!(
+        weaknesses(login(b"root", b"xc3511", b"\r\nLogin incorrect\r\n")),
+        "weakness client default-credential-tried: root"
+    );
+    assert_eq!(weaknesses(login(b"root", b"xc3512", b"\r\n# ")), "");
+}
+
+#[test]
 fn a_password_asked_again_was_refused_and_an_unanswered_one_was_asked() {
     let text = converse(
         &PROTOCOL,

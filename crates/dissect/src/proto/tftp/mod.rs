@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use model::{OperationKind, Outcome};
+use model::{OperationKind, Outcome, Value};
 use serde::Serialize;
 
 use super::show::text;
@@ -119,6 +119,20 @@ impl Parser for Tftp {
             out.operation(input.from, OperationKind::TransferFile, name, target, None, Outcome::Asked);
             out.message(input.from, name, &request);
             return taken;
+        }
+        // The first block of a program begins with its mark.
+        if let [0, 3, 0, 1, block @ ..] = input.bytes
+            && let Some(kind) = super::text::program(block)
+        {
+            let value = Some(Value::Text(kind.into()));
+            out.operation(
+                input.from.other(),
+                OperationKind::TransferFile,
+                "data",
+                None,
+                value,
+                Outcome::Done,
+            );
         }
         let mut reader = Reader::new(input.bytes);
         match reader.be16() {

@@ -1,6 +1,6 @@
 //! X.509 certificates (RFC 5280): what a chain says about its owner.
 
-use model::{Attribute, Confidence, Side};
+use model::{Attribute, Confidence, Side, Timestamp};
 use serde::Serialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -57,7 +57,7 @@ struct Certificate<'a> {
 
 /// Reads the body of a Certificate message up to TLS 1.2 (RFC 5246 clause 7.4.2): messages for the whole
 /// chain if they are wanted, facts from the owner's own. `server_name` is what the client asked for.
-pub(crate) fn chain(from: Side, body: &[u8], server_name: Option<&str>, out: &mut Emit<'_>) {
+pub(crate) fn chain(from: Side, body: &[u8], server_name: Option<&str>, now: Timestamp, out: &mut Emit<'_>) {
     let mut reader = Reader::new(body);
     let Ok(mut list) = reader.be24().and_then(|length| reader.take(length as usize)).map(Reader::new) else {
         out.anomaly(from, "certificate-length", format_args!("the list is longer than its message"));
@@ -84,6 +84,7 @@ pub(crate) fn chain(from: Side, body: &[u8], server_name: Option<&str>, out: &mu
         }
         if position == 0 {
             facts(from, &certificate, server_name, out);
+            weaknesses(from, &certificate, now, out);
         }
     }
 }
@@ -148,6 +149,37 @@ fn facts(from: Side, certificate: &X509Certificate<'_>, server_name: Option<&str
     // The subject of a device identity carries its serial number (IEEE 802.1AR clause 8.6).
     if let Some(serial) = text(subject.iter_attributes().find(|item| is_serial_number(item.attr_type()))) {
         out.fact(from, Attribute::Serial, serial, SOURCE, Confidence::LIKELY);
+    }
+}
+
+/// Before 2010-01-01T00:00:00Z, in seconds since 1970, the sensor's clock was not set.
+const CLOCK_IS_SET: i64 = 1_262_304_000;
+
+/// What is weak in a certificate: its time (RFC 5280 clause 4.1.2.5), RSA keys below 2048 bits and signatures with MD5
+/// or SHA-1 (NIST SP 800-131A revision 2), and that nobody vouches for it.
+fn weaknesses(from: Side, certificate: &X509Certificate<'_>, now: Timestamp, out: &mut Emit<'_>) {
+    let validity = certificate.validity();
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now < CLOCK_IS_SET {
+        // Nothing is late or early by a clock that was never set.
+    } else if validity.not_after.timestamp() < now {
+        out.weakness(from, "expired-certificate", moment(validity.not_after));
+    } else if validity.not_before.timestamp() > now {
+        out.weakness(from, "certificate-not-yet-valid", moment(validity.not_before));
+    }
+    let (key, bits) = public_key(certificate);
+    if matches!(key, "rsa" | "dsa") && (1..2048).contains(&bits) {
+        out.weakness(from, "weak-key", format!("{key} with {bits} bits"));
+    }
+    let is_self_signed = is_self_signed(certificate);
+    if is_self_signed {
+        out.weakness(from, "self-signed-certificate", certificate.subject().to_string());
+    }
+    // The signature of a certificate that vouches for itself proves nothing anyway.
+    let signature = signature_name(&certificate.signature_algorithm.algorithm.to_id_string());
+    let is_weak = ["md2", "md5", "sha1", "Sha1", "SHA1"].iter().any(|part| signature.contains(part));
+    if is_weak && !is_self_signed {
+        out.weakness(from, "weak-signature", signature);
     }
 }
 

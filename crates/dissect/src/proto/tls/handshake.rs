@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::{Attribute, Confidence, Side};
+use model::{Attribute, Confidence, Side, Timestamp};
 use serde::Serialize;
 
 use super::certificate;
@@ -71,6 +71,8 @@ pub(crate) struct Handshake {
     chosen: Option<Chosen>,
     hello_done: bool,
     certificate_requested: bool,
+    /// Packet time: certificates are valid or not at it.
+    pub(crate) now: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -158,7 +160,7 @@ impl Handshake {
             kind::SERVER_HELLO => self.server_hello(from, body, out),
             kind::CERTIFICATE => {
                 let asked = self.server_name.as_deref().filter(|_| Some(from) != self.client);
-                certificate::chain(from, body, asked, out);
+                certificate::chain(from, body, asked, self.now, out);
             }
             kind::SERVER_KEY_EXCHANGE => self.server_key_exchange(body),
             kind::SERVER_HELLO_DONE => self.hello_done = true,
@@ -229,6 +231,7 @@ impl Handshake {
             self.retried = true;
             return;
         }
+        weaknesses(from, hello.version, hello.cipher, out);
         self.chosen = Some(Chosen {
             version: hello.version,
             cipher: hello.cipher,
@@ -269,5 +272,50 @@ impl Handshake {
             client_certificate_requested: self.certificate_requested,
         };
         out.message(client, "established", &message);
+    }
+}
+
+/// What is weak in what the server chose: versions before TLS 1.2 (RFC 8996), and ciphers that hide nothing, prove
+/// nothing or can be broken (RFC 9325 clause 4.1, RFC 7465 for RC4, RFC 8429 and SWEET32 for 3DES).
+fn weaknesses(from: Side, version: u16, cipher: u16, out: &mut Emit<'_>) {
+    const OLD: [u16; 5] = [0x0002, 0x0300, 0x0301, 0x0302, 0xfeff];
+    if OLD.contains(&version) {
+        out.weakness(from, "old-version", names::version(version).unwrap_or_default());
+    }
+    let Some(name) = names::cipher_suite(cipher) else { return };
+    let is_weak =
+        ["RC4", "RC2", "_DES", "3DES", "EXPORT", "_NULL_", "_anon_"].iter().any(|part| name.contains(part));
+    // Of the suites that end in NULL, those of TLS 1.3 for machines (RFC 9150) protect what is sent all the same.
+    if is_weak && !name.contains("EMPTY") {
+        out.weakness(from, "weak-cipher", name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Transport;
+
+    use super::*;
+    use crate::proto::{Told, Wants, Yield};
+
+    #[test]
+    fn what_the_server_should_not_choose_is_told() {
+        let weak = |version, cipher| {
+            let head = crate::testing::head(Transport::Tcp, 443);
+            let (mut told, mut found) = (Told::default(), Vec::new());
+            weaknesses(
+                Side::Server,
+                version,
+                cipher,
+                &mut Emit::new(&head, Wants { messages: false }, &mut told, &mut found),
+            );
+            let kind = |found| if let Yield::Weakness { kind, .. } = found { kind } else { "" };
+            found.into_iter().map(kind).collect::<Vec<_>>()
+        };
+        assert_eq!(weak(0x0301, 0x0005), ["old-version", "weak-cipher"]);
+        assert_eq!(weak(0x0303, 0x000a), ["weak-cipher"]);
+        assert_eq!(weak(0x0303, 0xc02f), [""; 0]);
+        assert_eq!(weak(0x0304, 0x1301), [""; 0]);
+        assert_eq!(weak(0xfefd, 0xc0a8), [""; 0]);
     }
 }

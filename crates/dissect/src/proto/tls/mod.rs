@@ -169,6 +169,7 @@ enum Next {
 impl Parser for Tls {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let (from, bytes) = (input.from, input.bytes);
+        self.handshake.now = input.at;
         let mut taken = 0;
         let half = &mut self.halves[from.index()];
         if half.deaf {

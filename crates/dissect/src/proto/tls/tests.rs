@@ -27,6 +27,7 @@ fn tls_1_2_shows_the_certificate_and_what_it_says_of_the_device() {
     fact 192.0.2.20 vendor = "Example Controls" (tls.certificate, 20%)
     fact 192.0.2.20 model = "PLC-1200" (tls.certificate, 20%)
     fact 192.0.2.20 serial = "SN-4711" (tls.certificate, 50%)
+    weakness server self-signed-certificate: C=DE, O=Example Controls, CN=PLC-1200, serialNumber=SN-4711
     client established {"version":"TLS 1.2","cipher":"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384","group":"x25519","server_name":"plc.example","resumed":false,"client_certificate_requested":false}
     enough
     "#);
