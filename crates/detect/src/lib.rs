@@ -34,7 +34,7 @@ pub use attack::{TECHNIQUES, Tactic, Technique, technique};
 pub use detectors::DETECTORS;
 pub use hosts::{MAX_HOSTS, Who};
 pub use incident::{MAX_INCIDENTS, MAX_PARTS, QUIET_HOURS};
-pub use judge::{Alarm, Asked, Detect, Out, Seen, Site};
+pub use judge::{Alarm, Asked, Detect, Out, Seen, Site, Suspicion};
 pub use ledger::{Changed, MAX_CONVERSATIONS, MAX_FINDINGS, MAX_RULINGS};
 pub use rule::{Detector, Kind, Rule, Threshold};
 pub use settings::{Expected, Network, NetworkError, Scoped, Settings, SettingsError};
