@@ -26,6 +26,8 @@ const HASTE: u128 = 1000;
 const HASTY: f64 = 2.0;
 /// Several controllers within one piece of work.
 const MOST_SPREAD: f64 = 2.0;
+/// More than so many are told together.
+const FEW: usize = 3;
 /// So many controllers of one piece of work are remembered.
 const SPREAD: usize = 16;
 
@@ -41,7 +43,7 @@ pub(super) struct Acts {
     pub(super) meant: &'static [Role],
     /// Who is surprised by a newcomer.
     pub(super) among: Among,
-    /// Whether people do it by hand, so that a program gives itself away by its haste.
+    /// Whether people do it by hand, so that a program gives itself away by its haste and by how many it does it to.
     pub(super) by_hand: bool,
     /// How bad it is for sure, and while one is less sure.
     pub(super) severity: [Severity; 2],
@@ -123,10 +125,10 @@ impl Change {
         let (met, began) = (tie.met, tie.began);
         let standing = self.habits.standing(actor, victim, at);
         let watch = self.ties.watch.unwrap_or(at);
-        let host = &asked.asker.host;
+        let (host, whom) = (&asked.asker.host, &asked.asked.host);
         let meant = self.acts.meant;
         let mut case =
-            Case::of(&Actor { host, now: at, watch, met, standing, meant, newcomers_may: false }, out);
+            Case::of(&Actor { host, whom, now: at, watch, met, standing, meant, newcomers_may: false }, out);
         if self.acts.by_hand && at.since(began).as_millis() < HASTE {
             let seen = format!("{} ms after it turned to the controller", at.since(began).as_millis());
             case.how(HASTY, "haste", seen, "people take seconds");
@@ -138,7 +140,7 @@ impl Change {
         if !spread.victims.contains(&victim) && spread.victims.len() < SPREAD {
             spread.victims.push(victim);
         }
-        if spread.victims.len() > 1 {
+        if self.acts.by_hand && spread.victims.len() > 1 {
             let bits = (spread.victims.len() as f64).log2().min(MOST_SPREAD);
             case.how(
                 bits,
@@ -153,21 +155,28 @@ impl Change {
             return true;
         }
         self.habits.condemn(actor, victim, at);
-        tell(self.acts, operation, &asked, &case, out);
+        // One that does it to many is one finding, not many.
+        let is_wide = self.acts.by_hand && spread.victims.len() > FEW;
+        tell(self.acts, operation, (&asked, is_wide), &case, out);
         false
     }
 }
 
 /// Says what was done, and why it is wrong.
-fn tell(acts: &Acts, operation: &Operation, asked: &Asked<'_>, case: &Case, out: &mut Out<'_>) {
+fn tell(
+    acts: &Acts,
+    operation: &Operation,
+    (asked, is_wide): (&Asked<'_>, bool),
+    case: &Case,
+    out: &mut Out<'_>,
+) {
     let (host, whom) = (asked.asker.host, asked.asked.host);
     let mut severity = acts.severity[usize::from(case.is_unsure())];
     if operation.outcome == Outcome::Refused {
         severity = severity.min(Severity::Medium);
     }
-    let alarm =
-        Alarm::about(host).to(whom).flow(operation.flow.id).severity(severity).crossed(0, case.bits());
-    let alarm = case.explain(alarm);
+    let alarm = Alarm::about(host).flow(operation.flow.id).severity(severity).crossed(0, case.bits());
+    let alarm = case.explain(if is_wide { alarm.matter("many") } else { alarm.to(whom) });
     out.raise(alarm, || {
         let what = if operation.outcome == Outcome::Refused { acts.tried } else { acts.did };
         let because = case.because();
@@ -205,7 +214,7 @@ impl Detector for Change {
 pub(super) fn is_set_up(operation: &Operation) -> bool {
     matches!(
         (&*operation.protocol, &*operation.name),
-        // Cyclic data begin with these, and controllers send them by themselves.
+        // Cyclic data begin with these, parameters of modules included, and controllers send them by themselves.
         ("profinet-io-cm", _)
             // Objects of the session and of subscriptions.
             | ("s7comm-plus", "create-object" | "delete-object" | "add-link" | "remove-link")

@@ -47,12 +47,28 @@ mod tests {
 
     use super::DETECTOR;
     use crate::detectors::change::stories::{PLC, tells_who_is_meant_to};
-    use crate::testing::operation;
+    use crate::testing::{Story, operation};
 
     #[test]
     fn it_is_told_who_is_meant_to() {
         tells_who_is_meant_to(&DETECTOR, "dnp3", |who| {
             operation(who, PLC, "dnp3", OperationKind::Restart, "cold-restart", Outcome::Done)
         });
+    }
+
+    #[test]
+    fn restarting_one_after_the_other_is_few_findings() {
+        let mut story = Story::of(&DETECTOR).with_host("10.0.0.9");
+        for last in 1..=40 {
+            let whom = format!("10.0.1.{last}");
+            let restart =
+                operation("10.0.0.9", &whom, "dnp3", OperationKind::Restart, "cold-restart", Outcome::Done);
+            story = story.asks(restart).wait(1);
+        }
+        let findings = story.findings();
+        assert_eq!(findings.len(), 4, "{findings:#?}");
+        let last = findings.last().unwrap();
+        assert_eq!((last.victim, last.count), (None, 37));
+        assert!(last.summary.contains("4 controllers within the hour"), "{}", last.summary);
     }
 }

@@ -41,7 +41,7 @@ impl Detector for EngineeringStation {
         }
         let asked = seen.asked(operation);
         let Some((actor, victim)) = parties(&asked, operation) else { return };
-        let (at, host) = (seen.at, &asked.asker.host);
+        let (at, host, whom) = (seen.at, &asked.asker.host, &asked.asked.host);
         let met = self.ties.take(actor, victim, at).met;
         if !is_engineering(operation) {
             return;
@@ -49,7 +49,7 @@ impl Detector for EngineeringStation {
         let standing = self.habits.standing(actor, victim, at);
         let watch = self.ties.watch.unwrap_or(at);
         let case = Case::of(
-            &Actor { host, now: at, watch, met, standing, meant: ENGINEERS, newcomers_may: false },
+            &Actor { host, whom, now: at, watch, met, standing, meant: ENGINEERS, newcomers_may: false },
             out,
         );
         if case.bits() < out.limit(0, host) {
@@ -59,7 +59,6 @@ impl Detector for EngineeringStation {
         self.habits.condemn(actor, victim, at);
         let severity = if case.is_unsure() { Severity::Medium } else { Severity::High };
         let alarm = Alarm::about(*host).flow(operation.flow.id).severity(severity).crossed(0, case.bits());
-        let whom = asked.asked.host;
         out.raise(case.explain(alarm), || {
             format!(
                 "{host} works as an engineering station, first on {whom} with {}: {}",

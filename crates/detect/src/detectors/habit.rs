@@ -18,6 +18,8 @@ const VICTIMS: usize = 1024;
 const MOST_SURPRISE: f64 = 4.0;
 /// An unusual hour, and an unusual day of the week, says no more than that.
 const MOST_UNTIMELY: f64 = 2.0;
+/// Occasions that are shorter follow the process and not people's hours, in seconds.
+const A_WHILE: u64 = 1800;
 const HOURS: usize = 24;
 const DAYS: usize = 7;
 
@@ -148,6 +150,7 @@ impl Habits {
             _ => 0.0,
         };
         let (hour, day) = hour_and_day(at);
+        let times = if self.span < A_WHILE { 0.0 } else { 1.0 };
         let total = f64::from(self.days.iter().sum::<u32>());
         // What is usual at an hour is usual shortly before and after it.
         let near: u32 = [HOURS - 1, 0, 1].iter().map(|by| self.hours[(hour + by) % HOURS]).sum();
@@ -156,8 +159,8 @@ impl Habits {
             anywhere,
             surprise,
             others,
-            hour: untimely(f64::from(near) / 3.0, total, HOURS),
-            day: untimely(f64::from(self.days[day]), total, DAYS),
+            hour: times * untimely(f64::from(near) / 3.0, total, HOURS),
+            day: times * untimely(f64::from(self.days[day]), total, DAYS),
         }
     }
 

@@ -1,19 +1,25 @@
 //! The detectors: one file each, one line in the list.
 
 mod change;
+mod command_sweep;
 mod configuration_write;
 mod contacts;
 mod controller_file_transfer;
 mod controller_mode;
+mod controller_password;
 mod controller_restart;
 mod controller_start;
 mod controller_stop;
+mod diagnostic_access;
 mod dnp3_reporting;
 mod engineering_station;
+mod exception_burst;
 mod firmware_update;
 mod forced_values;
 mod habit;
 mod host_scan;
+mod identification_sweep;
+mod illegal_function;
 mod memory_write;
 mod program_download;
 mod program_upload;
@@ -44,4 +50,11 @@ pub static DETECTORS: &[&Rule] = &[
     &controller_file_transfer::DETECTOR,
     // Who commands them.
     &unauthorised_write::DETECTOR,
+    &command_sweep::DETECTOR,
+    &diagnostic_access::DETECTOR,
+    // Who feels controllers out.
+    &identification_sweep::DETECTOR,
+    &exception_burst::DETECTOR,
+    &controller_password::DETECTOR,
+    &illegal_function::DETECTOR,
 ];

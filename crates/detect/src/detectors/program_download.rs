@@ -166,11 +166,8 @@ impl Detector for ProgramDownload {
                 | OperationKind::Stop
                 | OperationKind::ChangeMode
         );
-        if leads_to && let Some(work) = self.work.get_mut(&pair) {
-            work.take(operation, seen.at);
-        } else if is_one(operation) || leads_to && operation.kind != OperationKind::Read {
-            let (work, _) = self.work.entry(pair, Work::default);
-            work.take(operation, seen.at);
+        if leads_to || is_one(operation) {
+            self.work.entry(pair, Work::default).0.take(operation, seen.at);
         }
         let Some(work) = self.work.get_mut(&pair).filter(|_| is_one(operation)) else {
             self.change.take(seen, operation, &mut |_| {}, out);

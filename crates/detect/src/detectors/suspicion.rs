@@ -5,7 +5,7 @@
 //! how it is done are weighed apart: that the right one does it excuses nothing that is wrong with the way. Signs that
 //! go together are no independent witnesses: the strongest counts whole, the next half, the third a quarter.
 
-use model::{Host, Locality, Role, Timestamp};
+use model::{Host, Role, Timestamp};
 
 use super::habit::{Standing, is_new};
 use crate::judge::{Alarm, Out};
@@ -57,6 +57,8 @@ pub(super) struct Case {
 /// What is known of one who does something.
 pub(super) struct Actor<'a> {
     pub(super) host: &'a Host,
+    /// To whom it does it.
+    pub(super) whom: &'a Host,
     pub(super) now: Timestamp,
     /// When the watch began.
     pub(super) watch: Timestamp,
@@ -82,11 +84,12 @@ impl Case {
     /// Weighs who it is.
     pub(super) fn of(actor: &Actor<'_>, out: &Out<'_>) -> Self {
         let mut case = Self::default();
-        let Actor { host, now, watch, met, standing, .. } = *actor;
+        let Actor { host, whom, now, watch, met, standing, .. } = *actor;
         let site = out.site();
         let known = site.glance(host);
         let mut is_bad = false;
-        if known.map_or_else(|| site.is_external(host), |known| known.locality == Locality::External) {
+        // Plants that use public addresses of their own are told by the controller's.
+        if site.is_external(host) && !site.is_external(whom) {
             is_bad = true;
             case.who(
                 EXTERNAL,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use model::{OperationKind, Severity, What};
 
-use super::change::{OPERATORS, Ties, named, parties};
+use super::change::{OPERATORS, Ties, is_set_up, named, parties};
 use super::habit::{Among, Habits, PAIRS};
 use super::suspicion::{Actor, Case, SUSPICION};
 use crate::hosts::Addr;
@@ -77,7 +77,7 @@ impl Detector for UnauthorisedWrite {
                 self.readers.place(pair, || ());
                 return;
             }
-            OperationKind::Write | OperationKind::Execute => {}
+            OperationKind::Write | OperationKind::Execute if !is_set_up(operation) => {}
             _ => return,
         }
         let target = operation.target.as_deref().unwrap_or_default();
@@ -97,7 +97,7 @@ impl Detector for UnauthorisedWrite {
         }
         let watch = self.ties.watch.unwrap_or(at);
         let mut case = Case::of(
-            &Actor { host, now: at, watch, met, standing, meant: OPERATORS, newcomers_may: true },
+            &Actor { host, whom, now: at, watch, met, standing, meant: OPERATORS, newcomers_may: true },
             out,
         );
         match self.points.get(&victim).map(|points| points.contains(&point)) {
