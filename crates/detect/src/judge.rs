@@ -4,7 +4,7 @@ use std::fmt;
 
 use inventory::{Glance, Inventory};
 use model::{
-    Endpoint, Event, Factor, Finding, FindingId, FlowHead, FlowId, Host, Incident, Judgement, Locality,
+    Endpoint, Event, Factor, Finding, FindingId, FlowHead, FlowId, Host, Incident, Judgement, Locality, Name,
     Observation, Operation, Severity, Shed, Side, Timestamp, What,
 };
 
@@ -50,6 +50,45 @@ impl<'a> Site<'a> {
         let role = self.glance(host).and_then(|known| known.role);
         role.is_some_and(|role| roles.iter().any(|known| known.name() == role))
     }
+
+    /// Whether something else than what a host asks of controllers says that it plays one of these parts: its name,
+    /// its answers to management protocols. Every attribute's evidence is read: ask only where it matters.
+    pub fn is_named(&self, host: &Host, roles: &[model::Role]) -> bool {
+        let device = self.glance(host).and_then(|known| self.inventory.device(known.id));
+        let said = device.as_ref().and_then(|device| device.attributes.get(&model::Attribute::Role));
+        said.into_iter().flatten().any(|evidence| {
+            let (protocol, field) = evidence.source.split_once('.').unwrap_or((&evidence.source, ""));
+            let is_apart = if protocol == "rule" {
+                // Of what follows from signs, only what follows from a name does not follow from acts.
+                field.ends_with("-name")
+            } else {
+                !is_industrial(protocol)
+            };
+            is_apart && roles.iter().any(|role| role.name() == &*evidence.value)
+        })
+    }
+}
+
+/// Whether a protocol is one by which controllers, field devices and their stations talk.
+pub(crate) fn is_industrial(protocol: &str) -> bool {
+    matches!(
+        protocol,
+        "bacnet"
+            | "dnp3"
+            | "enip"
+            | "ethercat"
+            | "hart-ip"
+            | "iec104"
+            | "mms"
+            | "modbus"
+            | "omron-fins"
+            | "opcua"
+            | "profinet-dcp"
+            | "profinet-io-cm"
+            | "s7comm"
+            | "s7comm-plus"
+            | "synchrophasor"
+    )
 }
 
 /// An observation, and who takes part in it.
@@ -211,6 +250,12 @@ impl Out<'_> {
         set.unwrap_or_else(|| limits.usual(self.rule, threshold))
     }
 
+    /// What other detectors have found lately of a host, the latest of it: what it did, or what was done to it.
+    /// Findings that were themselves weighed with this are left out, so that none confirms itself.
+    pub fn suspect(&self, host: &Host) -> Option<Suspicion> {
+        self.ledger.suspicion(host, self.at)
+    }
+
     /// Raises a finding, or counts one up that is known. `summary` says what happened here in one sentence; it is
     /// asked only when the finding is new or worse than it was.
     pub fn raise(&mut self, alarm: Alarm<'_>, summary: impl FnOnce() -> String) {
@@ -242,6 +287,15 @@ impl Out<'_> {
             limits.scopes(host, role, kind).any(|scope| scope.off.contains(id))
         })
     }
+}
+
+/// What a host has been found to have part in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    /// The title of the finding.
+    pub title: Name,
+    /// Whether it was done by the host; else it was done to it.
+    pub did: bool,
 }
 
 /// The detectors, what they found, and the incidents that it makes.

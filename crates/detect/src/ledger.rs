@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use inventory::Inventory;
 use model::{
     Change, Crossed, Event, Finding, FindingId, FlowId, Host, Incident, IncidentId, Judgement, Party, Scope,
-    Shed, Slice, Timestamp, Verdict,
+    Severity, Shed, Slice, Timestamp, Verdict,
 };
 
 use crate::hosts::Addr;
-use crate::incident::Incidents;
-use crate::judge::Alarm;
+use crate::incident::{Incidents, QUIET_HOURS};
+use crate::judge::{Alarm, Suspicion};
 use crate::rule::Rule;
 use crate::settings::Expected;
 
@@ -20,6 +20,9 @@ pub const MAX_FINDINGS: usize = 1 << 14;
 pub const MAX_CONVERSATIONS: usize = 64;
 /// So many verdicts that hold for more than one finding are remembered.
 pub const MAX_RULINGS: usize = 4096;
+
+/// The threshold of detectors that weigh what other detectors found ends so.
+pub(crate) const SUSPICION: &str = ".suspicion";
 
 /// Something that a detector said, with what the engine knows of it.
 pub(crate) struct Raised<'a> {
@@ -285,6 +288,29 @@ impl Ledger {
 
     pub(crate) fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.values()
+    }
+
+    /// The latest finding of medium severity or worse in which a host had part within [`QUIET_HOURS`], and that
+    /// was not weighed with such findings itself.
+    pub(crate) fn suspicion(&self, host: &Host, now: Timestamp) -> Option<Suspicion> {
+        let addr = Addr::of(host)?;
+        let is = |host: &Host| Addr::of(host) == Some(addr);
+        let weighed = |crossed: &Crossed| crossed.threshold.ends_with(SUSPICION);
+        self.findings
+            .values()
+            .filter(|finding| finding.severity >= Severity::Medium)
+            .filter(|finding| now.since(finding.last).as_secs() < QUIET_HOURS * 3600)
+            .filter(|finding| finding.judgement.as_ref().is_none_or(|said| !said.verdict.silences()))
+            .filter(|finding| !finding.crossed.as_ref().is_some_and(weighed))
+            .filter_map(|finding| {
+                let did = is(&finding.actor.host);
+                let suffered = finding.victim.is_some_and(|victim| is(&victim.host))
+                    && finding.severity >= Severity::High;
+                let suspicion = Suspicion { title: finding.title.clone(), did };
+                (did || suffered).then_some((finding.last, finding.id, suspicion))
+            })
+            .max_by_key(|(last, id, _)| (*last, *id))
+            .map(|(.., suspicion)| suspicion)
     }
 
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &Incident> {

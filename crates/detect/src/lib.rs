@@ -36,7 +36,7 @@ pub use detectors::DETECTORS;
 pub use hosts::{MAX_HOSTS, Who};
 pub use incident::{MAX_INCIDENTS, MAX_PARTS, QUIET_HOURS};
 pub use intel::{Indicator, Indicators, IntelError, MAX_INDICATORS, Read};
-pub use judge::{Alarm, Asked, Detect, Out, Seen, Site};
+pub use judge::{Alarm, Asked, Detect, Out, Seen, Site, Suspicion};
 pub use ledger::{Changed, MAX_CONVERSATIONS, MAX_FINDINGS, MAX_RULINGS};
 pub use rule::{Detector, Kind, Rule, Threshold};
 pub use settings::{Expected, Network, NetworkError, Scoped, Settings, SettingsError};

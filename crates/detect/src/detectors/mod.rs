@@ -4,23 +4,47 @@ mod address_conflict;
 mod arp_spoofing;
 mod beaconing;
 mod brute_force;
+mod change;
 mod claims;
 mod cleartext_management;
+mod command_sweep;
+mod configuration_write;
 mod contacts;
+mod controller_file_transfer;
+mod controller_mode;
+mod controller_password;
+mod controller_restart;
 mod controller_scan;
+mod controller_start;
+mod controller_stop;
 mod default_credentials;
+mod diagnostic_access;
+mod dnp3_reporting;
 mod dns_tunnel;
 mod domains;
+mod engineering_station;
+mod exception_burst;
 mod exfiltration;
 mod few;
+mod firmware_update;
+mod forced_values;
 mod generated_domains;
+mod habit;
 mod host_scan;
+mod identification_sweep;
+mod illegal_function;
+mod memory_write;
 mod password_spraying;
 mod port_scan;
+mod program_download;
+mod program_upload;
 mod rogue_dhcp;
 mod services;
+mod suspicion;
 mod threat_intelligence;
+mod time_change;
 mod unauthenticated_service;
+mod unauthorised_write;
 mod weak_ssh;
 mod weak_tls;
 
@@ -52,4 +76,28 @@ pub static DETECTORS: &[&Rule] = &[
     &exfiltration::DETECTOR,
     // What others have warned of.
     &threat_intelligence::DETECTOR,
+    // Who changes controllers.
+    &engineering_station::DETECTOR,
+    &program_download::DETECTOR,
+    &program_upload::DETECTOR,
+    &controller_stop::DETECTOR,
+    &controller_start::DETECTOR,
+    &controller_mode::DETECTOR,
+    &controller_restart::DETECTOR,
+    &firmware_update::DETECTOR,
+    &configuration_write::DETECTOR,
+    &memory_write::DETECTOR,
+    &forced_values::DETECTOR,
+    &time_change::DETECTOR,
+    &dnp3_reporting::DETECTOR,
+    &controller_file_transfer::DETECTOR,
+    // Who commands them.
+    &unauthorised_write::DETECTOR,
+    &command_sweep::DETECTOR,
+    &diagnostic_access::DETECTOR,
+    // Who feels controllers out.
+    &identification_sweep::DETECTOR,
+    &exception_burst::DETECTOR,
+    &controller_password::DETECTOR,
+    &illegal_function::DETECTOR,
 ];
