@@ -23,8 +23,10 @@ mod detectors;
 mod hosts;
 mod incident;
 mod judge;
+mod learn;
 mod ledger;
 mod rule;
+mod score;
 mod settings;
 mod table;
 #[cfg(test)]
@@ -37,4 +39,5 @@ pub use incident::{MAX_INCIDENTS, MAX_PARTS, QUIET_HOURS};
 pub use judge::{Alarm, Asked, Detect, Out, Seen, Site};
 pub use ledger::{Changed, MAX_CONVERSATIONS, MAX_FINDINGS, MAX_RULINGS};
 pub use rule::{Detector, Kind, Rule, Threshold};
+pub use score::{MAX_SCORES, Score};
 pub use settings::{Expected, Network, NetworkError, Scoped, Settings, SettingsError};

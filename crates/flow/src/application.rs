@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use dissect::proto::{Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Yield};
 use model::{
-    Anomaly, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Side, Timestamp,
-    Transport, What,
+    Anomaly, BusFrame, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Sample, Side,
+    Timestamp, Transport, What,
 };
 
 use crate::counters::Counters;
@@ -524,6 +524,13 @@ impl Application {
                     let protocol = protocol.clone();
                     let operation = Operation { flow, from, protocol, kind, name, target, value, outcome };
                     What::Operation(Box::new(operation))
+                }
+                Yield::BusFrame { id, extended, data } => {
+                    What::BusFrame(Box::new(BusFrame { flow: flow.id, id, extended, data }))
+                }
+                Yield::Sample { from, point, value } => {
+                    let protocol = protocol.clone();
+                    What::Sample(Box::new(Sample { flow, from, protocol, point, value }))
                 }
                 Yield::Anomaly { from, reason, detail } => {
                     reading.reader.counters.protocols[usize::from(index)].anomalies += 1;

@@ -159,7 +159,12 @@ impl Inventory {
                 let host = &operation.flow.endpoint(operation.from).host;
                 Ahead { digests: [digest(host), 0], ..NOTHING }
             }
-            What::Message(_) | What::Anomaly(_) | What::Shed(_) | What::SourceEnded(_) => NOTHING,
+            What::Message(_)
+            | What::Anomaly(_)
+            | What::BusFrame(_)
+            | What::Sample(_)
+            | What::Shed(_)
+            | What::SourceEnded(_) => NOTHING,
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The detectors: one file each, one line in the list.
 
+mod can;
+mod can_identifier;
+mod can_payload;
+mod can_timing;
 mod contacts;
 mod host_scan;
 
@@ -9,4 +13,8 @@ use crate::rule::Rule;
 pub static DETECTORS: &[&Rule] = &[
     // Who looks around.
     &host_scan::DETECTOR,
+    // What is not as it was learnt.
+    &can_identifier::DETECTOR,
+    &can_timing::DETECTOR,
+    &can_payload::DETECTOR,
 ];
