@@ -1,6 +1,6 @@
 //! The laboratory: networks that do not exist, as captures whose truth is known.
 //!
-//! * [`scene`]: a home or a plant in which every device, address, protocol and conversation is known
+//! * [`scene`]: a home, a plant, a shop, a city, a hospital or a car in which every device, address, protocol and conversation is known
 //!   ([`Truth`]). Tests hold what Pavise found against it; the first run shows it; attack drills build
 //!   on it.
 //! * [`attack`]: a scene in which an attack is played, or something harmless that looks like one; its
@@ -32,7 +32,7 @@ use model::Timestamp;
 
 pub use attacks::{ATTACKS, AttackKind, AttackStep, NoAttack, attack};
 pub use crowd::{Crowd, CrowdSummary, Flood, crowd, flood};
-pub use pcap::Format;
+pub use pcap::{Format, Link};
 pub use truth::{Note, TrueConversation, TrueDevice, TrueStage, Truth};
 
 use net::{Net, Sink};
@@ -95,6 +95,11 @@ pub static SCENES: &[SceneKind] = &[
         about: "a hospital's ward and scanner, and the servers behind them",
         set_up: scenes::hospital::set_up,
     },
+    SceneKind {
+        name: "vehicle",
+        about: "a car: the bus of its control units, and the Ethernet of its telematics",
+        set_up: scenes::vehicle::set_up,
+    },
 ];
 
 /// There is no scene of this name.
@@ -133,7 +138,7 @@ impl Scene {
     }
 
     /// Hands each frame with its time to `sink`, in order of time, and returns what is true of the
-    /// scene. An error of the sink ends the scene.
+    /// scene. Frames are those of Ethernet, or of a CAN bus: [`Link::of`] tells which. An error of the sink ends the scene.
     pub fn play(&self, sink: Sink<'_>) -> io::Result<Truth> {
         let SceneOptions { seed, duration, start, attack_after } = self.options;
         let end = start + duration;

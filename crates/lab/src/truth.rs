@@ -52,7 +52,7 @@ pub struct TrueStage {
     pub techniques: Vec<String>,
     /// Who acts, by device name.
     pub actor: String,
-    /// Whom it is done to, by device name.
+    /// Whom it is done to, by device name; on a CAN bus, the identifiers that it uses.
     pub victims: Vec<String>,
     /// Whether harm is meant; not so in what only looks like an attack.
     pub hostile: bool,
@@ -104,7 +104,8 @@ pub struct TrueDevice {
 /// A client and the service it used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrueConversation {
-    /// The client's name.
+    /// The client's name. Frames of a CAN bus name no sender, so that nobody is a device there: this is
+    /// their identifier, as in `0x0c9`, the server is `bus`, and frames are counted.
     pub client: String,
     /// The server's name, or the group's address; answers to a group's member belong to the same
     /// conversation here.

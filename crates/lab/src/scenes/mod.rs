@@ -6,3 +6,4 @@ pub(crate) mod home;
 pub(crate) mod hospital;
 pub(crate) mod plant;
 pub(crate) mod retail;
+pub(crate) mod vehicle;

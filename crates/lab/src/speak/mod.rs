@@ -2,7 +2,9 @@
 //! conversation has an order, hold it.
 
 pub(crate) mod bacnet;
+pub(crate) mod can;
 pub(crate) mod coap;
+pub(crate) mod dbus;
 pub(crate) mod dhcp;
 pub(crate) mod dicom;
 pub(crate) mod dnp3;
@@ -27,3 +29,4 @@ pub(crate) mod ssdp;
 pub(crate) mod ssh;
 pub(crate) mod telnet;
 pub(crate) mod tls;
+pub(crate) mod uds;
