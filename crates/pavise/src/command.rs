@@ -164,9 +164,9 @@ Examples:
   pavise lab crowd --packets 400000 --hosts 5000 --out crowd.pcapng
   pavise lab flood --packets 200000 --out flood.pcapng")]
 pub(crate) struct Lab {
-    /// The scene, such as `home` or `plant` (a name that is unknown is answered with all there are);
-    /// `attack` with a NAME for a scene in which an attack is played; or, for measuring, `crowd` (many hosts
-    /// and small packets) or `flood` (made-up connections around real ones)
+    /// The scene: `home`, `plant`, `retail`, `city`, `hospital` or `vehicle`; `attack` with a NAME for a
+    /// scene in which an attack is played; or, for measuring, `crowd` (many hosts and small packets) or
+    /// `flood` (made-up connections around real ones)
     #[arg(value_name = "SCENE")]
     pub(crate) scene: String,
     /// The attack, if the scene is `attack`
