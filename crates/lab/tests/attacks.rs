@@ -192,6 +192,55 @@ fn the_truth_of_a_disturbed_scene_knows_everybody_and_labels_all_that_intruders_
     }
 }
 
+/// The frames of a stage.
+fn frames_of<'a>(truth: &Truth, frames: &'a Frames, name: &str) -> Vec<&'a [u8]> {
+    let stage = truth.stages.iter().find(|stage| stage.name == name).unwrap();
+    let numbers = stage.packets.iter().flat_map(|[first, last]| *first..=*last);
+    numbers.map(|number| &*frames[number as usize - 1].1).collect()
+}
+
+#[test]
+fn operators_see_a_recording_of_what_the_controller_answered_before() {
+    let attack = ATTACKS.iter().find(|attack| attack.name == "stuxnet").unwrap();
+    let (truth, frames) = play(attack, "plant", &options(4, 300));
+    // Three variables of 32, 7 and 4 bytes, each with four bytes before it, the second filled up.
+    let values = |frame: &[u8]| frame[frame.len() - 56..].to_vec();
+    let replayed = frames_of(&truth, &frames, "replayed-values");
+    let begins = truth.stages.iter().find(|stage| stage.name == "replayed-values").unwrap().packets[0][0];
+    let (mixer, hmi) = (Ipv4Addr::new(10, 10, 0, 12), Ipv4Addr::new(10, 10, 0, 21));
+    let told_before: BTreeSet<_> = frames[..begins as usize - 1]
+        .iter()
+        .filter(|(_, frame)| addresses(frame).is_some_and(|(_, src, dst)| (src, dst) == (mixer, hmi)))
+        .filter(|(_, frame)| frame.len() > 110)
+        .map(|(_, frame)| values(frame))
+        .collect();
+    let answers: Vec<_> = replayed.iter().filter(|frame| frame.len() > 110).collect();
+    assert!(answers.len() > 60, "{} answers are replayed", answers.len());
+    assert!(answers.iter().all(|frame| told_before.contains(&values(frame))));
+    let different: BTreeSet<_> = answers.iter().map(|frame| values(frame)).collect();
+    assert!(different.len() < answers.len(), "the recording begins again when it is over");
+}
+
+#[test]
+fn the_worm_writes_the_address_it_looks_for_as_sequence_number() {
+    let attack = ATTACKS.iter().find(|attack| attack.name == "mirai").unwrap();
+    let (truth, frames) = play(attack, "home", &options(4, 120));
+    let mut looked_for = BTreeSet::new();
+    for frame in frames_of(&truth, &frames, "scanning-in-turn") {
+        // A SYN to Telnet without IP options.
+        if frame[14] == 0x45 && frame[23] == 6 && frame[47] == 2 && [23, 2_323].contains(&port(frame)) {
+            assert_eq!(frame[30..34], frame[38..42]);
+            looked_for.insert(frame[30..34].to_vec());
+        }
+    }
+    assert!(looked_for.len() > 50, "{} addresses", looked_for.len());
+}
+
+/// The destination port of a TCP segment in an IPv4 packet without options.
+fn port(frame: &[u8]) -> u16 {
+    u16::from_be_bytes([frame[36], frame[37]])
+}
+
 /// What tshark reads in the frames of a stage: attack, stage, filter. All of it is there, in that stage.
 const READ: &[(&str, &str, &str)] = &[
     ("stuxnet", "spreading", "svcctl.opnum == 12"),
@@ -277,6 +326,36 @@ fn tshark_finds_nothing_wrong_in_attacks_and_reads_each_stage() {
             assert!(*count > 0, "{what}: {filter} in {stage}");
         }
     }
+}
+
+#[test]
+fn tshark_reads_the_diagnostics_of_the_vehicle() {
+    let Some(program) = testkit::peer("tshark_reads_the_diagnostics_of_the_vehicle", "tshark") else {
+        return;
+    };
+    let [all, own] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+    lab::attack("jeep", None, &options(2, 60)).unwrap().write(&mut all.as_file()).unwrap();
+    let run = |arguments: &[&str]| {
+        let run = std::process::Command::new(&program).args(arguments).output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        String::from_utf8(run.stdout).unwrap()
+    };
+    let [all, own] = [&all, &own].map(|file| file.path().to_str().unwrap());
+    // What control units tell each other is no diagnostics and would be taken for it.
+    run(&["-r", all, "-Y", "can.id >= 0x700", "-w", own]);
+    let services = ["-d", "can.subdissector,iso15765", "-d", "iso15765.subdissector,uds"];
+    let fields = ["-T", "fields", "-e", "can.id", "-e", "uds.sid", "-e", "_ws.malformed"];
+    let read = |filter| run(&[&["-r", own], &services[..], &["-Y", filter], &fields].concat());
+    let told = read("uds");
+    // Asked of the gateway (0x740): every part of the program once; all is answered (0x748).
+    for line in ["1856\t0x36\t", "1864\t0x36\t"] {
+        assert_eq!(told.lines().filter(|told| *told == line).count(), 60, "{line}");
+    }
+    // Brakes (0x760) are unlocked, moved and told to bleed.
+    for line in ["1888\t0x27\t", "1888\t0x2f\t", "1888\t0x31\t"] {
+        assert!(told.lines().any(|told| told == line), "{line}");
+    }
+    assert_eq!(read("_ws.malformed"), "");
 }
 
 /// How many frames of a file pass each of some display filters of tshark, which verifies checksums.
