@@ -320,7 +320,7 @@ mod tests {
         let rules = [&DETECTOR, &host_scan::DETECTOR];
         let mut story = Story::of_all(&rules).with_host(PLC).with_host(INTRUDER);
         for last in 1..=20 {
-            story = story.flow(unanswered(INTRUDER, &format!("10.0.1.{last}"), 102));
+            story = story.flow(unanswered(INTRUDER, &format!("10.0.1.{last}"), 23));
         }
         story = story.wait(5).asks(upload(INTRUDER, "FC 3")).wait(60).asks(download(INTRUDER, "FC 3"));
         let findings = story.findings();
