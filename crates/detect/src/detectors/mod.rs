@@ -11,17 +11,28 @@ mod controller_scan;
 mod default_credentials;
 mod dns_tunnel;
 mod domains;
+mod executable_download;
 mod exfiltration;
 mod few;
 mod generated_domains;
 mod host_scan;
+mod inbound_flood;
+mod internet_access;
+mod irc_botnet;
+mod outbound_flood;
 mod password_spraying;
 mod port_scan;
+mod protocol_violation;
+mod rates;
+mod remote_access;
 mod rogue_dhcp;
+mod roles;
 mod services;
 mod unauthenticated_service;
+mod unauthenticated_write;
 mod weak_ssh;
 mod weak_tls;
+mod worm_spread;
 
 use crate::rule::Rule;
 
@@ -49,4 +60,16 @@ pub static DETECTORS: &[&Rule] = &[
     &generated_domains::DETECTOR,
     &beaconing::DETECTOR,
     &exfiltration::DETECTOR,
+    // Who floods whom.
+    &outbound_flood::DETECTOR,
+    &inbound_flood::DETECTOR,
+    // What becomes of devices.
+    &worm_spread::DETECTOR,
+    &executable_download::DETECTOR,
+    &irc_botnet::DETECTOR,
+    &unauthenticated_write::DETECTOR,
+    &protocol_violation::DETECTOR,
+    // Who comes in and goes out.
+    &internet_access::DETECTOR,
+    &remote_access::DETECTOR,
 ];
