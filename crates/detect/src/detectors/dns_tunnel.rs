@@ -29,11 +29,11 @@ pub(super) const DETECTOR: Rule = Rule {
             name: "information",
             about: "information in the distinct names below one domain within a day",
             unit: "bytes",
-            usual: 8192.0,
+            usual: 4096.0,
         },
         Threshold {
             name: "information-per-name",
-            about: "information in one of these names, on average",
+            about: "names with less than this do not count",
             unit: "bytes",
             usual: 15.0,
         },
@@ -69,7 +69,7 @@ struct Domain {
     begun: Timestamp,
     seen: [u64; SKETCH / 64],
     names: u32,
-    /// Bits in them.
+    /// Bytes in them.
     information: f64,
     length: u64,
     /// Questions for records that carry more than addresses.
@@ -110,19 +110,24 @@ impl Detector for DnsTunnel {
             return;
         }
         state.seen[bit / 64] |= 1 << (bit % 64);
+        let client = &asked.asker.host;
+        let information = domains::information(before) / 8.0;
+        // Names of hosts and of content networks are shorter.
+        if information < out.limit(PER_NAME, client) {
+            return;
+        }
         state.names += 1;
-        state.information += domains::entropy(before) * before.len() as f64;
+        state.information += information;
         state.length += before.len() as u64;
         state.roomy += u32::from(matches!(
             &*operation.name,
             "query-txt" | "query-null" | "query-cname" | "query-mx" | "query-any" | "query-srv"
         ));
         let names = f64::from(state.names);
-        let bytes = state.information / 8.0;
-        let client = &asked.asker.host;
+        let bytes = state.information;
         // A resolver asks for all that ask it.
         let crowd = if seen.site.is_one_of(client, &[Role::DnsServer]) { 10.0 } else { 1.0 };
-        if bytes < crowd * out.limit(INFORMATION, client) || bytes / names < out.limit(PER_NAME, client) {
+        if bytes < crowd * out.limit(INFORMATION, client) {
             return;
         }
         let length = state.length as f64 / names;
@@ -132,13 +137,9 @@ impl Detector for DnsTunnel {
             .flows(std::slice::from_ref(&state.first_flow))
             .flow(operation.flow.id)
             .crossed(INFORMATION, bytes)
-            .factor("distinct names", state.names, "some dozens")
+            .factor("distinct long names", state.names, "a few")
             .factor("characters before the domain, on average", format_args!("{length:.0}"), "about 10")
-            .factor(
-                "bits for each character",
-                format_args!("{:.1}", state.information / state.length as f64),
-                "2 to 3",
-            )
+            .factor("information in a name", format_args!("{:.0} bytes", bytes / names), "about 5 bytes")
             .factor(
                 "questions for other than addresses",
                 format_args!("{:.0} %", 100.0 * f64::from(state.roomy) / names),

@@ -14,7 +14,8 @@ pub(super) const DETECTOR: Rule = Rule {
     attack: &["T1105", "T0867", "T1570"],
     finds: "A device on which nobody works fetches a program or a script in the clear: by HTTP or TFTP with the mark of \
             one in its first bytes, or by TFTP or FTP under the name of one. Of devices whose kind is not known, only \
-            programs for Linux and scripts from a server without a name.",
+            programs for Linux and scripts from a server without a name. A program from a server with a name is \
+            most likely an update, which anybody on the way could replace.",
     matters: "This is how malware comes onto cameras, routers and controllers: a small script fetches the program for the \
               right processor. Firmware from the maker comes in other forms.",
     fix: "Look at what else the device did at that time, above all who logged in to it before. If the maker distributes \
@@ -73,7 +74,13 @@ impl Detector for ExecutableDownload {
         if !is_suspect {
             return;
         }
-        let severity = if role.is_some() { Severity::High } else { Severity::Medium };
+        // Antonakakis et al., "Understanding the Mirai Botnet" (USENIX Security 2017): loaders name servers by address.
+        // Makers have names; what they send in the clear can be replaced on the way.
+        let severity = match (role, kind, operation.protocol == "http" && !is_without_name(target)) {
+            (None, ..) => Severity::Medium,
+            (Some(_), "elf" | "pe" | "dex" | "mach-o", true) => Severity::Low,
+            (Some(_), ..) => Severity::High,
+        };
         let shown = role.unwrap_or("device of an unknown kind");
         let alarm = Alarm::about(fetcher)
             .to(from)
@@ -90,7 +97,7 @@ impl Detector for ExecutableDownload {
 
 #[cfg(test)]
 mod tests {
-    use model::{Operation, OperationKind::TransferFile, Outcome, Role, Value};
+    use model::{Operation, OperationKind::TransferFile, Outcome, Role, Severity, Value};
 
     use super::DETECTOR;
     use crate::testing::{On, Story, operation};
@@ -112,6 +119,9 @@ mod tests {
                     .on("x.mips"),
             );
         assert_eq!(story.only().count, 3);
+        assert_eq!(story.only().severity, Severity::High);
+        let update = Story::of(&DETECTOR).with_host("10.0.0.5").plays("10.0.0.5", Role::Camera);
+        assert_eq!(update.asks(get("cdn.example.com/fw", "elf")).only().severity, Severity::Low);
         let unknown = Story::of(&DETECTOR).with_host("10.0.0.5").asks(get("203.0.113.6:8080/x", "elf"));
         assert_eq!(unknown.findings().len(), 1);
     }

@@ -1,6 +1,8 @@
 //! A device that has no business in the Internet goes there: see [`DETECTOR`].
 
-use model::{Severity, Timestamp, What};
+use std::net::IpAddr;
+
+use model::{Host, Severity, Timestamp, What};
 
 use super::roles;
 use crate::hosts::{PerHost, Who};
@@ -32,6 +34,15 @@ pub(super) const DETECTOR: Rule = Rule {
 
 const KNOWN_FOR: usize = 0;
 
+/// Whether two public addresses lie so near to each other that one organisation has them: some number their plants so.
+fn are_neighbours(one: &Host, other: &Host) -> bool {
+    match (one.ip, other.ip) {
+        (Some(IpAddr::V4(one)), Some(IpAddr::V4(other))) => one.octets()[..2] == other.octets()[..2],
+        (Some(IpAddr::V6(one)), Some(IpAddr::V6(other))) => one.segments()[..3] == other.segments()[..3],
+        _ => false,
+    }
+}
+
 #[derive(Default)]
 struct InternetAccess {
     first: PerHost<Option<Timestamp>>,
@@ -41,7 +52,11 @@ impl Detector for InternetAccess {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         let What::FlowEnded(record) = seen.what else { return };
         let (client, server) = (&record.head.client.host, &record.head.server.host);
-        if !record.answered() || !seen.client.is_somebody() || !seen.site.is_external(server) {
+        if are_neighbours(client, server)
+            || !record.answered()
+            || !seen.client.is_somebody()
+            || !seen.site.is_external(server)
+        {
             return;
         }
         let Some(known) = seen.site.glance(client) else { return };
@@ -107,7 +122,10 @@ mod tests {
             .with_host("10.0.0.6")
             .plays("10.0.0.5", Role::Plc)
             .plays("10.0.0.6", Role::Workstation)
+            .with_host("198.51.100.5")
+            .plays("198.51.100.5", Role::Plc)
             .flow(answered("10.0.0.5", "10.0.0.2", 443, "tls"))
+            .flow(answered("198.51.100.5", "198.51.3.9", 102, "s7comm"))
             .flow(answered("10.0.0.6", "203.0.113.7", 443, "tls"));
         story.silent();
         assert_eq!(story.flow(clock).only().severity, Severity::Info);
