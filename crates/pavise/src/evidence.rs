@@ -230,9 +230,10 @@ impl Evidence {
         let mut concerned = BTreeSet::new();
         for kept in &self.ring.frames {
             let bears = Bears::of(kept, self.ring.bytes(kept));
-            concerned.extend(bears.addresses().filter_map(|address| about.get(&address)).flatten());
+            concerned.extend(bears.addresses().filter_map(|address| about.get(&address)).flatten().copied());
             for number in std::mem::take(&mut concerned) {
-                let (finding, chosen) = (&wanted[number], &mut chosen[number]);
+                let (finding, chosen): (&Finding, &mut VecDeque<Kept>) =
+                    (&wanted[number], &mut chosen[number]);
                 let victim = finding.victim.as_ref().map(|victim| &victim.host);
                 if bears.concerns(&finding.actor.host, victim) {
                     if chosen.len() >= MAX_FRAMES {

@@ -28,6 +28,7 @@ mod dns_tunnel;
 mod domains;
 mod engineering_station;
 mod exception_burst;
+mod executable_download;
 mod exfiltration;
 mod few;
 mod firmware_update;
@@ -37,20 +38,30 @@ mod habit;
 mod host_scan;
 mod identification_sweep;
 mod illegal_function;
+mod inbound_flood;
+mod internet_access;
+mod irc_botnet;
 mod memory_write;
+mod outbound_flood;
 mod password_spraying;
 mod port_scan;
 mod program_download;
 mod program_upload;
+mod protocol_violation;
+mod rates;
+mod remote_access;
 mod rogue_dhcp;
+mod roles;
 mod services;
 mod suspicion;
 mod threat_intelligence;
 mod time_change;
 mod unauthenticated_service;
+mod unauthenticated_write;
 mod unauthorised_write;
 mod weak_ssh;
 mod weak_tls;
+mod worm_spread;
 
 use crate::rule::Rule;
 
@@ -108,4 +119,16 @@ pub static DETECTORS: &[&Rule] = &[
     &can_identifier::DETECTOR,
     &can_timing::DETECTOR,
     &can_payload::DETECTOR,
+    // Who floods whom.
+    &outbound_flood::DETECTOR,
+    &inbound_flood::DETECTOR,
+    // What becomes of devices.
+    &worm_spread::DETECTOR,
+    &executable_download::DETECTOR,
+    &irc_botnet::DETECTOR,
+    &unauthenticated_write::DETECTOR,
+    &protocol_violation::DETECTOR,
+    // Who comes in and goes out.
+    &internet_access::DETECTOR,
+    &remote_access::DETECTOR,
 ];
