@@ -23,6 +23,7 @@ const SURE: f64 = 3.5;
 
 const EXTERNAL: f64 = 5.0;
 const SUSPECT: f64 = 4.0;
+const PERHAPS_SUSPECT: f64 = 2.0;
 const NEWCOMER: f64 = 3.0;
 const OTHER_KIND: f64 = 3.0;
 const STRANGER: f64 = 1.0;
@@ -99,9 +100,10 @@ impl Case {
             );
         }
         if let Some(suspicion) = out.suspect(host) {
-            is_bad = true;
+            is_bad |= suspicion.is_strong;
+            let bits = if suspicion.is_strong { SUSPECT } else { PERHAPS_SUSPECT };
             let did = if suspicion.did { "it was found before" } else { "it was attacked before" };
-            case.who(SUSPECT, "other findings", format!("{did}: {}", suspicion.title), "none");
+            case.who(bits, "other findings", format!("{did}: {}", suspicion.title), "none");
         }
         if site.is_one_of(host, NO_BUSINESS) {
             let role = known.and_then(|known| known.role).unwrap_or_default();
