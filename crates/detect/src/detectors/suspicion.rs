@@ -7,9 +7,11 @@
 
 use model::{Host, Role, Timestamp};
 
-use super::habit::{Standing, is_new};
+use super::habit::{PAIRS, Standing, is_new};
+use crate::hosts::Addr;
 use crate::judge::{Alarm, Out};
 use crate::rule::Threshold;
+use crate::table::Table;
 
 /// An act is told from so many bits on: the odds for it being meant to happen are eight to one and worse.
 pub(super) const SUSPICION: Threshold = Threshold {
@@ -41,6 +43,7 @@ const CLIENT_AFTER: u64 = 600;
 const NO_BUSINESS: &[Role] =
     &[Role::Camera, Role::Printer, Role::Media, Role::Phone, Role::Mobile, Role::PointOfSale];
 
+#[derive(Clone)]
 struct Sign {
     bits: f64,
     name: &'static str,
@@ -48,8 +51,34 @@ struct Sign {
     usual: &'static str,
 }
 
+/// What was known of an actor holds for so long, in seconds: bursts of acts are not looked into one by one.
+const HOLDS: u64 = 10;
+
+/// What was found out lately about who does something to whom.
+pub(super) struct Cases(Table<(Addr, Addr), (Timestamp, Case)>);
+
+impl Default for Cases {
+    fn default() -> Self {
+        Self(Table::new(PAIRS))
+    }
+}
+
+impl Cases {
+    /// Weighs who it is, or takes what was found out a moment ago.
+    pub(super) fn of(&mut self, pair: (Addr, Addr), actor: &Actor<'_>, out: &Out<'_>) -> Case {
+        match self.0.get(&pair) {
+            Some((then, case)) if actor.now.since(*then).as_secs() < HOLDS => case.clone(),
+            _ => {
+                let case = Case::of(actor, out);
+                *self.0.entry(pair, || (actor.now, Case::default())).0 = (actor.now, case.clone());
+                case
+            }
+        }
+    }
+}
+
 /// One act, and what speaks for and against it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Case {
     who: Vec<Sign>,
     how: Vec<Sign>,
