@@ -5,7 +5,7 @@
 //! (diagnostic services). Frames name no sender: what is learnt belongs to the bus. When nobody wants
 //! messages, only diagnostic requests are looked at, because they alone change something.
 
-mod diagnosis;
+pub(super) mod diagnosis;
 
 use model::{Outcome, Side};
 use serde::Serialize;
