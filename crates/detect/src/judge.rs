@@ -13,6 +13,7 @@ use crate::hosts::{Hosts, MAX_HOSTS, Who, is_inner};
 use crate::intel::Indicators;
 use crate::ledger::{Changed, Ledger, Raised};
 use crate::rule::{Detector, Kind, Rule};
+use crate::score::{Score, Scores};
 use crate::settings::{Limits, Settings};
 
 /// Detectors that wait for something are asked so often, in nanoseconds of packet time.
@@ -146,6 +147,8 @@ pub struct Alarm<'a> {
     pub(crate) severity: Option<Severity>,
     pub(crate) crossed: Option<(usize, f64)>,
     pub(crate) factors: Vec<Factor>,
+    /// Whether it only says that something is not as it was learnt.
+    pub(crate) is_anomaly: bool,
 }
 
 impl<'a> Alarm<'a> {
@@ -161,6 +164,7 @@ impl<'a> Alarm<'a> {
             severity: None,
             crossed: None,
             factors: Vec::new(),
+            is_anomaly: false,
         }
     }
 
@@ -213,6 +217,13 @@ impl<'a> Alarm<'a> {
         self
     }
 
+    /// It says no more than that something is not as it was learnt: learning goes on about its actor.
+    #[must_use]
+    pub const fn anomaly(mut self) -> Self {
+        self.is_anomaly = true;
+        self
+    }
+
     /// What drove it, and what would have been usual.
     #[must_use]
     pub fn factor(mut self, name: &'static str, seen: impl fmt::Display, usual: impl fmt::Display) -> Self {
@@ -228,6 +239,7 @@ pub struct Out<'a> {
     at: Timestamp,
     site: Site<'a>,
     ledger: &'a mut Ledger,
+    scores: &'a mut Scores,
 }
 
 impl Out<'_> {
@@ -275,6 +287,22 @@ impl Out<'_> {
         );
     }
 
+    /// Whether an open finding of at least medium severity says that a host does something bad: nothing is to be
+    /// learnt of what it does. Findings that only say that something is unusual do not count.
+    pub fn is_suspect(&self, host: &Host) -> bool {
+        self.ledger.is_suspect(host, self.at)
+    }
+
+    /// How unusual the observation is, from 0 to 1, for those who want to know of each.
+    pub fn score(&mut self, score: f64, flow: Option<FlowId>, host: Option<Host>) {
+        self.scores.add(|| Score { at: self.at, detector: DETECTORS[self.rule].id, score, flow, host });
+    }
+
+    /// Whether somebody wants scores.
+    pub const fn wants_scores(&self) -> bool {
+        self.scores.are_wanted()
+    }
+
     /// Whether the detector is switched off for one of those who take part.
     fn is_off(&self, alarm: &Alarm<'_>) -> bool {
         let Site { limits, inventory } = self.site;
@@ -311,6 +339,7 @@ pub struct Detect {
     listening: [Vec<usize>; Kind::COUNT],
     limits: Limits,
     ledger: Ledger,
+    scores: Scores,
     next_tick: Timestamp,
 }
 
@@ -341,6 +370,7 @@ impl Detect {
             listening,
             limits,
             ledger: Ledger::default(),
+            scores: Scores::default(),
             next_tick: Timestamp::EPOCH,
         }
     }
@@ -365,6 +395,8 @@ impl Detect {
             What::Fact(fact) => (Kind::Fact, [Some(fact.about), None]),
             What::Anomaly(anomaly) => (Kind::Anomaly, [Some(anomaly.host), None]),
             What::Weakness(weakness) => (Kind::Weakness, ends(&weakness.flow)),
+            What::BusFrame(_) => (Kind::BusFrame, [None, None]),
+            What::Sample(sample) => (Kind::Sample, ends(&sample.flow)),
             What::Shed(_) | What::SourceEnded(_) => return,
         };
         if self.listening[kind as usize].is_empty() {
@@ -375,7 +407,8 @@ impl Detect {
         let seen = Seen { at, what, client, server, site };
         for place in &self.listening[kind as usize] {
             let (rule, detector) = &mut self.detectors[*place];
-            detector.observe(&seen, &mut Out { rule: *rule, at, site, ledger: &mut self.ledger });
+            let (ledger, scores) = (&mut self.ledger, &mut self.scores);
+            detector.observe(&seen, &mut Out { rule: *rule, at, site, ledger, scores });
         }
         self.ledger.tell(events);
     }
@@ -385,7 +418,8 @@ impl Detect {
         self.next_tick = Timestamp::from_nanos(now.as_nanos().saturating_add(TICK));
         let site = Site { inventory, limits: &self.limits };
         for (rule, detector) in &mut self.detectors {
-            detector.tick(now, &mut Out { rule: *rule, at: now, site, ledger: &mut self.ledger });
+            let (ledger, scores) = (&mut self.ledger, &mut self.scores);
+            detector.tick(now, &mut Out { rule: *rule, at: now, site, ledger, scores });
         }
         self.ledger.tell(events);
     }
@@ -413,6 +447,31 @@ impl Detect {
     /// Takes back an incident that was kept.
     pub fn restore_incident(&mut self, incident: Incident) {
         self.ledger.restore_incident(incident);
+    }
+
+    /// What the detectors have learnt, by their ids, to go on with after a restart.
+    pub fn save(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let saved = |(number, detector): &(usize, Box<dyn Detector>)| {
+            detector.save().map(|learnt| (DETECTORS[*number].id, learnt))
+        };
+        self.detectors.iter().filter_map(saved).collect()
+    }
+
+    /// Takes back what a detector had learnt. What cannot be read is not taken. Whether the detector is there.
+    pub fn restore_learnt(&mut self, id: &str, learnt: &[u8]) -> bool {
+        let of_that_id = |(number, _): &&mut (usize, Box<dyn Detector>)| DETECTORS[*number].id == id;
+        let detector = self.detectors.iter_mut().find(of_that_id);
+        detector.map(|(_, detector)| detector.restore(learnt)).is_some()
+    }
+
+    /// Keeps the scores of observations from now on, until they are drained.
+    pub const fn want_scores(&mut self) {
+        self.scores.want();
+    }
+
+    /// Hands over the scores since the last time, in the order of the observations.
+    pub fn drain_scores(&mut self) -> std::vec::Drain<'_, Score> {
+        self.scores.drain()
     }
 
     /// Takes an analyst's verdict on a finding, or takes one back. Whether the finding is known.
@@ -446,7 +505,10 @@ impl Detect {
     }
 
     /// Hands over what was given up because a limit was reached since the last time.
-    pub fn drain_shed(&mut self, each: impl FnMut(Shed)) {
+    pub fn drain_shed(&mut self, mut each: impl FnMut(Shed)) {
+        if let Some(count) = self.scores.take_shed() {
+            each(Shed { limit: "detect.scores".into(), count, packets: 0, bytes: 0 });
+        }
         self.ledger.drain_shed(each);
     }
 }

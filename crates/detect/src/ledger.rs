@@ -85,6 +85,8 @@ pub(crate) struct Ledger {
     changed: BTreeSet<FindingId>,
     rulings: Vec<Ruling>,
     incidents: Incidents,
+    /// Who does something bad, and when that was seen last.
+    suspects: BTreeMap<Addr, Timestamp>,
     /// What is to be told.
     news: Vec<(Timestamp, Change)>,
     /// How many findings were given up.
@@ -115,6 +117,11 @@ fn show(finding: &mut Finding, flows: impl Iterator<Item = FlowId>) {
     }
 }
 
+/// Whether what was seen last then still counts now.
+fn is_open(last: Timestamp, now: Timestamp) -> bool {
+    now.since(last).as_secs() < QUIET_HOURS * 3600
+}
+
 /// A digest that is the same on every machine and for every version.
 pub(crate) fn digest(bytes: &[u8]) -> u64 {
     // FNV-1a in its 64-bit form, mixed at the end so that every bit depends on every byte.
@@ -143,6 +150,8 @@ impl Ledger {
             unit: rule.thresholds[threshold].unit.into(),
         });
         self.changed.insert(id);
+        let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly;
+        let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
         if let Some(known) = self.findings.get_mut(&id) {
             known.last = known.last.max(at);
             known.count += 1;
@@ -158,6 +167,7 @@ impl Ledger {
             }
             known.severity = known.severity.max(severity);
             if known.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences()) {
+                self.suspects.extend(suspect.map(|suspect| (suspect, at)));
                 if is_worse {
                     let moved = self.incidents.join(known, at, &mut self.news);
                     let (incident, finding) = (known.incident, Box::new(known.clone()));
@@ -202,6 +212,7 @@ impl Ledger {
         };
         show(&mut finding, alarm.flows.iter().copied().chain(alarm.flow));
         if finding.judgement.is_none() {
+            self.suspects.extend(suspect.map(|suspect| (suspect, at)));
             let moved = self.incidents.join(&mut finding, at, &mut self.news);
             let news = Change::FindingRaised { finding: Box::new(finding.clone()) };
             self.news.push((at, news));
@@ -235,11 +246,22 @@ impl Ledger {
         }
         let mut old: Vec<_> = self.findings.values().map(|finding| (finding.last, finding.id)).collect();
         old.sort_unstable();
+        if let Some((now, _)) = old.last() {
+            self.suspects.retain(|_, last| is_open(*last, *now));
+        }
         for (_, id) in old.into_iter().take(MAX_FINDINGS / 16) {
             self.findings.remove(&id);
             self.changed.remove(&id);
             self.shed += 1;
         }
+    }
+
+    /// Whether an open finding says that a host does something bad.
+    pub(crate) fn is_suspect(&self, host: &Host, now: Timestamp) -> bool {
+        !self.suspects.is_empty()
+            && Addr::of(host)
+                .and_then(|addr| self.suspects.get(&addr))
+                .is_some_and(|last| is_open(*last, now))
     }
 
     pub(crate) fn tell(&mut self, events: &mut Vec<Event>) {
@@ -281,9 +303,18 @@ impl Ledger {
         let ruling = judgement
             .filter(|judgement| judgement.scope != Scope::Finding)
             .map(|judgement| Ruling::of(finding, &judgement));
+        let actor = Addr::of(&finding.actor.host);
         self.rulings.retain(|ruling| ruling.finding != id);
         if let Some(ruling) = ruling {
             self.rule(ruling);
+        }
+        let still_open = |other: &Finding| {
+            other.severity >= Severity::Medium
+                && Addr::of(&other.actor.host) == actor
+                && other.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences())
+        };
+        if let Some(actor) = actor.filter(|_| !self.findings.values().any(still_open)) {
+            self.suspects.remove(&actor);
         }
         true
     }

@@ -24,8 +24,10 @@ mod hosts;
 mod incident;
 mod intel;
 mod judge;
+mod learn;
 mod ledger;
 mod rule;
+mod score;
 mod settings;
 mod table;
 #[cfg(test)]
@@ -39,4 +41,5 @@ pub use intel::{Indicator, Indicators, IntelError, MAX_INDICATORS, Read};
 pub use judge::{Alarm, Asked, Detect, Out, Seen, Site, Suspicion};
 pub use ledger::{Changed, MAX_CONVERSATIONS, MAX_FINDINGS, MAX_RULINGS};
 pub use rule::{Detector, Kind, Rule, Threshold};
+pub use score::{MAX_SCORES, Score};
 pub use settings::{Expected, Network, NetworkError, Scoped, Settings, SettingsError};

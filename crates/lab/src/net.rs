@@ -286,6 +286,8 @@ struct Stage {
     hostile: bool,
     actor: HostId,
     victims: Vec<HostId>,
+    /// On a CAN bus.
+    identifiers: BTreeSet<u32>,
     times: Option<[u64; 2]>,
     packets: Vec<[u64; 2]>,
 }
@@ -649,6 +651,9 @@ impl Net {
 
     /// Writes down that a frame with this identifier was on the bus; nobody can tell who sent it.
     pub(crate) fn carried(&mut self, id: u32) {
+        if let Some(stage) = self.stage.and_then(|stage| self.stages.get_mut(stage)) {
+            stage.identifiers.insert(id);
+        }
         let key = (format!("0x{id:03x}"), "bus".into(), "can", 0, "can");
         *self.conversations.entry(key).or_default() += 1;
     }
@@ -695,8 +700,9 @@ impl Net {
         actor: HostId,
         victims: &[HostId],
     ) -> StageId {
-        let victims = victims.to_vec();
-        self.stages.push(Stage { step, hostile, actor, victims, times: None, packets: Vec::new() });
+        let (victims, identifiers) = (victims.to_vec(), BTreeSet::new());
+        let packets = Vec::new();
+        self.stages.push(Stage { step, hostile, actor, victims, identifiers, times: None, packets });
         self.stages.len() - 1
     }
 
@@ -780,12 +786,14 @@ impl Net {
         let name = |host: HostId| self.hosts[host].truth.name.clone();
         let begun = self.stages.iter().filter_map(|stage| {
             let [first, last] = stage.times?;
+            let devices = stage.victims.iter().map(|&host| name(host));
+            let identifiers = stage.identifiers.iter().map(|id| format!("0x{id:03x}"));
             Some(TrueStage {
                 name: stage.step.name.into(),
                 about: stage.step.about.into(),
                 techniques: stage.step.techniques.iter().map(|&id| id.into()).collect(),
                 actor: name(stage.actor),
-                victims: stage.victims.iter().map(|&host| name(host)).collect(),
+                victims: devices.chain(identifiers).collect(),
                 hostile: stage.hostile,
                 first: Timestamp::from_nanos(first),
                 last: Timestamp::from_nanos(last),

@@ -23,7 +23,8 @@ pub struct Truth {
     pub packets: u64,
     /// Everything that exists, by name.
     pub devices: Vec<TrueDevice>,
-    /// Who spoke with whom, each pair of client and service once.
+    /// Who spoke with whom, each pair of client and service once. A scanner's probe that is refused or
+    /// broken off is no conversation.
     pub conversations: Vec<TrueConversation>,
     /// Addresses that were sent to and do not exist: nobody ever answered from them.
     pub silent: Vec<IpAddr>,
@@ -52,7 +53,7 @@ pub struct TrueStage {
     pub techniques: Vec<String>,
     /// Who acts, by device name.
     pub actor: String,
-    /// Whom it is done to, by device name.
+    /// Whom it is done to, by device name; on a CAN bus, the identifiers that it uses.
     pub victims: Vec<String>,
     /// Whether harm is meant; not so in what only looks like an attack.
     pub hostile: bool,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
-use lab::{ATTACKS, AttackKind, SceneOptions, Truth};
+use lab::{ATTACKS, AttackKind, Link, SceneOptions, Truth};
 use model::{MacAddr, Timestamp};
 
 fn options(seed: u64, seconds: u64) -> SceneOptions {
@@ -35,13 +35,15 @@ fn play(attack: &AttackKind, scene: &str, options: &SceneOptions) -> (Truth, Fra
 #[test]
 fn every_stage_is_told_with_its_frames() {
     for (attack, scene) in all() {
-        let (truth, frames) = play(attack, scene, &options(1, 300));
+        let (truth, frames) = play(attack, scene, &options(1, 180));
         let what = format!("{} in {scene}", attack.name);
         assert_eq!(truth.attack.as_deref(), Some(attack.name));
         let told: Vec<_> = truth.stages.iter().map(|stage| &*stage.name).collect();
         let planned: Vec<_> = attack.steps.iter().map(|step| step.name).collect();
         assert_eq!(told, planned, "{what}: all stages, in order");
         let devices: BTreeSet<_> = truth.devices.iter().map(|device| &*device.name).collect();
+        let on_bus = truth.conversations.iter().filter(|told| told.transport == "can");
+        let identifiers: BTreeSet<_> = on_bus.map(|told| &*told.client).collect();
         let mut labelled = BTreeSet::new();
         for stage in &truth.stages {
             assert_eq!(stage.hostile, !attack.benign);
@@ -52,7 +54,8 @@ fn every_stage_is_told_with_its_frames() {
                 assert!([4, 7].contains(&digits.len()) && digits.parse::<u32>().is_ok(), "{id}");
             }
             for name in stage.victims.iter().chain([&stage.actor]) {
-                assert!(devices.contains(&**name), "{what}: {name} takes part in {}", stage.name);
+                let there = devices.contains(&**name) || identifiers.contains(&**name);
+                assert!(there, "{what}: {name} takes part in {}", stage.name);
             }
             assert!(!stage.victims.is_empty());
             let ranges = &stage.packets;
@@ -60,7 +63,7 @@ fn every_stage_is_told_with_its_frames() {
             assert!(ranges.windows(2).all(|pair| pair[0][1] + 1 < pair[1][0]), "{what}: ranges are whole");
             assert_eq!(frames[ranges[0][0] as usize - 1].0, stage.first);
             assert_eq!(frames[ranges.last().unwrap()[1] as usize - 1].0, stage.last);
-            assert!(stage.first.since(truth.start) >= Duration::from_secs(100), "{what}: a quiet time first");
+            assert!(stage.first.since(truth.start) >= Duration::from_secs(60), "{what}: a quiet time first");
             for number in ranges.iter().flat_map(|[first, last]| *first..=*last) {
                 assert!(labelled.insert(number), "{what}: frame {number} is of one stage");
             }
@@ -142,6 +145,9 @@ fn attacks_are_named_and_explained_once() {
 /// Source and destination of an IPv4 packet or what an ARP packet says, with the sender's link-layer
 /// address; nothing of other frames.
 fn addresses(frame: &[u8]) -> Option<(MacAddr, Ipv4Addr, Ipv4Addr)> {
+    if Link::of(frame) == Link::Can {
+        return None;
+    }
     let kind = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
     let at = if kind(12) == 0x8100 { 18 } else { 14 };
     let v4 = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&frame[at..at + 4]).unwrap());
@@ -157,7 +163,7 @@ fn addresses(frame: &[u8]) -> Option<(MacAddr, Ipv4Addr, Ipv4Addr)> {
 fn the_truth_of_a_disturbed_scene_knows_everybody_and_labels_all_that_intruders_send() {
     for (attack, scene) in all() {
         let what = format!("{} in {scene}", attack.name);
-        let options = options(5, 120);
+        let options = options(5, 75);
         let (truth, frames) = play(attack, scene, &options);
         let (base, _) = played(&lab::scene(scene, &options).unwrap());
         let ips = |truth: &Truth| -> BTreeSet<IpAddr> {
@@ -180,10 +186,59 @@ fn the_truth_of_a_disturbed_scene_knows_everybody_and_labels_all_that_intruders_
                 let ip = IpAddr::V4(*ip);
                 known.contains(&ip) && !own.contains(&ip)
             });
-            let labelled = ranges.iter().any(|[first, last]| (*first..=*last).contains(&number));
-            assert!(labelled || !newcomer, "{what}: frame {number} from {src} to {dst} is of the attack");
+            let labelled = || ranges.iter().any(|[first, last]| (*first..=*last).contains(&number));
+            assert!(!newcomer || labelled(), "{what}: frame {number} from {src} to {dst} is of the attack");
         }
     }
+}
+
+/// The frames of a stage.
+fn frames_of<'a>(truth: &Truth, frames: &'a Frames, name: &str) -> Vec<&'a [u8]> {
+    let stage = truth.stages.iter().find(|stage| stage.name == name).unwrap();
+    let numbers = stage.packets.iter().flat_map(|[first, last]| *first..=*last);
+    numbers.map(|number| &*frames[number as usize - 1].1).collect()
+}
+
+#[test]
+fn operators_see_a_recording_of_what_the_controller_answered_before() {
+    let attack = ATTACKS.iter().find(|attack| attack.name == "stuxnet").unwrap();
+    let (truth, frames) = play(attack, "plant", &options(4, 300));
+    // Three variables of 32, 7 and 4 bytes, each with four bytes before it, the second filled up.
+    let values = |frame: &[u8]| frame[frame.len() - 56..].to_vec();
+    let replayed = frames_of(&truth, &frames, "replayed-values");
+    let begins = truth.stages.iter().find(|stage| stage.name == "replayed-values").unwrap().packets[0][0];
+    let (mixer, hmi) = (Ipv4Addr::new(10, 10, 0, 12), Ipv4Addr::new(10, 10, 0, 21));
+    let told_before: BTreeSet<_> = frames[..begins as usize - 1]
+        .iter()
+        .filter(|(_, frame)| addresses(frame).is_some_and(|(_, src, dst)| (src, dst) == (mixer, hmi)))
+        .filter(|(_, frame)| frame.len() > 110)
+        .map(|(_, frame)| values(frame))
+        .collect();
+    let answers: Vec<_> = replayed.iter().filter(|frame| frame.len() > 110).collect();
+    assert!(answers.len() > 60, "{} answers are replayed", answers.len());
+    assert!(answers.iter().all(|frame| told_before.contains(&values(frame))));
+    let different: BTreeSet<_> = answers.iter().map(|frame| values(frame)).collect();
+    assert!(different.len() < answers.len(), "the recording begins again when it is over");
+}
+
+#[test]
+fn the_worm_writes_the_address_it_looks_for_as_sequence_number() {
+    let attack = ATTACKS.iter().find(|attack| attack.name == "mirai").unwrap();
+    let (truth, frames) = play(attack, "home", &options(4, 120));
+    let mut looked_for = BTreeSet::new();
+    for frame in frames_of(&truth, &frames, "scanning-in-turn") {
+        // A SYN to Telnet without IP options.
+        if frame[14] == 0x45 && frame[23] == 6 && frame[47] == 2 && [23, 2_323].contains(&port(frame)) {
+            assert_eq!(frame[30..34], frame[38..42]);
+            looked_for.insert(frame[30..34].to_vec());
+        }
+    }
+    assert!(looked_for.len() > 50, "{} addresses", looked_for.len());
+}
+
+/// The destination port of a TCP segment in an IPv4 packet without options.
+fn port(frame: &[u8]) -> u16 {
+    u16::from_be_bytes([frame[36], frame[37]])
 }
 
 /// What tshark reads in the frames of a stage: attack, stage, filter. All of it is there, in that stage.
@@ -216,6 +271,11 @@ const READ: &[(&str, &str, &str)] = &[
     ("target", "lateral-movement", "rdp.negReq.requestedProtocols"),
     ("target", "till-infection", "svcctl.opnum == 19"),
     ("target", "exfiltration", "ftp.request.command == \"STOR\""),
+    ("jeep", "bus-access", "tcp.payload contains \"AUTH ANONYMOUS\""),
+    ("jeep", "gateway-reflash", "can.id == 0x740 and data.data[0:2] == 10:66"),
+    ("jeep", "gateway-reflash", "can.id == 0x748 and data.data[1] == 76"),
+    ("jeep", "diagnostic-control", "can.id == 0x760"),
+    ("jeep", "frame-injection", "can.id == 0x0e5"),
     ("dns-tunnel", "exfiltration", "dns.qry.type == 10"),
     ("insider", "controller-stop", "s7comm.param.func == 0x29"),
     ("insider", "file-collection", "smb2.cmd == 8"),
@@ -247,7 +307,7 @@ fn tshark_finds_nothing_wrong_in_attacks_and_reads_each_stage() {
     for (attack, scene) in all() {
         let what = format!("{} in {scene}", attack.name);
         let file = tempfile::NamedTempFile::new().unwrap();
-        let options = options(2, 120);
+        let options = options(2, 90);
         let attacked = lab::attack(attack.name, Some(scene), &options).unwrap();
         let truth = attacked.write(&mut file.as_file()).unwrap();
         let relayed = attack.steps.iter().any(|step| step.name == "interception");
@@ -266,6 +326,36 @@ fn tshark_finds_nothing_wrong_in_attacks_and_reads_each_stage() {
             assert!(*count > 0, "{what}: {filter} in {stage}");
         }
     }
+}
+
+#[test]
+fn tshark_reads_the_diagnostics_of_the_vehicle() {
+    let Some(program) = testkit::peer("tshark_reads_the_diagnostics_of_the_vehicle", "tshark") else {
+        return;
+    };
+    let [all, own] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+    lab::attack("jeep", None, &options(2, 60)).unwrap().write(&mut all.as_file()).unwrap();
+    let run = |arguments: &[&str]| {
+        let run = std::process::Command::new(&program).args(arguments).output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        String::from_utf8(run.stdout).unwrap()
+    };
+    let [all, own] = [&all, &own].map(|file| file.path().to_str().unwrap());
+    // What control units tell each other is no diagnostics and would be taken for it.
+    run(&["-r", all, "-Y", "can.id >= 0x700", "-w", own]);
+    let services = ["-d", "can.subdissector,iso15765", "-d", "iso15765.subdissector,uds"];
+    let fields = ["-T", "fields", "-e", "can.id", "-e", "uds.sid", "-e", "_ws.malformed"];
+    let read = |filter| run(&[&["-r", own], &services[..], &["-Y", filter], &fields].concat());
+    let told = read("uds");
+    // Asked of the gateway (0x740): every part of the program once; all is answered (0x748).
+    for line in ["1856\t0x36\t", "1864\t0x36\t"] {
+        assert_eq!(told.lines().filter(|told| *told == line).count(), 60, "{line}");
+    }
+    // Brakes (0x760) are unlocked, moved and told to bleed.
+    for line in ["1888\t0x27\t", "1888\t0x2f\t", "1888\t0x31\t"] {
+        assert!(told.lines().any(|told| told == line), "{line}");
+    }
+    assert_eq!(read("_ws.malformed"), "");
 }
 
 /// How many frames of a file pass each of some display filters of tshark, which verifies checksums.

@@ -4,6 +4,10 @@ mod address_conflict;
 mod arp_spoofing;
 mod beaconing;
 mod brute_force;
+mod can;
+mod can_identifier;
+mod can_payload;
+mod can_timing;
 mod change;
 mod claims;
 mod cleartext_management;
@@ -100,4 +104,8 @@ pub static DETECTORS: &[&Rule] = &[
     &exception_burst::DETECTOR,
     &controller_password::DETECTOR,
     &illegal_function::DETECTOR,
+    // What is not as it was learnt.
+    &can_identifier::DETECTOR,
+    &can_timing::DETECTOR,
+    &can_payload::DETECTOR,
 ];

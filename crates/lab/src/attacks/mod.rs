@@ -10,6 +10,7 @@ mod dns_tunnel;
 mod frostygoop;
 mod industroyer;
 mod insider;
+mod jeep;
 mod mirai;
 mod new_shift;
 mod patch_day;
@@ -63,6 +64,7 @@ pub static ATTACKS: &[AttackKind] = &[
     frostygoop::KIND,
     vpnfilter::KIND,
     target::KIND,
+    jeep::KIND,
     dns_tunnel::KIND,
     slow_scan::KIND,
     insider::KIND,

@@ -32,8 +32,8 @@ pub(crate) const KIND: AttackKind = AttackKind {
         },
         AttackStep {
             name: "interception",
-            about: "All else that the laptop sends into the Internet goes by the television, too; the answers \
-                    come straight from the router.",
+            about: "All else that the laptop sends into the Internet goes by the television, too; what comes \
+                    back comes straight from the router.",
             techniques: &["T1557.003", "T1040"],
         },
     ],

@@ -32,13 +32,18 @@ impl Bus {
     /// Puts a frame with an 11-bit identifier on the bus, as soon as the one before is over.
     pub(crate) fn send(&mut self, net: &mut Net, id: u32, data: [u8; 8]) {
         net.clock = net.clock.max(self.free);
-        // As SocketCAN captures it: identifier, length, nothing, data.
-        let frame = build(|m| _ = m.be32(id).u8(8).put(&[0; 3]).put(&data));
         // 108 bits, 3 between frames, and up to 19 that are stuffed in.
         self.free = net.clock + (111 + net.rng.range(2, 16)) * BIT;
-        net.carried(id);
-        net.emit(frame);
+        send(net, id, data);
     }
+}
+
+/// Puts a frame with an 11-bit identifier on the bus now, whatever else is on it.
+pub(crate) fn send(net: &mut Net, id: u32, data: [u8; 8]) {
+    // As SocketCAN captures it: identifier, length, nothing, data.
+    let frame = build(|m| _ = m.be32(id).u8(8).put(&[0; 3]).put(&data));
+    net.carried(id);
+    net.emit(frame);
 }
 
 #[cfg(test)]

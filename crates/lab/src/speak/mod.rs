@@ -4,6 +4,7 @@
 pub(crate) mod bacnet;
 pub(crate) mod can;
 pub(crate) mod coap;
+pub(crate) mod dbus;
 pub(crate) mod dhcp;
 pub(crate) mod dicom;
 pub(crate) mod dnp3;
@@ -28,3 +29,4 @@ pub(crate) mod ssdp;
 pub(crate) mod ssh;
 pub(crate) mod telnet;
 pub(crate) mod tls;
+pub(crate) mod uds;
