@@ -262,8 +262,9 @@ impl Out<'_> {
         set.unwrap_or_else(|| limits.usual(self.rule, threshold))
     }
 
-    /// What other detectors have found lately of a host, the latest of it: what it did, or what was done to it.
-    /// Findings that were themselves weighed with this are left out, so that none confirms itself.
+    /// What other detectors have found lately that speaks most against a host: what it did, or what was done to it.
+    /// Findings that were themselves weighed with this are left out, so that none confirms itself, and so are
+    /// weaknesses. All findings are looked at: ask only where it matters.
     pub fn suspect(&self, host: &Host) -> Option<Suspicion> {
         self.ledger.suspicion(host, self.at)
     }
@@ -324,6 +325,8 @@ pub struct Suspicion {
     pub title: Name,
     /// Whether it was done by the host; else it was done to it.
     pub did: bool,
+    /// Whether it is of high severity, or the host looked around: what intruders do before anything else.
+    pub is_strong: bool,
 }
 
 /// The detectors, what they found, and the incidents that it makes.

@@ -8,10 +8,12 @@ use model::{
     Severity, Shed, Slice, Timestamp, Verdict,
 };
 
+use crate::attack::{Tactic, technique};
+use crate::detectors::DETECTORS;
 use crate::hosts::Addr;
 use crate::incident::{Incidents, QUIET_HOURS};
 use crate::judge::{Alarm, Suspicion};
-use crate::rule::Rule;
+use crate::rule::{Kind, Rule};
 use crate::settings::Expected;
 
 /// So many findings are held; those that were seen longest ago go first. They stay in the store.
@@ -326,27 +328,37 @@ impl Ledger {
         self.findings.values()
     }
 
-    /// The latest finding of medium severity or worse in which a host had part within [`QUIET_HOURS`], and that
-    /// was not weighed with such findings itself.
+    /// What speaks against a host: of the findings of medium severity or worse within [`QUIET_HOURS`] in which it
+    /// had part, the strongest and of these the latest. Weaknesses are no acts, and what was weighed with such
+    /// findings itself does not count.
     pub(crate) fn suspicion(&self, host: &Host, now: Timestamp) -> Option<Suspicion> {
         let addr = Addr::of(host)?;
         let is = |host: &Host| Addr::of(host) == Some(addr);
-        let weighed = |crossed: &Crossed| crossed.threshold.ends_with(SUSPICION);
+        let is_weighed = |crossed: &Crossed| crossed.threshold.ends_with(SUSPICION);
         self.findings
             .values()
             .filter(|finding| finding.severity >= Severity::Medium)
             .filter(|finding| now.since(finding.last).as_secs() < QUIET_HOURS * 3600)
             .filter(|finding| finding.judgement.as_ref().is_none_or(|said| !said.verdict.silences()))
-            .filter(|finding| !finding.crossed.as_ref().is_some_and(weighed))
+            .filter(|finding| !finding.crossed.as_ref().is_some_and(is_weighed))
             .filter_map(|finding| {
-                let did = is(&finding.actor.host);
-                let suffered = finding.victim.is_some_and(|victim| is(&victim.host))
-                    && finding.severity >= Severity::High;
-                let suspicion = Suspicion { title: finding.title.clone(), did };
-                (did || suffered).then_some((finding.last, finding.id, suspicion))
+                let (did, high) = (is(&finding.actor.host), finding.severity >= Severity::High);
+                let suffered = high && finding.victim.is_some_and(|victim| is(&victim.host));
+                let rule = DETECTORS.iter().find(|rule| (did || suffered) && rule.id == finding.detector)?;
+                if rule.listens.contains(&Kind::Weakness) {
+                    return None;
+                }
+                let looks_around = rule
+                    .attack
+                    .iter()
+                    .filter_map(|id| technique(id))
+                    .any(|technique| technique.tactic == Tactic::Discovery);
+                let is_strong = high || looks_around;
+                let suspicion = Suspicion { title: finding.title.clone(), did, is_strong };
+                Some(((is_strong, finding.last, finding.id), suspicion))
             })
-            .max_by_key(|(last, id, _)| (*last, *id))
-            .map(|(.., suspicion)| suspicion)
+            .max_by_key(|(order, _)| *order)
+            .map(|(_, suspicion)| suspicion)
     }
 
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &Incident> {

@@ -5,7 +5,7 @@
 use model::{Operation, OperationKind, Outcome, Role, Severity, Timestamp};
 
 use super::habit::{Among, Habits, PAIRS};
-use super::suspicion::{Actor, Case};
+use super::suspicion::{Actor, Case, Cases};
 use crate::hosts::Addr;
 use crate::judge::{Alarm, Asked, Out, Seen, is_industrial};
 use crate::rule::Detector;
@@ -98,12 +98,19 @@ pub(super) struct Change {
     acts: &'static Acts,
     habits: Habits,
     ties: Ties,
+    cases: Cases,
     spread: Table<Addr, Spread>,
 }
 
 impl Change {
     pub(super) fn new(acts: &'static Acts) -> Self {
-        Self { acts, habits: Habits::new(acts.among, WORK), ties: Ties::default(), spread: Table::new(PAIRS) }
+        Self {
+            acts,
+            habits: Habits::new(acts.among, WORK),
+            ties: Ties::default(),
+            cases: Cases::default(),
+            spread: Table::new(PAIRS),
+        }
     }
 
     /// Takes an operation; if it is an act of the kind, weighs it together with what `ways` finds in the way it is
@@ -127,8 +134,11 @@ impl Change {
         let watch = self.ties.watch.unwrap_or(at);
         let (host, whom) = (&asked.asker.host, &asked.asked.host);
         let meant = self.acts.meant;
-        let mut case =
-            Case::of(&Actor { host, whom, now: at, watch, met, standing, meant, newcomers_may: false }, out);
+        let mut case = self.cases.of(
+            (actor, victim),
+            &Actor { host, whom, now: at, watch, met, standing, meant, newcomers_may: false },
+            out,
+        );
         if self.acts.by_hand && at.since(began).as_millis() < HASTE {
             let seen = format!("{} ms after it turned to the controller", at.since(began).as_millis());
             case.how(HASTY, "haste", seen, "people take seconds");

@@ -39,7 +39,8 @@ static ACTS: Acts = Acts {
 };
 
 fn is_one(operation: &Operation) -> bool {
-    operation.kind == OperationKind::ChangeMode
+    // Masters of EtherCAT take their devices through their states whenever they start.
+    operation.kind == OperationKind::ChangeMode && operation.protocol != "ethercat"
 }
 
 #[cfg(test)]

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use model::{Severity, What};
 
+use crate::hosts::Addr;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 
-/// Finds diagnostic requests on CAN that change control units.
+/// Finds diagnostic requests, on CAN or over IP, that change control units.
 pub(super) const DETECTOR: Rule = Rule {
     id: "diagnostic-access",
     title: "Control unit changed by diagnosis",
     severity: Severity::Medium,
     attack: &["T0836", "T0816", "T0857"],
-    finds: "On a vehicle's bus, somebody asks a control unit for services that change it (ISO 14229-1): unlocks it, \
+    finds: "On a vehicle's bus, or over IP (ISO 13400-2), somebody asks a control unit for services that change it (ISO 14229-1): unlocks it, \
             resets it, writes data or memory, runs routines, takes over inputs and outputs, silences its communication, \
             or downloads to it. Reading values and trouble codes, as any dongle does, is not told, and neither is \
             opening a session alone.",
@@ -28,13 +29,13 @@ pub(super) const DETECTOR: Rule = Rule {
         usual: 2.0,
     }],
     listens: &[Kind::Operation],
-    keeps: "requests to 256 identifiers",
+    keeps: "requests to 256 units",
     start: || Box::<DiagnosticAccess>::default(),
 };
 
 const REQUESTS: usize = 0;
-/// So many identifiers of a bus are remembered, the lowest: ISO 15765-4 has nine.
-const IDENTIFIERS: usize = 256;
+/// So many units are remembered, the lowest: ISO 15765-4 has nine on a bus.
+const UNITS: usize = 256;
 
 #[derive(Debug, Default)]
 struct Asked {
@@ -44,7 +45,8 @@ struct Asked {
 
 #[derive(Default)]
 struct DiagnosticAccess {
-    asked: BTreeMap<String, Asked>,
+    /// By who asks whom, which on a bus nobody tells, and the unit.
+    asked: BTreeMap<(Option<Addr>, Option<Addr>, String), Asked>,
 }
 
 /// How bad a service is; `None` for those that change nothing.
@@ -69,34 +71,43 @@ fn severity(service: &str) -> Option<Severity> {
 impl Detector for DiagnosticAccess {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         let What::Operation(operation) = seen.what else { return };
-        if operation.protocol != "can" {
+        if !matches!(&*operation.protocol, "can" | "doip") {
             return;
         }
         let (Some(severity), Some(target)) = (severity(&operation.name), &operation.target) else { return };
-        // `id 0x7e0 parameter 0xf190`: the unit is told by the identifier.
+        // `id 0x7e0 parameter 0xf190`: the unit is told by the identifier, over IP by its address.
         let unit = target.split(" parameter").next().unwrap_or_default();
-        if !self.asked.contains_key(unit) && self.asked.len() >= IDENTIFIERS {
+        let flow = &operation.flow;
+        let (client, server) =
+            (flow.endpoint(operation.from).host, flow.endpoint(operation.from.other()).host);
+        let key = (Addr::of(&client), Addr::of(&server), unit.to_owned());
+        if !self.asked.contains_key(&key) && self.asked.len() >= UNITS {
             self.asked.pop_last();
         }
-        let asked = self.asked.entry(unit.to_owned()).or_default();
+        let asked = self.asked.entry(key).or_default();
         asked.requests += 1;
         if !asked.services.contains(&operation.name) {
             asked.services.push(operation.name.clone());
         }
-        let client = operation.flow.endpoint(operation.from).host;
         let requests = f64::from(asked.requests);
         // A download is not asked for by chance.
         if requests < out.limit(REQUESTS, &client) && severity < Severity::High {
             return;
         }
         let services = asked.services.join(", ");
-        let alarm = Alarm::about(client)
+        let mut alarm = Alarm::about(client)
             .matter(unit)
-            .flow(operation.flow.id)
+            .flow(flow.id)
             .severity(severity)
             .crossed(REQUESTS, requests)
             .factor("services", &services, "reading only");
-        out.raise(alarm, || format!("A tester asked the control unit at {unit} for {services}"));
+        if Addr::of(&server).is_some() {
+            alarm = alarm.to(server);
+        }
+        out.raise(alarm, || match Addr::of(&client) {
+            Some(_) => format!("{client} asked the control unit at {unit} behind {server} for {services}"),
+            None => format!("A tester asked the control unit at {unit} for {services}"),
+        });
     }
 }
 
@@ -137,6 +148,17 @@ mod tests {
             &*findings[0].summary,
             format!("A tester asked the control unit at id 0x7e0 for {services}")
         );
+    }
+
+    #[test]
+    fn over_ip_it_is_told_who_asks() {
+        let reset = || {
+            let kind = OperationKind::Restart;
+            operation("10.0.0.9", "10.0.0.1", "doip", kind, "ecu-reset", Outcome::Asked).on("address 0x1010")
+        };
+        let finding = Story::of(&DETECTOR).asks(reset()).asks(reset()).only();
+        let expected = "10.0.0.9 asked the control unit at address 0x1010 behind 10.0.0.1 for ecu-reset";
+        assert_eq!(&*finding.summary, expected);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use model::{Severity, What};
 
 use super::change::{ENGINEERS, Ties, WORK, is_engineering, named, parties};
 use super::habit::{Among, Habits};
-use super::suspicion::{Actor, Case, SUSPICION};
+use super::suspicion::{Actor, Cases, SUSPICION};
 use crate::judge::{Alarm, Out, Seen, is_industrial};
 use crate::rule::{Detector, Kind, Rule};
 
@@ -25,12 +25,19 @@ pub(super) const DETECTOR: Rule = Rule {
     thresholds: &[SUSPICION],
     listens: &[Kind::Operation],
     keeps: "habits and ties of 4096 pairs of hosts",
-    start: || Box::new(EngineeringStation { habits: Habits::new(Among::All, WORK), ties: Ties::default() }),
+    start: || {
+        Box::new(EngineeringStation {
+            habits: Habits::new(Among::All, WORK),
+            ties: Ties::default(),
+            cases: Cases::default(),
+        })
+    },
 };
 
 struct EngineeringStation {
     habits: Habits,
     ties: Ties,
+    cases: Cases,
 }
 
 impl Detector for EngineeringStation {
@@ -48,7 +55,8 @@ impl Detector for EngineeringStation {
         }
         let standing = self.habits.standing(actor, victim, at);
         let watch = self.ties.watch.unwrap_or(at);
-        let case = Case::of(
+        let case = self.cases.of(
+            (actor, victim),
             &Actor { host, whom, now: at, watch, met, standing, meant: ENGINEERS, newcomers_may: false },
             out,
         );

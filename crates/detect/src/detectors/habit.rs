@@ -231,6 +231,8 @@ pub(super) fn is_new(first: Timestamp, watch: Timestamp, now: Timestamp) -> bool
 mod tests {
     use std::net::IpAddr;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn addr(last: u8) -> Addr {
@@ -279,6 +281,34 @@ mod tests {
         assert_eq!((standing.here, standing.anywhere, standing.others), (0, 0, 0));
         habits.learn(addr(2), addr(1), at(1, 8));
         assert_eq!(habits.standing(addr(2), addr(3), at(2, 8)).anywhere, 1);
+    }
+
+    proptest! {
+        /// Whatever is learnt and condemned, in whatever order, the tally is what the actors did.
+        #[test]
+        fn the_tally_is_the_sum_of_what_was_done(
+            acts in proptest::collection::vec((0_u8..5, any::<bool>(), 0_u64..90), 0..200),
+        ) {
+            let mut habits = Habits::new(Among::All, 60);
+            let mut now = Timestamp::from_secs(1_000_000);
+            for (actor, is_good, pause) in acts {
+                now = now + std::time::Duration::from_secs(pause);
+                match is_good {
+                    true => habits.learn(addr(actor), addr(100), now),
+                    false => habits.condemn(addr(actor), addr(100), now),
+                }
+                for whom in [Some(addr(100)), None] {
+                    let done: Vec<u32> = (0..5)
+                        .filter_map(|actor| habits.done.get(&(addr(actor), whom)))
+                        .map(|done| done.occasions)
+                        .collect();
+                    let tally = habits.tallies.get(&whom).copied().unwrap_or_default();
+                    prop_assert_eq!(tally.occasions, done.iter().sum::<u32>());
+                    prop_assert_eq!(tally.single as usize, done.iter().filter(|times| **times == 1).count());
+                }
+                prop_assert_eq!(habits.days.iter().sum::<u32>(), habits.tallies.get(&None).map_or(0, |tally| tally.occasions));
+            }
+        }
     }
 
     #[test]

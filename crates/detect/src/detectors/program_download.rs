@@ -1,9 +1,11 @@
 //! Puts a program into a controller: see [`DETECTOR`].
 
-use model::{Operation, OperationKind, Outcome, Severity, What};
+use std::collections::VecDeque;
+
+use model::{FlowHead, Host, Operation, OperationKind, Outcome, Severity, Timestamp, What};
 
 use super::change::{Acts, Change, ENGINEERS, WORK, parties};
-use super::habit::{Among, PAIRS};
+use super::habit::{Among, PAIRS, is_new};
 use super::suspicion::{Case, SUSPICION};
 use crate::hosts::Addr;
 use crate::judge::{Out, Seen, is_industrial};
@@ -21,18 +23,24 @@ pub(super) const DETECTOR: Rule = Rule {
             against, one that never did it while others do. How: nobody uploaded or compared the program first; code \
             goes in that nobody ever read from the controller; blocks that the system itself calls are replaced along \
             with it; the controller was not stopped; several controllers within the hour; in haste; at an unusual \
-            hour. An engineer who compares, changes and restarts is not told.",
+            hour; just after somebody new had turned to the host. An engineer who compares, changes and restarts is not told.",
     matters: "Whoever changes the program decides what the process does, whatever the operators see. Stuxnet put its \
               blocks in from the engineering station itself, before those that the controller calls in every cycle.",
     fix: "Ask whoever is responsible for the controller whether the change was planned. If not: bring the process into \
           a safe state by hand, take the host off the network, keep the program that is in the controller as \
           evidence, and restore the one that is kept. If it was planned, declare it as expected.",
     thresholds: &[SUSPICION],
-    listens: &[Kind::Operation],
-    keeps: "habits and ties of 4096 pairs of hosts, and for each pair the digests of 64 blocks that were read and of \
-            16 that were written",
+    listens: &[Kind::Opened, Kind::Operation],
+    keeps: "habits and ties of 4096 pairs of hosts, for each pair the digests of 64 blocks that were read and of 16 \
+            that were written, and 16 visitors of each of 1024 hosts",
     start: || {
-        Box::new(ProgramDownload { change: Change::new(&ACTS), work: Table::new(PAIRS), habit: [0.0; 2] })
+        Box::new(ProgramDownload {
+            change: Change::new(&ACTS),
+            work: Table::new(PAIRS),
+            habit: [0.0; 2],
+            visits: Table::new(VISITED),
+            watch: None,
+        })
     },
 };
 
@@ -60,6 +68,8 @@ const LISTED_ONLY: f64 = 0.5;
 const MOST_NEW_CODE: f64 = 2.0;
 const SYSTEM_BLOCK: f64 = 1.0;
 const RUNNING: f64 = 0.5;
+/// Somebody may have taken the host over just before.
+const VISITED_LATELY: f64 = 1.0;
 
 fn is_one(operation: &Operation) -> bool {
     operation.kind == OperationKind::ProgramDownload || operation.name == "delete-block"
@@ -88,7 +98,7 @@ struct Work {
     read: Vec<u32>,
     /// Digests of blocks that were written in the present piece of work and were never read before.
     new: Vec<u32>,
-    began: model::Timestamp,
+    began: Timestamp,
     uploaded: bool,
     listed: bool,
     reads: u32,
@@ -100,7 +110,7 @@ struct Work {
 
 impl Work {
     /// Takes what leads up to a download.
-    fn take(&mut self, operation: &Operation, at: model::Timestamp) {
+    fn take(&mut self, operation: &Operation, at: Timestamp) {
         if at.since(self.began).as_secs() >= WORK {
             let read = std::mem::take(&mut self.read);
             *self = Self { read, began: at, ..Self::default() };
@@ -143,15 +153,55 @@ fn digest(block: &str) -> u32 {
     (crate::ledger::digest(block.as_bytes()) >> 32) as u32
 }
 
+/// So many hosts' visitors are remembered, and so many of each, the latest.
+const VISITED: usize = 1024;
+const VISITORS: usize = 16;
+
+/// Who opens conversations to a host.
+#[derive(Debug, Default)]
+struct Visits {
+    known: VecDeque<u32>,
+    /// Who came last for the first time, and when.
+    last_new: Option<(Host, Timestamp)>,
+}
+
 struct ProgramDownload {
     change: Change,
     work: Table<(Addr, Addr), Work>,
     /// On how many pieces of work that were good a program was changed, and on how many without looking at it first.
     habit: [f64; 2],
+    visits: Table<Addr, Visits>,
+    /// When the watch began.
+    watch: Option<Timestamp>,
+}
+
+impl ProgramDownload {
+    /// Takes note that one host turned to another.
+    fn visit(&mut self, flow: &FlowHead, at: Timestamp) {
+        let (Some(visitor), Some(visited)) = (Addr::of(&flow.client.host), Addr::of(&flow.server.host))
+        else {
+            return;
+        };
+        let (visits, _) = self.visits.entry(visited, Visits::default);
+        let digest = visitor.digest();
+        if visits.known.contains(&digest) {
+            return;
+        }
+        if visits.known.len() >= VISITORS {
+            visits.known.pop_front();
+        }
+        visits.known.push_back(digest);
+        visits.last_new = Some((flow.client.host, at));
+    }
 }
 
 impl Detector for ProgramDownload {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
+        let watch = *self.watch.get_or_insert(seen.at);
+        if let What::FlowOpened(flow) = seen.what {
+            self.visit(flow, seen.at);
+            return;
+        }
         let What::Operation(operation) = seen.what else { return };
         if !is_industrial(&operation.protocol) {
             return;
@@ -175,8 +225,17 @@ impl Detector for ProgramDownload {
         };
         work.write(operation);
         let [times, unprepared] = self.habit;
-        let is_good =
-            self.change.take(seen, operation, &mut |case| weigh(work, [times, unprepared], case), out);
+        let newest = self.visits.get(&pair.0).and_then(|visits| visits.last_new);
+        let visitor = newest.filter(|(_, came)| is_new(*came, watch, seen.at));
+        let mut ways = |case: &mut Case| {
+            weigh(work, [times, unprepared], case);
+            if let Some((visitor, came)) = visitor {
+                let minutes = seen.at.since(came).as_secs().div_ceil(60);
+                let seen = format!("{visitor} turned to it for the first time {minutes} minutes before");
+                case.how(VISITED_LATELY, "who turned to it", seen, "nobody new");
+            }
+        };
+        let is_good = self.change.take(seen, operation, &mut ways, out);
         if is_good != work.counted {
             work.counted = is_good;
             let sign = if is_good { 1.0 } else { -1.0 };
@@ -229,12 +288,12 @@ fn weigh(work: &Work, [times, unprepared]: [f64; 2], case: &mut Case) {
 
 #[cfg(test)]
 mod tests {
-    use model::{Operation, OperationKind, Outcome, Severity};
+    use model::{Operation, OperationKind, Outcome, Severity, Transport, What};
 
     use super::DETECTOR;
     use crate::detectors::change::stories::{ENGINEER, INTRUDER, PLC, plant, read, tells_who_is_meant_to};
-    use crate::detectors::host_scan;
-    use crate::testing::{On, Story, operation, unanswered};
+    use crate::detectors::{default_credentials, host_scan};
+    use crate::testing::{On, Story, head, operation, unanswered, weakness};
 
     fn act(who: &str, whom: &str, kind: OperationKind, name: &'static str, block: &str) -> Operation {
         operation(who, whom, "s7comm", kind, name, Outcome::Done).on(block)
@@ -300,6 +359,32 @@ mod tests {
         assert!(findings.last().unwrap().summary.contains("3 controllers within the hour"), "{findings:#?}");
     }
 
+    /// The same download, with nothing before and just after somebody new had come in.
+    #[test]
+    fn a_visit_just_before_speaks_against_it() {
+        let unlooked = || plant(&DETECTOR, "s7comm").asks(read(ENGINEER, "s7comm")).wait(60);
+        unlooked().asks(download(ENGINEER, "FC 3")).silent();
+        let visit = head(INTRUDER, ENGINEER, 445, Transport::Tcp);
+        let story = unlooked().then(What::FlowOpened(Box::new(visit))).wait(300);
+        let finding = story.asks(download(ENGINEER, "FC 3")).only();
+        assert!(
+            finding.summary.contains("10.0.0.66 turned to it for the first time 5 minutes"),
+            "{}",
+            finding.summary
+        );
+    }
+
+    /// A weak cipher of the station is no act: it does not make its work suspect.
+    #[test]
+    fn weaknesses_are_no_suspicion() {
+        let rules = [&DETECTOR, &default_credentials::DETECTOR];
+        let mut story = Story::of_all(&rules).with_host(PLC).with_host(ENGINEER);
+        let weak = weakness(PLC, ENGINEER, 80, "http.default-credential", "admin");
+        story = story.then(weak).asks(upload(ENGINEER, "FC 3")).wait(60);
+        story = story.asks(download(ENGINEER, "FC 3"));
+        assert_eq!(story.only().detector, default_credentials::DETECTOR.id);
+    }
+
     /// Where programs always come from the project and are never uploaded, that alone is not told.
     #[test]
     fn what_is_usual_here_is_learnt() {
@@ -320,7 +405,7 @@ mod tests {
         let rules = [&DETECTOR, &host_scan::DETECTOR];
         let mut story = Story::of_all(&rules).with_host(PLC).with_host(INTRUDER);
         for last in 1..=20 {
-            story = story.flow(unanswered(INTRUDER, &format!("10.0.1.{last}"), 23));
+            story = story.flow(unanswered(INTRUDER, &format!("10.0.1.{last}"), 445));
         }
         story = story.wait(5).asks(upload(INTRUDER, "FC 3")).wait(60).asks(download(INTRUDER, "FC 3"));
         let findings = story.findings();

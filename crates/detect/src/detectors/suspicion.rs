@@ -7,9 +7,11 @@
 
 use model::{Host, Role, Timestamp};
 
-use super::habit::{Standing, is_new};
+use super::habit::{PAIRS, Standing, is_new};
+use crate::hosts::Addr;
 use crate::judge::{Alarm, Out};
 use crate::rule::Threshold;
+use crate::table::Table;
 
 /// An act is told from so many bits on: the odds for it being meant to happen are eight to one and worse.
 pub(super) const SUSPICION: Threshold = Threshold {
@@ -23,6 +25,7 @@ const SURE: f64 = 3.5;
 
 const EXTERNAL: f64 = 5.0;
 const SUSPECT: f64 = 4.0;
+const PERHAPS_SUSPECT: f64 = 2.0;
 const NEWCOMER: f64 = 3.0;
 const OTHER_KIND: f64 = 3.0;
 const STRANGER: f64 = 1.0;
@@ -40,6 +43,7 @@ const CLIENT_AFTER: u64 = 600;
 const NO_BUSINESS: &[Role] =
     &[Role::Camera, Role::Printer, Role::Media, Role::Phone, Role::Mobile, Role::PointOfSale];
 
+#[derive(Clone)]
 struct Sign {
     bits: f64,
     name: &'static str,
@@ -47,8 +51,34 @@ struct Sign {
     usual: &'static str,
 }
 
+/// What was known of an actor holds for so long, in seconds: bursts of acts are not looked into one by one.
+const HOLDS: u64 = 10;
+
+/// What was found out lately about who does something to whom.
+pub(super) struct Cases(Table<(Addr, Addr), (Timestamp, Case)>);
+
+impl Default for Cases {
+    fn default() -> Self {
+        Self(Table::new(PAIRS))
+    }
+}
+
+impl Cases {
+    /// Weighs who it is, or takes what was found out a moment ago.
+    pub(super) fn of(&mut self, pair: (Addr, Addr), actor: &Actor<'_>, out: &Out<'_>) -> Case {
+        match self.0.get(&pair) {
+            Some((then, case)) if actor.now.since(*then).as_secs() < HOLDS => case.clone(),
+            _ => {
+                let case = Case::of(actor, out);
+                *self.0.entry(pair, || (actor.now, Case::default())).0 = (actor.now, case.clone());
+                case
+            }
+        }
+    }
+}
+
 /// One act, and what speaks for and against it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Case {
     who: Vec<Sign>,
     how: Vec<Sign>,
@@ -99,9 +129,10 @@ impl Case {
             );
         }
         if let Some(suspicion) = out.suspect(host) {
-            is_bad = true;
+            is_bad |= suspicion.is_strong;
+            let bits = if suspicion.is_strong { SUSPECT } else { PERHAPS_SUSPECT };
             let did = if suspicion.did { "it was found before" } else { "it was attacked before" };
-            case.who(SUSPECT, "other findings", format!("{did}: {}", suspicion.title), "none");
+            case.who(bits, "other findings", format!("{did}: {}", suspicion.title), "none");
         }
         if site.is_one_of(host, NO_BUSINESS) {
             let role = known.and_then(|known| known.role).unwrap_or_default();

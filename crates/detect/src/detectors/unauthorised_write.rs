@@ -133,21 +133,22 @@ impl Detector for UnauthorisedWrite {
         let alarm = Alarm::about(*host).to(*whom).flow(operation.flow.id);
         let alarm = case.explain(alarm.severity(severity).crossed(0, case.bits()));
         out.raise(alarm, || {
-            let value =
-                operation.value.as_ref().map_or_else(String::new, |value| format!(" to {}", show(value)));
+            let value = operation.value.as_ref().and_then(show);
+            let value = value.map_or_else(String::new, |value| format!(" to {value}"));
             format!("{host} commanded {whom} by {}{value}: {}", named(operation), case.because())
         });
     }
 }
 
-fn show(value: &model::Value) -> String {
-    match value {
+/// A value as people write it, if it is one.
+fn show(value: &model::Value) -> Option<String> {
+    Some(match value {
         model::Value::Unsigned(value) => value.to_string(),
         model::Value::Signed(value) => value.to_string(),
         model::Value::Real(value) => value.to_string(),
         model::Value::Bool(value) => value.to_string(),
-        _ => "several values".into(),
-    }
+        _ => return None,
+    })
 }
 
 impl UnauthorisedWrite {

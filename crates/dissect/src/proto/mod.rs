@@ -17,6 +17,7 @@ mod dhcpv6;
 mod dicom;
 mod dnp3;
 mod dns;
+mod doip;
 pub mod dtls;
 mod emit;
 mod enip;
@@ -134,6 +135,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &s7comm_plus::PROTOCOL,
     &enip::PROTOCOL,
     &dnp3::PROTOCOL,
+    &doip::PROTOCOL,
     &bacnet::PROTOCOL,
     &iec104::PROTOCOL,
     &opcua::PROTOCOL,

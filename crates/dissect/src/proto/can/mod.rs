@@ -6,7 +6,7 @@
 //! is, for those who learn how the bus behaves; of their contents, unless somebody wants messages, only diagnostic
 //! requests are looked at, because they alone change something.
 
-mod diagnosis;
+pub(super) mod diagnosis;
 
 use model::{Outcome, Side};
 use serde::Serialize;
