@@ -4,8 +4,12 @@ mod can;
 mod can_identifier;
 mod can_payload;
 mod can_timing;
+mod channel;
 mod contacts;
 mod host_scan;
+mod new_operation;
+mod new_peer;
+mod new_service;
 
 use crate::rule::Rule;
 
@@ -17,4 +21,7 @@ pub static DETECTORS: &[&Rule] = &[
     &can_identifier::DETECTOR,
     &can_timing::DETECTOR,
     &can_payload::DETECTOR,
+    &new_peer::DETECTOR,
+    &new_service::DETECTOR,
+    &new_operation::DETECTOR,
 ];
