@@ -10,6 +10,8 @@ mod host_scan;
 mod new_operation;
 mod new_peer;
 mod new_service;
+mod process_value;
+mod silent_channel;
 
 use crate::rule::Rule;
 
@@ -24,4 +26,6 @@ pub static DETECTORS: &[&Rule] = &[
     &new_peer::DETECTOR,
     &new_service::DETECTOR,
     &new_operation::DETECTOR,
+    &silent_channel::DETECTOR,
+    &process_value::DETECTOR,
 ];

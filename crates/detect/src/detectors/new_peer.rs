@@ -74,7 +74,7 @@ impl Detector for Peers {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         match seen.what {
             What::FlowOpened(head) if head.server_reach != model::Reach::Unknown => {
-                self.both(head, seen, out)
+                self.both(head, seen, out);
             }
             What::FlowEnded(record) if record.answered() => self.both(&record.head, seen, out),
             What::Sample(sample) => {
