@@ -1,5 +1,6 @@
 //! The detectors: one file each, one line in the list.
 
+mod behaviour;
 mod can;
 mod can_identifier;
 mod can_payload;
@@ -28,4 +29,5 @@ pub static DETECTORS: &[&Rule] = &[
     &new_operation::DETECTOR,
     &silent_channel::DETECTOR,
     &process_value::DETECTOR,
+    &behaviour::DETECTOR,
 ];
