@@ -3,6 +3,7 @@
 mod behaviour;
 mod can;
 mod can_identifier;
+mod can_j1939;
 mod can_payload;
 mod can_timing;
 mod channel;
@@ -12,6 +13,7 @@ mod new_operation;
 mod new_peer;
 mod new_service;
 mod process_value;
+mod rhythm_change;
 mod silent_channel;
 
 use crate::rule::Rule;
@@ -24,10 +26,12 @@ pub static DETECTORS: &[&Rule] = &[
     &can_identifier::DETECTOR,
     &can_timing::DETECTOR,
     &can_payload::DETECTOR,
+    &can_j1939::DETECTOR,
     &new_peer::DETECTOR,
     &new_service::DETECTOR,
     &new_operation::DETECTOR,
     &silent_channel::DETECTOR,
+    &rhythm_change::DETECTOR,
     &process_value::DETECTOR,
     &behaviour::DETECTOR,
 ];
