@@ -3,12 +3,15 @@
 mod address_conflict;
 mod arp_spoofing;
 mod beaconing;
+mod behaviour;
 mod brute_force;
 mod can;
 mod can_identifier;
+mod can_j1939;
 mod can_payload;
 mod can_timing;
 mod change;
+mod channel;
 mod claims;
 mod cleartext_management;
 mod command_sweep;
@@ -42,17 +45,23 @@ mod inbound_flood;
 mod internet_access;
 mod irc_botnet;
 mod memory_write;
+mod new_operation;
+mod new_peer;
+mod new_service;
 mod outbound_flood;
 mod password_spraying;
 mod port_scan;
+mod process_value;
 mod program_download;
 mod program_upload;
 mod protocol_violation;
 mod rates;
 mod remote_access;
+mod rhythm_change;
 mod rogue_dhcp;
 mod roles;
 mod services;
+mod silent_channel;
 mod suspicion;
 mod threat_intelligence;
 mod time_change;
@@ -131,4 +140,12 @@ pub static DETECTORS: &[&Rule] = &[
     // Who comes in and goes out.
     &internet_access::DETECTOR,
     &remote_access::DETECTOR,
+    &can_j1939::DETECTOR,
+    &new_peer::DETECTOR,
+    &new_service::DETECTOR,
+    &new_operation::DETECTOR,
+    &silent_channel::DETECTOR,
+    &rhythm_change::DETECTOR,
+    &process_value::DETECTOR,
+    &behaviour::DETECTOR,
 ];
