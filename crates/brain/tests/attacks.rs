@@ -84,7 +84,7 @@ fn tells(truth: &Truth, finding: &Finding, stage: &TrueStage) -> bool {
     let names = parties.into_iter().flatten().filter_map(|party| name_of(truth, party));
     let mut takes_part =
         names.filter(|name| *name == stage.actor || stage.victims.iter().any(|one| one == name));
-    finding.severity >= Severity::Low
+    finding.severity > Severity::Low
         && finding.first <= stage.last
         && finding.last >= stage.first
         && takes_part.next().is_some()

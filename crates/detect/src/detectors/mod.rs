@@ -44,11 +44,13 @@ mod illegal_function;
 mod inbound_flood;
 mod internet_access;
 mod irc_botnet;
+mod lateral_movement;
 mod memory_write;
 mod new_operation;
 mod new_peer;
 mod new_service;
 mod outbound_flood;
+mod outbound_transfer;
 mod password_spraying;
 mod port_scan;
 mod process_value;
@@ -98,6 +100,9 @@ pub static DETECTORS: &[&Rule] = &[
     &generated_domains::DETECTOR,
     &beaconing::DETECTOR,
     &exfiltration::DETECTOR,
+    // Who goes on, and what he takes.
+    &lateral_movement::DETECTOR,
+    &outbound_transfer::DETECTOR,
     // What others have warned of.
     &threat_intelligence::DETECTOR,
     // Who changes controllers.
