@@ -9,7 +9,7 @@ use model::{
 };
 
 use crate::detectors::DETECTORS;
-use crate::hosts::{Hosts, MAX_HOSTS, Who, is_inner};
+use crate::hosts::{Addr, Hosts, MAX_HOSTS, Who, is_inner};
 use crate::intel::Indicators;
 use crate::ledger::{Changed, Ledger, Raised};
 use crate::rule::{Detector, Kind, Rule};
@@ -427,10 +427,14 @@ impl Detect {
     /// The number of a host. Who has not proven to exist is nobody: anybody can make up senders, and each of them
     /// would push out somebody who is watched.
     fn who(&mut self, host: &Host, inventory: &Inventory) -> Who {
+        let Some(addr) = Addr::of(host) else { return Who::NOBODY };
+        if let Some(who) = self.hosts.find(addr) {
+            return who;
+        }
         if inventory.glance(host).is_none() {
             return Who::NOBODY;
         }
-        let (who, was_another) = self.hosts.who(host);
+        let (who, was_another) = self.hosts.who(addr);
         if was_another {
             for (_, detector) in &mut self.detectors {
                 detector.forget(who);
@@ -494,9 +498,10 @@ impl Detect {
         self.ledger.finding_mut(id)
     }
 
-    /// Hands over findings and incidents that are new or changed since the last time.
-    pub fn drain_changed(&mut self, inventory: &Inventory) -> Changed {
-        self.ledger.drain_changed(inventory)
+    /// Hands over findings and incidents that are new or changed since the last time; those that were only counted up
+    /// if that is wanted, too.
+    pub fn drain_changed(&mut self, renewed: bool, inventory: &Inventory) -> Changed {
+        self.ledger.drain_changed(renewed, inventory)
     }
 
     /// How many hosts are watched.

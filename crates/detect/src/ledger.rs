@@ -83,6 +83,8 @@ impl Ruling {
 pub(crate) struct Ledger {
     findings: BTreeMap<FindingId, Finding>,
     changed: BTreeSet<FindingId>,
+    /// Those that were only counted up.
+    renewed: BTreeSet<FindingId>,
     rulings: Vec<Ruling>,
     incidents: Incidents,
     /// Who does something bad, and when that was seen last.
@@ -149,7 +151,6 @@ impl Ledger {
             seen,
             unit: rule.thresholds[threshold].unit.into(),
         });
-        self.changed.insert(id);
         let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly;
         let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
         if let Some(known) = self.findings.get_mut(&id) {
@@ -158,7 +159,9 @@ impl Ledger {
             show(known, alarm.flows.iter().copied().chain(alarm.flow));
             let seen = |crossed: &Option<Crossed>| crossed.as_ref().map_or(0.0, |crossed| crossed.seen);
             let is_worse = severity > known.severity;
+            self.renewed.insert(id);
             if is_worse || seen(&crossed) >= 2.0 * seen(&known.crossed) && crossed.is_some() {
+                self.changed.insert(id);
                 known.summary = summary().into();
                 known.crossed = crossed;
                 if !alarm.factors.is_empty() {
@@ -190,6 +193,7 @@ impl Ledger {
                 reason: expected.reason.as_str().into(),
             })
         });
+        self.changed.insert(id);
         let mut finding = Finding {
             id,
             detector: rule.id.into(),
@@ -252,6 +256,7 @@ impl Ledger {
         for (_, id) in old.into_iter().take(MAX_FINDINGS / 16) {
             self.findings.remove(&id);
             self.changed.remove(&id);
+            self.renewed.remove(&id);
             self.shed += 1;
         }
     }
@@ -368,10 +373,13 @@ impl Ledger {
         finding
     }
 
-    pub(crate) fn drain_changed(&mut self, inventory: &Inventory) -> Changed {
-        let changed = std::mem::take(&mut self.changed);
+    pub(crate) fn drain_changed(&mut self, renewed: bool, inventory: &Inventory) -> Changed {
+        let mut changed = std::mem::take(&mut self.changed);
+        if renewed {
+            changed.append(&mut self.renewed);
+        }
         let findings = changed.iter().filter_map(|id| self.findings.get(id).cloned()).collect();
-        let (incidents, gone) = self.incidents.drain_changed(inventory);
+        let (incidents, gone) = self.incidents.drain_changed(renewed, inventory);
         Changed { findings, incidents, gone }
     }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use inventory::Inventory;
 use model::{
     Attribute, Binding, BindingSource, Confidence, EndReason, Endpoint, Event, Fact, Finding, FlowHead,
-    FlowId, FlowRecord, Host, MacAddr, Observation, Operation, OperationKind, Outcome, Reach, Side, TcpState,
-    TcpStats, Timestamp, Transport, Value, Volume, Weakness, What,
+    FlowId, FlowRecord, Host, MacAddr, Observation, Operation, OperationKind, Outcome, Reach, Role, Side,
+    TcpState, TcpStats, Timestamp, Transport, Value, Volume, Weakness, What,
 };
 
 use crate::judge::Detect;
@@ -193,6 +193,17 @@ impl Story {
     pub(crate) fn with_host(self, address: &str) -> Self {
         let address = ip(address);
         self.bound(address, mac_of(address), BindingSource::Arp)
+    }
+
+    /// A host is known to play a part.
+    pub(crate) fn plays(self, address: &str, role: Role) -> Self {
+        self.then(What::Fact(Box::new(Fact {
+            about: Host::from_ip(ip(address)),
+            attribute: Attribute::Role,
+            value: role.name().into(),
+            source: "test".into(),
+            confidence: Confidence::CERTAIN,
+        })))
     }
 
     /// An address is said to belong to a link-layer address.

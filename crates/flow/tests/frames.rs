@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dissect::proto::Wants;
 use dissect::wire::LinkType;
 use flow::{Engine, Frame, Frames, Limits};
-use model::{Observation, Timestamp, What};
+use model::{EndReason, Observation, Timestamp, What};
 
 struct Given(LinkType, Vec<Vec<u8>>);
 
@@ -80,4 +80,25 @@ fn a_frame_of_a_bus_reaches_its_parser_with_its_identifier() {
         _ => false,
     });
     assert_eq!(restarts.count(), 1);
+}
+
+#[test]
+fn a_flood_is_told_while_it_lasts_and_its_records_add_up() {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00];
+    // IPv4 (RFC 791) from 10.0.0.2 to 10.0.0.1, with UDP (RFC 768) without a checksum and four bytes.
+    frame.extend([0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0x66, 0xcb, 10, 0, 0, 2, 10, 0, 0, 1]);
+    frame.extend([0x9c, 0x40, 0x75, 0x30, 0, 12, 0, 0, 1, 2, 3, 4]);
+    let limits = Limits { active_packets: 10, ..Limits::default() };
+    let mut engine = Engine::<Given>::new(limits, Wants { messages: false }, 1, 7);
+    let mut observations = Vec::new();
+    engine.submit(&Arc::new(Given(LinkType::ETHERNET, vec![frame; 25])));
+    engine.collect(&mut observations);
+    let record = |observation: &Observation| match &observation.what {
+        What::FlowEnded(record) => Some((record.sent.packets, record.end)),
+        _ => None,
+    };
+    let records = |observations: &[Observation]| observations.iter().filter_map(record).collect::<Vec<_>>();
+    assert_eq!(records(&observations), [(10, EndReason::Active); 2]);
+    while engine.finish(&mut observations) {}
+    assert_eq!(records(&observations)[2..], [(5, EndReason::SourceEnd)]);
 }

@@ -1,7 +1,7 @@
 //! The packets that show a finding: the latest frames are kept in a ring, and what concerns a finding is cut out of
 //! it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -97,7 +97,33 @@ struct Bears {
     is_bus: bool,
 }
 
+/// The one address by which a host is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Address {
+    Ip(IpAddr),
+    Mac(MacAddr),
+    /// Whoever has no address sits on a bus, where everybody hears everybody.
+    Bus,
+}
+
+impl Address {
+    fn of(host: &Host) -> Self {
+        match (host.ip, host.mac) {
+            (Some(ip), _) => Self::Ip(ip.to_canonical()),
+            (None, Some(mac)) => Self::Mac(mac),
+            (None, None) => Self::Bus,
+        }
+    }
+}
+
 impl Bears {
+    /// All addresses that the frame bears.
+    fn addresses(&self) -> impl Iterator<Item = Address> {
+        let ips = self.ips.into_iter().flatten().map(Address::Ip);
+        let macs = self.macs.into_iter().flatten().map(Address::Mac);
+        ips.chain(macs).chain(self.is_bus.then_some(Address::Bus))
+    }
+
     fn of(kept: &Kept, bytes: &[u8]) -> Self {
         let packet = wire::decode(kept.link, bytes, kept.wire_length as usize);
         let mut bears = Self {
@@ -124,11 +150,10 @@ impl Bears {
     }
 
     fn has(&self, host: &Host) -> bool {
-        match (host.ip, host.mac) {
-            (Some(ip), _) => self.ips.contains(&Some(ip.to_canonical())),
-            (None, Some(mac)) => self.macs.contains(&Some(mac)),
-            // Whoever has no address sits on a bus, where everybody hears everybody.
-            (None, None) => self.is_bus,
+        match Address::of(host) {
+            Address::Ip(ip) => self.ips.contains(&Some(ip)),
+            Address::Mac(mac) => self.macs.contains(&Some(mac)),
+            Address::Bus => self.is_bus,
         }
     }
 
@@ -193,10 +218,22 @@ impl Evidence {
         if wanted.is_empty() {
             return;
         }
-        let mut chosen = vec![VecDeque::new(); wanted.len()];
+        // Findings by the addresses of those who take part: whatever concerns a finding bears one of them.
+        let mut about: HashMap<Address, Vec<usize>> = HashMap::new();
+        for (number, finding) in wanted.iter().enumerate() {
+            let victim = finding.victim.as_ref().map(|victim| &victim.host);
+            for address in [Some(&finding.actor.host), victim].into_iter().flatten().map(Address::of) {
+                about.entry(address).or_default().push(number);
+            }
+        }
+        let mut chosen: Vec<VecDeque<Kept>> = vec![VecDeque::new(); wanted.len()];
+        let mut concerned = BTreeSet::new();
         for kept in &self.ring.frames {
             let bears = Bears::of(kept, self.ring.bytes(kept));
-            for (finding, chosen) in wanted.iter().zip(&mut chosen) {
+            concerned.extend(bears.addresses().filter_map(|address| about.get(&address)).flatten().copied());
+            for number in std::mem::take(&mut concerned) {
+                let (finding, chosen): (&Finding, &mut VecDeque<Kept>) =
+                    (&wanted[number], &mut chosen[number]);
                 let victim = finding.victim.as_ref().map(|victim| &victim.host);
                 if bears.concerns(&finding.actor.host, victim) {
                     if chosen.len() >= MAX_FRAMES {

@@ -22,6 +22,8 @@ const MAX_LINKS: usize = 16;
 /// A commit is made later by this for each device that has changed, so that writing them, some 15
 /// microseconds each, takes at most a twentieth of the time.
 const DEVICE_INTERVAL: Duration = Duration::from_micros(300);
+/// What changes of a finding but how often and when it was seen last is kept with the next commit; the count, so often.
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// More conversations than this do not wait for the next commit; packed, each takes some 60 bytes.
 const MAX_UNCOMMITTED: u64 = 1 << 19;
 
@@ -78,6 +80,8 @@ pub(crate) struct Session {
     /// What the engine had counted when the source began.
     before: flow::Counters,
     last_commit: Instant,
+    /// When findings that were only counted up were kept last; nothing if they are to be with the next commit.
+    last_count: Option<Instant>,
     commit_interval: Duration,
     /// How the frames of the source begin, as far as batches began with them.
     links: Vec<LinkType>,
@@ -122,6 +126,7 @@ impl Session {
             seen: BTreeSet::new(),
             before,
             last_commit: Instant::now(),
+            last_count: None,
             commit_interval,
             links: Vec::new(),
             packets: 0,
@@ -301,7 +306,11 @@ impl Session {
         if let Some(evidence) = &mut self.evidence {
             evidence.cut(&mut self.brain);
         }
-        let found = self.brain.drain_found();
+        let renewed = self.last_count.is_none_or(|last| last.elapsed() >= COUNT_INTERVAL);
+        if renewed {
+            self.last_count = Some(Instant::now());
+        }
+        let found = self.brain.drain_found(renewed);
         let mut gone = Vec::new();
         self.brain.inventory_mut().drain_gone(|id| gone.push(id));
         let fresh = std::mem::take(&mut self.tally.fresh);
@@ -388,6 +397,7 @@ impl Session {
         self.observations.push(Observation { at, what: What::SourceEnded(Box::new(summary)) });
         self.take_in()?;
         self.source.last = self.source.last.max(at);
+        self.last_count = None;
         self.commit(complete)?;
         Ok(self.source.clone())
     }

@@ -1,11 +1,13 @@
 //! Identifiers that a bus never had: see [`DETECTOR`].
 
+use std::collections::BTreeSet;
+
 use model::{BusFrame, Severity, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
 use super::can::{BUS, MAX_IDENTIFIERS, key, name};
 use crate::judge::{Alarm, Out, Seen};
-use crate::learn::{News, Novelty, from_bytes, to_bytes};
+use crate::learn::{News, Novelty, from_bytes, poisson_upper, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 
 /// Finds identifiers that a bus never had.
@@ -49,19 +51,29 @@ const LEVEL: usize = 0;
 const BURST_LEVEL: usize = 1;
 const FLOOD: usize = 2;
 
-/// An identifier that comes so often in its first second comes in a burst.
+/// An identifier that comes so often in a second is a fast one.
 const BURST: u32 = 8;
-/// So many identifiers are looked at for their first second, and so many unknown ones are counted.
-const MAX_FRESH: usize = 64;
+/// One that is known as slow is fast beyond doubt if it comes so often.
+const SURE_BURST: u32 = 2 * BURST;
+/// So many slow identifiers, and so many unknown ones, are counted at once.
+const MAX_COUNTED: usize = 256;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Identifiers {
     set: Novelty,
+    /// Identifiers that came often within a second.
+    fast: BTreeSet<u32>,
+    /// Seconds, but for the first, in which one did for the first time.
+    bursts: u32,
+    last_burst: u64,
     /// The identifier that wins against all others is the lowest.
     lowest: Option<u32>,
-    /// Identifiers in their first second.
+    /// How many unknown identifiers came in the second that goes on.
     #[serde(skip)]
-    fresh: Vec<Count>,
+    unknown: (Timestamp, u32),
+    /// How often others came in the second that goes on.
+    #[serde(skip)]
+    slow: Vec<Count>,
     /// Unknown identifiers that were told, and how often they came in the second that goes on.
     #[serde(skip)]
     told: Vec<Count>,
@@ -76,7 +88,7 @@ struct Count {
 /// Counts one more frame of an identifier; begins anew after a second if `anew`.
 fn count(counts: &mut Vec<Count>, key: u32, at: Timestamp) -> &mut Count {
     let place = counts.iter().position(|count| count.key == key).unwrap_or_else(|| {
-        if counts.len() >= MAX_FRESH {
+        if counts.len() >= MAX_COUNTED {
             counts.remove(0);
         }
         counts.push(Count { key, since: at, frames: 0 });
@@ -86,28 +98,65 @@ fn count(counts: &mut Vec<Count>, key: u32, at: Timestamp) -> &mut Count {
 }
 
 impl Identifiers {
+    fn is_sane(&self) -> bool {
+        self.set.is_sane(MAX_IDENTIFIERS) && self.fast.len() <= MAX_IDENTIFIERS
+    }
+
     /// What is thought of an identifier now, and how many frames of it were seen.
     fn judge(&mut self, key: u32, at: Timestamp, out: &Out<'_>) -> (News, u32) {
-        let slot = at.as_secs();
-        let level = out.limit(LEVEL, &BUS);
-        if self.set.knows(key.into()) || self.set.unseen() <= level || self.set.is_told(key.into()) {
-            return (self.set.judge(key.into(), slot, level, true, MAX_IDENTIFIERS), 1);
+        let (slot, level) = (at.as_secs(), out.limit(LEVEL, &BUS));
+        let (id, is_known) = (u64::from(key), self.set.knows(key.into()));
+        if self.set.is_told(id) || is_known && self.fast.contains(&key) {
+            return (self.set.judge(id, slot, level, true, MAX_IDENTIFIERS), 1);
         }
-        let fresh = count(&mut self.fresh, key, at);
-        fresh.frames += 1;
-        let (frames, passed) = (fresh.frames, at.since(fresh.since).as_secs());
-        let level = if frames >= BURST && passed < 1 {
-            out.limit(BURST_LEVEL, &BUS)
-        } else if passed >= 1 {
-            level
-        } else {
-            return (News::Old, frames);
-        };
-        if passed < 1 && self.set.unseen() > level {
-            return (News::Old, frames);
+        let count = count(&mut self.slow, key, at);
+        let is_over = at.since(count.since).as_secs() >= 1;
+        if is_over {
+            (count.since, count.frames) = (at, 0);
         }
-        self.fresh.retain(|fresh| fresh.key != key);
-        (self.set.judge(key.into(), slot, level, true, MAX_IDENTIFIERS), frames)
+        count.frames += 1;
+        let frames = count.frames;
+        if !is_known && frames == 1 {
+            if at.since(self.unknown.0).as_secs() >= 1 {
+                self.unknown = (at, 0);
+            }
+            self.unknown.1 += 1;
+            if self.unknown.1 >= BURST {
+                // Somebody tries identifiers: none of them is learnt.
+                if self.unseen_burst() <= out.limit(BURST_LEVEL, &BUS) {
+                    return (if self.unknown.1 == BURST { News::New } else { News::Old }, frames);
+                }
+                self.burst(slot);
+            }
+        }
+        if frames >= BURST {
+            if self.unseen_burst() > out.limit(BURST_LEVEL, &BUS) {
+                self.burst(slot);
+                self.fast.insert(key);
+                self.slow.retain(|count| count.key != key);
+            } else if !is_known {
+                return (self.set.judge(id, slot, 1.0, true, MAX_IDENTIFIERS), frames);
+            } else if frames == SURE_BURST {
+                return (News::New, frames);
+            }
+        }
+        let is_ripe = is_known || is_over || frames >= BURST || self.set.unseen() <= level;
+        let news = if is_ripe { self.set.judge(id, slot, level, true, MAX_IDENTIFIERS) } else { News::Old };
+        (news, frames)
+    }
+
+    /// An identifier came often for the first time, or many for the first time; in the first second all do.
+    fn burst(&mut self, slot: u64) {
+        if slot > self.last_burst {
+            self.bursts += u32::from(self.set.trials() > 1);
+            self.last_burst = slot;
+        }
+    }
+
+    /// How likely it is at most that an unknown identifier comes in the next second and at once often: slow ones that
+    /// are still to come say nothing about such.
+    fn unseen_burst(&self) -> f64 {
+        poisson_upper(self.bursts) / f64::from(self.set.trials().max(1))
     }
 
     fn tell(
@@ -133,8 +182,9 @@ impl Identifiers {
         }
         let wins = self.lowest.is_none_or(|lowest| frame.id < lowest);
         let id = name(frame);
+        let many = self.unknown.1 >= BURST && !self.set.knows(key.into());
         let mut alarm = Alarm::about(BUS)
-            .matter(&id)
+            .matter(if many { "many identifiers" } else { &id })
             .flow(frame.flow)
             .anomaly()
             .factor("identifiers", &id, format_args!("{} others", self.set.len()))
@@ -154,9 +204,15 @@ impl Identifiers {
         }
         out.raise(alarm, || match (is_flood, wins) {
             (true, true) => {
-                format!("The CAN bus is flooded with frames {id}, which it never had and which win against all others")
+                format!("The CAN bus is flooded with frames {id}, which win against all others")
             }
-            (true, false) => format!("The CAN bus is flooded with frames {id}, which it never had"),
+            (true, false) => format!("The CAN bus is flooded with frames {id}"),
+            _ if many => {
+                format!("Frames of {BURST} identifiers that the CAN bus never had came within a second")
+            }
+            _ if self.set.knows(key.into()) => {
+                format!("Frames {id}, which hardly ever came on the CAN bus, come in a burst")
+            }
             _ => format!("A frame {id} came on the CAN bus, which never had one"),
         });
     }
@@ -166,13 +222,14 @@ impl Detector for Identifiers {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         let What::BusFrame(frame) = seen.what else { return };
         let key = key(frame);
-        let unseen = self.set.unseen();
+        let unseen = self.set.unseen().min(self.unseen_burst());
         let (news, frames) = self.judge(key, seen.at, out);
         let is_known = self.set.knows(key.into());
         if out.wants_scores() {
-            out.score(if is_known { 0.0 } else { 1.0 - unseen }, Some(frame.flow), None);
+            let is_burst = is_known && frames >= SURE_BURST;
+            out.score(if is_known && !is_burst { 0.0 } else { 1.0 - unseen }, Some(frame.flow), None);
         }
-        if is_known {
+        if is_known && news == News::Old {
             self.lowest = Some(self.lowest.map_or(frame.id, |lowest| lowest.min(frame.id)));
         } else if news != News::Old || self.set.is_told(key.into()) {
             self.tell(frame, key, frames, news != News::Old, seen.at, out);
@@ -184,8 +241,7 @@ impl Detector for Identifiers {
     }
 
     fn restore(&mut self, learnt: &[u8]) {
-        if let Some(learnt) = from_bytes::<Self>(learnt).filter(|learnt| learnt.set.is_sane(MAX_IDENTIFIERS))
-        {
+        if let Some(learnt) = from_bytes::<Self>(learnt).filter(Self::is_sane) {
             *self = learnt;
         }
     }
@@ -220,6 +276,26 @@ mod tests {
         story.silent();
         let story = (0..40).fold(story, |story, _| story.wait_ms(2).then(frame(0x001)));
         assert_eq!((&*story.only().matter, story.only().severity), ("001", Severity::High));
+    }
+
+    #[test]
+    fn an_identifier_that_hardly_ever_came_is_told_when_it_comes_in_a_burst() {
+        let story = traffic(Story::of(&DETECTOR).then(frame(0x001)), 60).then(frame(0x001));
+        story.silent();
+        let story = (0..400).fold(story, |story, _| story.wait_ms(2).then(frame(0x001)));
+        assert_eq!((&*story.only().matter, story.only().count), ("001", 1));
+    }
+
+    #[test]
+    fn who_tries_identifiers_is_told_once_and_teaches_nothing() {
+        let mut story = traffic(Story::of(&DETECTOR), 60);
+        for id in 0x300..0x340 {
+            story = story.wait_ms(20).then(frame(id));
+        }
+        let finding = story.only();
+        assert_eq!(&*finding.matter, "many identifiers");
+        let saved = String::from_utf8(story.detect().save()[0].1.split_off(1)).unwrap();
+        assert!(!saved.contains(&format!("\"digest\":{}", 0x33f)));
     }
 
     #[test]

@@ -220,7 +220,8 @@ impl Detector for Payloads {
                 && contents.still.is_finite()
                 && contents.surprises.is_sane(SURPRISES)
             {
-                self.contents.place(key(&contents.frame), || contents);
+                let (known, _) = self.contents.entry(key(&contents.frame), || contents.clone());
+                *known = contents;
             }
         }
     }

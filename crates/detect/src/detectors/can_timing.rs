@@ -34,14 +34,23 @@ pub(super) const DETECTOR: Rule = Rule {
             unit: "pauses",
             usual: 5.0,
         },
+        Threshold {
+            name: "steady",
+            about: "how long an identifier must have come without a silence, for one to be told",
+            unit: "s",
+            usual: 60.0,
+        },
     ],
     listens: &[Kind::BusFrame],
     keeps: "1,024 identifiers of the bus, 600 bytes each",
-    start: || Box::new(Timing { rhythms: Table::new(MAX_IDENTIFIERS), last: Timestamp::EPOCH }),
+    start: || {
+        Box::new(Timing { rhythms: Table::new(MAX_IDENTIFIERS), told: Vec::new(), last: Timestamp::EPOCH })
+    },
 };
 
 const LEVEL: usize = 0;
 const SILENCE: usize = 1;
+const STEADY: usize = 2;
 
 /// So many pauses of an identifier are kept.
 const PAUSES: usize = 128;
@@ -59,9 +68,14 @@ const MISSED: f64 = 20.0;
 const MIN_SILENCE: f64 = 2.0;
 /// If more than this share of the regular identifiers falls silent, the bus goes to sleep.
 const SLEEP: f64 = 0.5;
+/// If so many identifiers are told within a minute, it is one thing that happens to all.
+const SEVERAL: usize = 3;
+const TOGETHER: u64 = 60;
 
 struct Timing {
     rhythms: Table<u32, Rhythm>,
+    /// Identifiers that were told lately, and when.
+    told: Vec<(u32, Timestamp)>,
     /// When the last frame of any identifier came.
     last: Timestamp,
 }
@@ -76,6 +90,8 @@ struct Rhythm {
     pauses: Reservoir,
     /// The longest pause, in seconds.
     longest: f64,
+    /// Since when there was no silence.
+    steady_since: Timestamp,
     bursts: Bursts,
     is_silent: bool,
 }
@@ -83,7 +99,7 @@ struct Rhythm {
 impl Rhythm {
     fn new(frame: &BusFrame, at: Timestamp) -> Self {
         let (pauses, bursts) = (Reservoir::default(), Bursts::default());
-        Self { frame: *frame, last: at, pauses, longest: 0.0, bursts, is_silent: false }
+        Self { frame: *frame, last: at, pauses, longest: 0.0, steady_since: at, bursts, is_silent: false }
     }
 
     /// The pause that this share of all pauses is longer than, in seconds.
@@ -106,11 +122,19 @@ impl Rhythm {
 }
 
 impl Timing {
-    fn early(rhythm: &Rhythm, frame: &BusFrame, flags: u32, pause: f64, out: &mut Out<'_>) {
+    fn early(
+        rhythm: &Rhythm,
+        told: &[(u32, Timestamp)],
+        frame: &BusFrame,
+        flags: u32,
+        pause: f64,
+        out: &mut Out<'_>,
+    ) {
         let id = name(frame);
+        let matter = if told.len() < SEVERAL { id.as_str() } else { "several identifiers" };
         let usual = rhythm.pause(0.5) * 1e3;
         let alarm = Alarm::about(BUS)
-            .matter(&id)
+            .matter(matter)
             .flow(frame.flow)
             .anomaly()
             .severity(if rhythm.is_regular() { Severity::High } else { Severity::Medium })
@@ -154,7 +178,8 @@ impl Detector for Timing {
         let pause = seconds(rhythm.last, at);
         let value = -(pause.max(1e-6).ln() as f32);
         if std::mem::take(&mut rhythm.is_silent) {
-            rhythm.last = at;
+            // Some identifiers come in bursts.
+            (rhythm.last, rhythm.steady_since) = (at, at);
             return;
         }
         let is_early = rhythm.is_enough() && (pause as f32) < EARLY * rhythm.pause(0.95);
@@ -164,7 +189,9 @@ impl Detector for Timing {
         }
         let (window, level) = (rhythm.window(), out.limit(LEVEL, &BUS));
         if let Some(flags) = rhythm.bursts.look(is_early, at, window, level) {
-            Self::early(rhythm, frame, flags, pause, out);
+            self.told.retain(|(other, told)| *other != key(frame) && at.since(*told).as_secs() < TOGETHER);
+            self.told.push((key(frame), at));
+            Self::early(rhythm, &self.told, frame, flags, pause, out);
         }
         if is_early && rhythm.is_regular() {
             // The unit's own frame still comes when it is due.
@@ -178,38 +205,28 @@ impl Detector for Timing {
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Out<'_>) {
-        let factor = out.limit(SILENCE, &BUS);
-        let silence = |rhythm: &Rhythm| {
-            let silence = seconds(rhythm.last, self.last);
-            let usual = f64::from(rhythm.pause(0.5));
-            let limit = (factor * rhythm.longest).max(MISSED * usual).max(MIN_SILENCE);
-            (rhythm.is_silent || silence > limit).then_some(silence)
-        };
         if seconds(self.last, now) > MIN_SILENCE {
             return;
         }
-        let regular = self.rhythms.iter().filter(|(_, rhythm)| rhythm.is_regular());
-        let (mut all, mut quiet, mut news) = (0_usize, 0_usize, 0_usize);
-        for (_, rhythm) in regular {
-            let is_quiet = silence(rhythm).is_some();
-            all += 1;
-            quiet += usize::from(is_quiet);
-            news += usize::from(is_quiet && !rhythm.is_silent);
+        let (factor, last) = (out.limit(SILENCE, &BUS), self.last);
+        let mut regular = 0_usize;
+        let mut silent = Vec::new();
+        for (_, rhythm) in self.rhythms.iter_mut().filter(|(_, rhythm)| rhythm.is_regular()) {
+            regular += 1;
+            let silence = seconds(rhythm.last, last);
+            let missed = MISSED * f64::from(rhythm.pause(0.5));
+            let is_silent = silence > (factor * rhythm.longest).max(missed).max(MIN_SILENCE);
+            if rhythm.is_silent || is_silent {
+                let is_news = !std::mem::replace(&mut rhythm.is_silent, true);
+                silent.push((&*rhythm, silence, is_news));
+            }
         }
-        if news == 0 {
+        if regular > 1 && silent.len() as f64 > SLEEP * regular as f64 {
             return;
         }
-        let sleeps = all > 1 && quiet as f64 > SLEEP * all as f64;
-        let last = self.last;
-        for (_, rhythm) in self.rhythms.iter_mut() {
-            let silence = seconds(rhythm.last, last);
-            let usual = f64::from(rhythm.pause(0.5));
-            let limit = (factor * rhythm.longest).max(MISSED * usual).max(MIN_SILENCE);
-            if rhythm.is_silent || silence <= limit || !rhythm.is_regular() {
-                continue;
-            }
-            rhythm.is_silent = true;
-            if !sleeps {
+        let steady = out.limit(STEADY, &BUS);
+        for (rhythm, silence, is_news) in silent {
+            if is_news && seconds(rhythm.steady_since, rhythm.last) >= steady {
                 Self::silent(rhythm, silence, out);
             }
         }
@@ -224,7 +241,8 @@ impl Detector for Timing {
             if rhythm.pauses.is_sane(PAUSES) && rhythm.longest.is_finite() {
                 // How long nobody looked is no pause.
                 rhythm.is_silent = true;
-                self.rhythms.place(key(&rhythm.frame), || rhythm);
+                let (known, _) = self.rhythms.entry(key(&rhythm.frame), || rhythm.clone());
+                *known = rhythm;
             }
         }
     }
@@ -288,8 +306,8 @@ mod tests {
 
     #[test]
     fn who_is_silenced_is_told_but_not_a_bus_that_sleeps() {
-        let story = traffic(Story::of(&DETECTOR), 0, 60_000, 0);
-        let story = traffic(story, 60_000, 75_000, 0x20);
+        let story = traffic(Story::of(&DETECTOR), 0, 70_000, 0);
+        let story = traffic(story, 70_000, 85_000, 0x20);
         assert_eq!(&*story.only().matter, "020 silent");
         let mut story = traffic(Story::of(&DETECTOR), 0, 60_000, 0);
         for _ in 0..60 {

@@ -2,6 +2,7 @@
 
 use model::{Host, OperationKind, Outcome, Severity, What};
 
+use super::services;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule};
 
@@ -48,7 +49,7 @@ impl Detector for CleartextManagement {
             }
             _ => return,
         };
-        if seen.site.is_external(&server) {
+        if !services::is_ours(seen.site, &server) {
             return;
         }
         let alarm = Alarm::about(server).matter(protocol).flow(flow).factor(

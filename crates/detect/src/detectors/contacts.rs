@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use model::{FlowId, FlowRecord, TcpState, Timestamp, Transport};
+use model::{FlowId, FlowRecord, Side, TcpFlags, TcpState, Timestamp, Transport};
 
 /// So many of the latest contacts of a host are remembered as known.
 const KNOWN: usize = 256;
@@ -32,8 +32,11 @@ impl Contact {
             (Some(tcp), _) => match tcp.state {
                 TcpState::Midstream => None,
                 TcpState::SynSent | TcpState::Refused => Some(Self::Failed),
-                // Open, and nobody had anything to say: whoever wanted to know has learnt it.
-                _ if record.sent.payload == 0 && record.received.payload == 0 => Some(Self::Failed),
+                // Open, and nobody had anything to say: whoever wanted to know has learnt it. If its beginning was not
+                // seen, this is only its end.
+                _ if record.sent.payload == 0 && record.received.payload == 0 => {
+                    tcp.flags[Side::Client.index()].has(TcpFlags::SYN).then_some(Self::Failed)
+                }
                 _ => Some(Self::Answered),
             },
             (None, Transport::Udp | Transport::Icmp | Transport::Icmpv6) => {

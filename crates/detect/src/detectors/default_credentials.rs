@@ -2,6 +2,7 @@
 
 use model::{Severity, What};
 
+use super::services;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule};
 
@@ -31,7 +32,7 @@ impl Detector for DefaultCredentials {
         let account = &weakness.detail;
         let whose = weakness.flow.endpoint(weakness.side).host;
         let other = weakness.flow.endpoint(weakness.side.other()).host;
-        if seen.site.is_external(&whose) && kind != "default-credential-tried" {
+        if !services::is_ours(seen.site, &whose) && kind != "default-credential-tried" {
             return;
         }
         let alarm = Alarm::about(whose).matter(&weakness.kind).flow(weakness.flow.id);

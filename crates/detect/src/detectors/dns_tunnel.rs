@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{FlowId, OperationKind, Role, Severity, Timestamp, What};
+use model::{FlowId, OperationKind, Role, Severity, Timestamp, Value, What};
 
 use super::domains;
 use crate::hosts::Who;
@@ -18,7 +18,7 @@ pub(super) const DETECTOR: Rule = Rule {
     severity: Severity::High,
     attack: &["T1071.004", "T1572", "T1048"],
     finds: "A host asks for ever new, long and random-looking names below one domain: they carry data. Measured is how \
-            much information the names carry within a day (Paxson et al., \"Practical Comprehensive Bounds on \
+            much information the names, and answers that may hold any bytes, carry within a day (Paxson et al., \"Practical Comprehensive Bounds on \
             Surreptitious Communication over DNS\", USENIX Security 2013).",
     matters: "Names are resolved nearly everywhere, also where nothing else may leave. Attackers steer devices and take \
               data out through them.",
@@ -27,13 +27,13 @@ pub(super) const DETECTOR: Rule = Rule {
     thresholds: &[
         Threshold {
             name: "information",
-            about: "information in the distinct names below one domain within a day",
+            about: "information in distinct names below one domain, and in answers to them, within a day",
             unit: "bytes",
-            usual: 8192.0,
+            usual: 4096.0,
         },
         Threshold {
             name: "information-per-name",
-            about: "information in one of these names, on average",
+            about: "names with less than this do not count",
             unit: "bytes",
             usual: 15.0,
         },
@@ -65,11 +65,14 @@ const REPUTATION: [&str; 9] = [
     "surbl.org",
 ];
 
+/// Answers up to this length carry little, in bytes.
+const MAX_PLAIN: u64 = 128;
+
 struct Domain {
     begun: Timestamp,
     seen: [u64; SKETCH / 64],
     names: u32,
-    /// Bits in them.
+    /// Bytes in them.
     information: f64,
     length: u64,
     /// Questions for records that carry more than addresses.
@@ -110,19 +113,35 @@ impl Detector for DnsTunnel {
             return;
         }
         state.seen[bit / 64] |= 1 << (bit % 64);
+        let client = &asked.asker.host;
+        // Names of hosts and of content networks are shorter.
+        let mut information = domains::information(before) / 8.0;
+        if information < out.limit(PER_NAME, client) {
+            information = 0.0;
+        }
+        // Answers that hold any bytes bring in what names take out.
+        let holds_any = matches!(&*operation.name, "query-null" | "query-txt" | "query-other");
+        let answer = operation
+            .value
+            .as_ref()
+            .and_then(Value::as_u64)
+            .filter(|length| holds_any && *length > MAX_PLAIN);
+        information += answer.unwrap_or(0) as f64;
+        if information == 0.0 {
+            return;
+        }
         state.names += 1;
-        state.information += domains::entropy(before) * before.len() as f64;
+        state.information += information;
         state.length += before.len() as u64;
         state.roomy += u32::from(matches!(
             &*operation.name,
             "query-txt" | "query-null" | "query-cname" | "query-mx" | "query-any" | "query-srv"
         ));
         let names = f64::from(state.names);
-        let bytes = state.information / 8.0;
-        let client = &asked.asker.host;
+        let bytes = state.information;
         // A resolver asks for all that ask it.
         let crowd = if seen.site.is_one_of(client, &[Role::DnsServer]) { 10.0 } else { 1.0 };
-        if bytes < crowd * out.limit(INFORMATION, client) || bytes / names < out.limit(PER_NAME, client) {
+        if bytes < crowd * out.limit(INFORMATION, client) {
             return;
         }
         let length = state.length as f64 / names;
@@ -132,20 +151,16 @@ impl Detector for DnsTunnel {
             .flows(std::slice::from_ref(&state.first_flow))
             .flow(operation.flow.id)
             .crossed(INFORMATION, bytes)
-            .factor("distinct names", state.names, "some dozens")
+            .factor("distinct long names", state.names, "a few")
             .factor("characters before the domain, on average", format_args!("{length:.0}"), "about 10")
-            .factor(
-                "bits for each character",
-                format_args!("{:.1}", state.information / state.length as f64),
-                "2 to 3",
-            )
+            .factor("information in a name", format_args!("{:.0} bytes", bytes / names), "about 5 bytes")
             .factor(
                 "questions for other than addresses",
                 format_args!("{:.0} %", 100.0 * f64::from(state.roomy) / names),
                 "few",
             );
         let names = state.names;
-        out.raise(alarm, || format!("{client} sent about {bytes:.0} bytes in {names} names below {domain}"));
+        out.raise(alarm, || format!("{client} exchanged about {bytes:.0} bytes in {names} names below {domain} and the answers to them"));
     }
 
     fn forget(&mut self, who: Who) {
@@ -159,7 +174,7 @@ impl Detector for DnsTunnel {
 
 #[cfg(test)]
 mod tests {
-    use model::{OperationKind, Outcome};
+    use model::{OperationKind, Outcome, Value};
 
     use super::DETECTOR;
     use crate::testing::{On, Story, operation};
@@ -193,6 +208,24 @@ mod tests {
         let finding = story.only();
         assert_eq!(finding.matter.as_ref(), "example.com");
         assert!(finding.count > 300, "{}", finding.count);
+    }
+
+    #[test]
+    fn a_tunnel_that_brings_in_is_found_by_its_answers() {
+        let mut story = Story::of(&DETECTOR).with_host("10.0.0.5");
+        for number in 0..50 {
+            let query = operation(
+                "10.0.0.5",
+                "10.0.0.1",
+                "dns",
+                OperationKind::Discover,
+                "query-null",
+                Outcome::Done,
+            );
+            let query = query.on(&format!("p{number}.t.example.com")).writing(Value::Unsigned(800));
+            story = story.wait(1).asks(query);
+        }
+        assert_eq!(story.findings().len(), 1);
     }
 
     #[test]

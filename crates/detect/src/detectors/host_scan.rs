@@ -90,7 +90,8 @@ impl Detector for HostScan {
 #[cfg(test)]
 mod tests {
     use super::DETECTOR;
-    use crate::testing::{Story, unanswered};
+    use crate::testing::{Story, answered, unanswered};
+    use model::{TcpFlags, TcpStats};
 
     #[test]
     fn a_scan_is_found_however_slow_and_told_once() {
@@ -113,12 +114,26 @@ mod tests {
             let other = format!("10.0.1.{last}");
             story = match last % 3 {
                 0 => story.flow(unanswered("10.0.0.5", &other, 443)),
-                _ => story.flow(crate::testing::answered("10.0.0.5", &other, 443, "tls")),
+                _ => story.flow(answered("10.0.0.5", &other, 443, "tls")),
             };
             // A dead peer that is asked again and again is one contact.
             story = story.flow(unanswered("10.0.0.5", "10.0.2.1", 443));
         }
         story.silent();
+    }
+
+    #[test]
+    fn a_knock_is_a_scan_and_the_end_of_a_conversation_is_not() {
+        for (flags, expected) in [(TcpFlags::SYN | TcpFlags::RST, 1), (TcpFlags::FIN | TcpFlags::ACK, 0)] {
+            let mut story = Story::of(&DETECTOR).with_host("10.0.0.5");
+            for last in 1..=40 {
+                let mut record = answered("10.0.0.5", &format!("10.0.1.{last}"), 80, "");
+                (record.sent.payload, record.received.payload) = (0, 0);
+                record.tcp = record.tcp.map(|tcp| TcpStats { flags: [TcpFlags(flags); 2], ..tcp });
+                story = story.flow(record);
+            }
+            assert_eq!(story.findings().len(), expected);
+        }
     }
 
     #[test]

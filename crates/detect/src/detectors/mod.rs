@@ -3,12 +3,15 @@
 mod address_conflict;
 mod arp_spoofing;
 mod beaconing;
+mod behaviour;
 mod brute_force;
 mod can;
 mod can_identifier;
+mod can_j1939;
 mod can_payload;
 mod can_timing;
 mod change;
+mod channel;
 mod claims;
 mod cleartext_management;
 mod command_sweep;
@@ -28,6 +31,7 @@ mod dns_tunnel;
 mod domains;
 mod engineering_station;
 mod exception_burst;
+mod executable_download;
 mod exfiltration;
 mod few;
 mod firmware_update;
@@ -37,20 +41,36 @@ mod habit;
 mod host_scan;
 mod identification_sweep;
 mod illegal_function;
+mod inbound_flood;
+mod internet_access;
+mod irc_botnet;
 mod memory_write;
+mod new_operation;
+mod new_peer;
+mod new_service;
+mod outbound_flood;
 mod password_spraying;
 mod port_scan;
+mod process_value;
 mod program_download;
 mod program_upload;
+mod protocol_violation;
+mod rates;
+mod remote_access;
+mod rhythm_change;
 mod rogue_dhcp;
+mod roles;
 mod services;
+mod silent_channel;
 mod suspicion;
 mod threat_intelligence;
 mod time_change;
 mod unauthenticated_service;
+mod unauthenticated_write;
 mod unauthorised_write;
 mod weak_ssh;
 mod weak_tls;
+mod worm_spread;
 
 use crate::rule::Rule;
 
@@ -108,4 +128,24 @@ pub static DETECTORS: &[&Rule] = &[
     &can_identifier::DETECTOR,
     &can_timing::DETECTOR,
     &can_payload::DETECTOR,
+    // Who floods whom.
+    &outbound_flood::DETECTOR,
+    &inbound_flood::DETECTOR,
+    // What becomes of devices.
+    &worm_spread::DETECTOR,
+    &executable_download::DETECTOR,
+    &irc_botnet::DETECTOR,
+    &unauthenticated_write::DETECTOR,
+    &protocol_violation::DETECTOR,
+    // Who comes in and goes out.
+    &internet_access::DETECTOR,
+    &remote_access::DETECTOR,
+    &can_j1939::DETECTOR,
+    &new_peer::DETECTOR,
+    &new_service::DETECTOR,
+    &new_operation::DETECTOR,
+    &silent_channel::DETECTOR,
+    &rhythm_change::DETECTOR,
+    &process_value::DETECTOR,
+    &behaviour::DETECTOR,
 ];

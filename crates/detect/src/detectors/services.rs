@@ -1,6 +1,8 @@
 //! What is usually found at a port.
 
-use model::{FlowHead, Transport};
+use model::{FlowHead, Host, Transport};
+
+use crate::judge::Site;
 
 /// The industrial protocol whose port a conversation goes to, by the registry of IANA and, where a protocol is not
 /// registered, by its maker's documents.
@@ -42,4 +44,9 @@ pub(super) fn management(head: &FlowHead) -> Option<&'static str> {
         (Transport::Tcp, 7547) => "TR-069",
         _ => return None,
     })
+}
+
+/// Whether a service is ours to mend: it is not elsewhere in the Internet, and others than its own host reach it.
+pub(super) fn is_ours(site: Site<'_>, server: &Host) -> bool {
+    !site.is_external(server) && !server.ip.is_some_and(|ip| ip.is_loopback())
 }

@@ -2,6 +2,7 @@
 
 use model::{Severity, What};
 
+use super::services;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule};
 
@@ -29,7 +30,7 @@ impl Detector for UnauthenticatedService {
         let Some(protocol) = weakness.kind.strip_suffix(".no-authentication") else { return };
         let server = weakness.flow.endpoint(weakness.side).host;
         let client = weakness.flow.endpoint(weakness.side.other()).host;
-        if seen.site.is_external(&server) {
+        if !services::is_ours(seen.site, &server) {
             return;
         }
         let mut alarm = Alarm::about(server).matter(protocol).flow(weakness.flow.id).factor(

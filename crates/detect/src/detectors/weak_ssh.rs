@@ -2,6 +2,7 @@
 
 use model::{Severity, What};
 
+use super::services;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule};
 
@@ -29,7 +30,7 @@ impl Detector for WeakSsh {
         let Some(kind) = weakness.kind.strip_prefix("ssh.") else { return };
         let whose = weakness.flow.endpoint(weakness.side);
         let detail = &weakness.detail;
-        if seen.site.is_external(&whose.host) {
+        if !services::is_ours(seen.site, &whose.host) {
             return;
         }
         let (severity, says) = match kind {

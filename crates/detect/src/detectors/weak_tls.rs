@@ -1,7 +1,8 @@
 //! Encryption that can be broken or proves nothing: see [`DETECTOR`].
 
-use model::{Severity, What};
+use model::{Severity, Transport, What};
 
+use super::services;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule};
 
@@ -31,7 +32,7 @@ impl Detector for WeakTls {
         let Some(("tls" | "dtls" | "quic", kind)) = weakness.kind.split_once('.') else { return };
         let whose = weakness.flow.endpoint(weakness.side);
         let (host, detail) = (whose.host, &weakness.detail);
-        if seen.site.is_external(&host) {
+        if !services::is_ours(seen.site, &host) {
             return;
         }
         let hides_nothing = ["_NULL_", "EXPORT", "_anon_"].iter().any(|part| detail.contains(part));
@@ -43,6 +44,8 @@ impl Detector for WeakTls {
             "weak-signature" => (Severity::Low, "shows a certificate with a weak signature"),
             "expired-certificate" => (Severity::Low, "shows a certificate that has expired"),
             "certificate-not-yet-valid" => (Severity::Low, "shows a certificate that is not valid yet"),
+            // WebRTC makes its own for each call and tells the other side beforehand which (RFC 8827 clause 6.5).
+            "self-signed-certificate" if weakness.flow.transport == Transport::Udp => return,
             // Most devices come with one.
             "self-signed-certificate" => (Severity::Info, "shows a certificate that nobody vouches for"),
             _ => return,

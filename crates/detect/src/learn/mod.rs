@@ -16,6 +16,6 @@ mod snapshot;
 pub(crate) use burst::Bursts;
 pub(crate) use damped::{Damped, DampedPair};
 pub(crate) use hours::Hours;
-pub(crate) use novelty::{News, Novelty};
+pub(crate) use novelty::{News, Novelty, poisson_upper};
 pub(crate) use reservoir::Reservoir;
 pub(crate) use snapshot::{from_bytes, to_bytes};

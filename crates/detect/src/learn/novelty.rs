@@ -116,6 +116,20 @@ impl Novelty {
         News::Old
     }
 
+    /// A trial in which nothing new was there, as far as was told.
+    pub(crate) fn try_again(&mut self, slot: u64) {
+        if self.trials > 0 {
+            self.begin_trial(slot.max(self.slot));
+        }
+    }
+
+    /// Something counts as seen in several trials: it is told once however often it is there.
+    pub(crate) fn not_single(&mut self, digest: u64) {
+        if let Ok(place) = self.items.binary_search_by_key(&digest, |item| item.digest) {
+            self.singles -= u32::from(std::mem::take(&mut self.items[place].is_single));
+        }
+    }
+
     fn begin_trial(&mut self, slot: u64) {
         if slot != self.slot || self.trials == 0 {
             self.slot = slot;
@@ -163,7 +177,7 @@ impl Novelty {
 
 /// The upper end of the one-sided 95 % interval of a Poisson mean of which `count` were seen: half a quantile of χ²
 /// with 2·(count + 1) degrees of freedom, by the approximation of Wilson and Hilferty (PNAS 17, 1931).
-fn poisson_upper(count: u32) -> f64 {
+pub(crate) fn poisson_upper(count: u32) -> f64 {
     const Z: f64 = 1.645;
     let mean = f64::from(count) + 1.0;
     mean * (1.0 - 1.0 / (9.0 * mean) + Z / (3.0 * mean.sqrt())).powi(3)

@@ -10,7 +10,7 @@ pub(crate) mod wire;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use model::{Attribute, Confidence, Host, OperationKind, Outcome, Role, Side, Timestamp};
+use model::{Attribute, Confidence, Host, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use super::show::text;
@@ -245,7 +245,7 @@ impl Dns {
         if message.is_response() {
             let rtt_us = self.answered(message, question.as_ref(), input, out);
             if let Some(question) = question.as_ref().filter(|_| rtt_us.is_some()) {
-                looked_up(message, question, input.from.other(), out);
+                looked_up(message, question, bytes.len(), input.from.other(), out);
             }
             if message.ra() && !self.told_role {
                 self.told_role = true;
@@ -375,7 +375,8 @@ impl Dns {
 }
 
 /// A name was looked up: done, or refused because there is no such name (RFC 8020). Other failures are no answer.
-fn looked_up(message: Message<'_>, question: &Question<'_>, asker: Side, out: &mut Emit<'_>) {
+/// The value is the length of the answer, in bytes.
+fn looked_up(message: Message<'_>, question: &Question<'_>, length: usize, asker: Side, out: &mut Emit<'_>) {
     const NO_SUCH_NAME: u8 = 3;
     let name = match question.kind {
         _ if message.opcode() != 0 => return,
@@ -400,7 +401,8 @@ fn looked_up(message: Message<'_>, question: &Question<'_>, asker: Side, out: &m
         NO_SUCH_NAME => Outcome::Refused,
         _ => Outcome::Asked,
     };
-    out.operation(asker, OperationKind::Discover, name, Some(question.name.lower_text()), None, outcome);
+    let (target, value) = (Some(question.name.lower_text()), Some(Value::Unsigned(length as u64)));
+    out.operation(asker, OperationKind::Discover, name, target, value, outcome);
 }
 
 fn complain(fault: Fault, input: &Input<'_>, out: &mut Emit<'_>) {
@@ -502,7 +504,7 @@ mod tests {
         let text = converse(&PROTOCOL, &[(Side::Client, &query()), (Side::Server, &response())]);
         insta::assert_snapshot!(text, @r#"
         client query {"id":4660,"query":"www.example.com","qtype":"A","rd":true}
-        operation client Discover query-a www.example.com - Done
+        operation client Discover query-a www.example.com 125 Done
         fact 192.0.2.20 role = "dns-server" (dns.recursion-available, 75%)
         server response {"id":4660,"query":"www.example.com","qtype":"A","rcode":"NOERROR","aa":false,"tc":false,"rd":true,"ra":true,"rtt-us":1000000,"answers":[{"name":"www.example.com","type":"CNAME","ttl":300,"data":"web.example.com"},{"name":"web.example.com","type":"A","ttl":60,"data":"192.0.2.80"}],"edns":{"udp-payload-size":1232,"dnssec-ok":true,"options":["cookie"]}}
         "#);

@@ -56,6 +56,7 @@ fn a_session_of_3_1_1_is_read_with_its_outcomes() {
     client connect {"protocol-name":"MQTT","protocol-version":4,"client-id":"plug","clean-start":true,"keep-alive-s":60,"user-name":true,"password":true,"will-topic":"t/will","will-qos":1,"will-retain":true,"will-length":3}
     fact 192.0.2.20 role = "broker" (mqtt.connack, 75%)
     operation client Authenticate connect plug - Done
+    weakness server cleartext-login: 
     server connack {"session-present":false,"reason-code":0}
     client subscribe {"packet-id":1,"topics":[{"filter":"cmd/#","qos":1},{"filter":"x","qos":0}]}
     operation client Subscribe subscribe cmd/# - Done

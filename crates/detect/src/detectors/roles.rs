@@ -1,0 +1,43 @@
+//! Parts that devices play, in groups.
+
+use model::Role;
+
+/// Devices of a plant, a hospital or a shop that have no business in the Internet.
+pub(super) const UNCONNECTED: &[Role] = &[
+    Role::Plc,
+    Role::Rtu,
+    Role::Ied,
+    Role::FieldDevice,
+    Role::Hmi,
+    Role::Scada,
+    Role::BuildingController,
+    Role::Medical,
+    Role::PointOfSale,
+];
+
+/// Devices that do one thing and on which nobody works.
+pub(super) const THINGS: &[Role] = &[
+    Role::Plc,
+    Role::Rtu,
+    Role::Ied,
+    Role::FieldDevice,
+    Role::Hmi,
+    Role::BuildingController,
+    Role::Camera,
+    Role::Hub,
+    Role::SmartDevice,
+    Role::Router,
+    Role::Switch,
+    Role::AccessPoint,
+    Role::Gateway,
+    Role::Printer,
+    Role::Media,
+    Role::Phone,
+    Role::Medical,
+    Role::PointOfSale,
+    Role::Ecu,
+];
+
+/// Computers that people or programs of any kind use.
+pub(super) const COMPUTERS: &[Role] =
+    &[Role::Workstation, Role::Mobile, Role::Server, Role::EngineeringStation, Role::Scada, Role::Historian];
