@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use model::Host;
+use serde::{Deserialize, Serialize};
 
 use crate::table::Table;
 
@@ -25,7 +26,7 @@ impl Who {
 
 /// An address in the one form in which detectors compare it: a network address where there is one, else the
 /// link-layer address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Addr(u64, u64);
 
 /// The first word of link-layer addresses; of IPv6 only group addresses begin so, and they are no host's.

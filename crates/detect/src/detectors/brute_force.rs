@@ -6,7 +6,7 @@ use model::{EndReason, FlowId, FlowRecord, Host, Name, OperationKind, Outcome, S
 
 use super::few::Few;
 use crate::hosts::{Addr, PerHost, Who};
-use crate::judge::{Alarm, Out, Seen};
+use crate::judge::{Alarm, Out, Seen, is_industrial};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 
 /// Finds hosts that guess passwords of a service.
@@ -197,7 +197,10 @@ fn is_short(record: &FlowRecord) -> Option<bool> {
 impl Detector for BruteForce {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         match seen.what {
-            What::Operation(operation) if operation.kind == OperationKind::Authenticate => {
+            // Passwords of controllers are another detector's.
+            What::Operation(operation)
+                if operation.kind == OperationKind::Authenticate && !is_industrial(&operation.protocol) =>
+            {
                 let is_in = match operation.outcome {
                     Outcome::Done => true,
                     Outcome::Refused => false,

@@ -3,11 +3,13 @@
 //! What is common to the detectors of such acts; each of them says by [`Acts`] which acts are its own.
 
 use model::{Operation, OperationKind, Outcome, Role, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
 
-use super::habit::{Among, Habits, PAIRS};
+use super::habit::{Among, Habits, KeptHabits, PAIRS};
 use super::suspicion::{Actor, Case, Cases};
 use crate::hosts::Addr;
 use crate::judge::{Alarm, Asked, Out, Seen, is_industrial};
+use crate::learn::{from_bytes, to_bytes};
 use crate::rule::Detector;
 use crate::table::Table;
 
@@ -50,7 +52,7 @@ pub(super) struct Acts {
 }
 
 /// What two have to do with each other.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tie {
     /// When one first asked the other for anything.
     pub(super) met: Timestamp,
@@ -80,7 +82,28 @@ impl Default for Ties {
     }
 }
 
+/// Ties as they are kept over a restart.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptTies {
+    ties: Vec<((Addr, Addr), Tie)>,
+    watch: Option<Timestamp>,
+}
+
 impl Ties {
+    /// Everything, to go on with after a restart.
+    pub(super) fn keep(&self) -> KeptTies {
+        let ties = self.ties.iter().map(|(key, tie)| (*key, tie.clone())).collect();
+        KeptTies { ties, watch: self.watch }
+    }
+
+    /// Takes back what was kept.
+    pub(super) fn take_back(&mut self, kept: KeptTies) {
+        for (key, tie) in kept.ties.into_iter().take(PAIRS) {
+            self.ties.place(key, || tie);
+        }
+        self.watch = kept.watch;
+    }
+
     /// Takes note that something was asked.
     pub(super) fn take(&mut self, actor: Addr, victim: Addr, at: Timestamp) -> &Tie {
         self.watch.get_or_insert(at);
@@ -92,6 +115,9 @@ impl Ties {
         tie
     }
 }
+
+/// What is kept over a restart.
+pub(super) type Kept = (KeptHabits, KeptTies);
 
 /// Judges the acts of one kind.
 pub(super) struct Change {
@@ -111,6 +137,17 @@ impl Change {
             cases: Cases::default(),
             spread: Table::new(PAIRS),
         }
+    }
+
+    /// What was learnt, to go on with after a restart.
+    pub(super) fn keep(&self) -> Kept {
+        (self.habits.keep(), self.ties.keep())
+    }
+
+    /// Takes back what was learnt.
+    pub(super) fn take_back(&mut self, (habits, ties): Kept) {
+        self.habits.take_back(habits);
+        self.ties.take_back(ties);
     }
 
     /// Takes an operation; if it is an act of the kind, weighs it together with what `ways` finds in the way it is
@@ -216,6 +253,16 @@ impl Detector for Change {
         let model::What::Operation(operation) = seen.what else { return };
         if is_industrial(&operation.protocol) {
             self.take(seen, operation, &mut |_| {}, out);
+        }
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        to_bytes(&self.keep())
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        if let Some(kept) = from_bytes(learnt) {
+            self.take_back(kept);
         }
     }
 }

@@ -56,6 +56,14 @@ impl Detector for ControllerFileTransfer {
             self.change.take(seen, operation, &mut |_| {}, out);
         }
     }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        self.change.save()
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        self.change.restore(learnt);
+    }
 }
 
 #[cfg(test)]

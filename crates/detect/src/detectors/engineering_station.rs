@@ -2,10 +2,11 @@
 
 use model::{Severity, What};
 
-use super::change::{ENGINEERS, Ties, WORK, is_engineering, named, parties};
+use super::change::{ENGINEERS, Kept, Ties, WORK, is_engineering, named, parties};
 use super::habit::{Among, Habits};
 use super::suspicion::{Actor, Cases, SUSPICION};
 use crate::judge::{Alarm, Out, Seen, is_industrial};
+use crate::learn::{from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule};
 
 /// Finds hosts that work as engineering stations without being any.
@@ -74,6 +75,17 @@ impl Detector for EngineeringStation {
                 case.because()
             )
         });
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        to_bytes(&(self.habits.keep(), self.ties.keep()))
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        if let Some((habits, ties)) = from_bytes::<Kept>(learnt) {
+            self.habits.take_back(habits);
+            self.ties.take_back(ties);
+        }
     }
 }
 

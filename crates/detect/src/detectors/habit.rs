@@ -6,6 +6,7 @@
 //! With every occasion that brings nobody new, a newcomer says more; no time of learning has to be set.
 
 use model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::hosts::Addr;
 use crate::table::Table;
@@ -24,7 +25,7 @@ const HOURS: usize = 24;
 const DAYS: usize = 7;
 
 /// How often somebody has done it to somebody, or to anybody.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Done {
     occasions: u32,
     /// When the latest occasion began.
@@ -111,6 +112,14 @@ pub(super) struct Habits {
     days: [u32; DAYS],
 }
 
+/// Habits as they are kept over a restart.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptHabits {
+    done: Vec<((Addr, Option<Addr>), Done)>,
+    hours: [u32; HOURS],
+    days: [u32; DAYS],
+}
+
 /// The hour of the day (UTC) and the day of the week; 1970 began on a Thursday.
 fn hour_and_day(at: Timestamp) -> (usize, usize) {
     let hours = at.as_secs() / 3600;
@@ -127,6 +136,23 @@ impl Habits {
             hours: [0; HOURS],
             days: [0; DAYS],
         }
+    }
+
+    /// Everything, to go on with after a restart.
+    pub(super) fn keep(&self) -> KeptHabits {
+        let done = self.done.iter().map(|(key, done)| (*key, done.clone())).collect();
+        KeptHabits { done, hours: self.hours, days: self.days }
+    }
+
+    /// Takes back what was kept; the tallies follow from it.
+    pub(super) fn take_back(&mut self, kept: KeptHabits) {
+        for (key, done) in kept.done.into_iter().take(PAIRS) {
+            let (tally, _) = self.tallies.entry(key.1, Tally::default);
+            tally.occasions = tally.occasions.saturating_add(done.occasions);
+            tally.single += u32::from(done.occasions == 1);
+            self.done.place(key, || done);
+        }
+        (self.hours, self.days) = (kept.hours, kept.days);
     }
 
     /// What is known of an act.
@@ -151,7 +177,7 @@ impl Habits {
         };
         let (hour, day) = hour_and_day(at);
         let times = if self.span < A_WHILE { 0.0 } else { 1.0 };
-        let total = f64::from(self.days.iter().sum::<u32>());
+        let total = self.days.iter().map(|times| f64::from(*times)).sum();
         // What is usual at an hour is usual shortly before and after it.
         let near: u32 = [HOURS - 1, 0, 1].iter().map(|by| self.hours[(hour + by) % HOURS]).sum();
         Standing {
@@ -327,6 +353,26 @@ mod tests {
         assert_eq!(bits(28, 10), (0.0, 0.0));
         assert!(bits(28, 3).0 > 1.5 && bits(28, 3).1 == 0.0, "{:?}", bits(28, 3));
         assert!(bits(33, 10).1 > 1.5, "a Saturday: {:?}", bits(33, 10));
+    }
+
+    #[test]
+    fn habits_go_on_after_a_restart() {
+        let mut habits = Habits::new(Among::All, 3600);
+        for day in 0..9 {
+            habits.learn(addr(2), addr(1), at(day, 9));
+            habits.learn(addr(3), addr(4), at(day / 8, 14));
+        }
+        habits.condemn(addr(5), addr(1), at(9, 3));
+        let kept = serde_json::to_string(&habits.keep()).unwrap();
+        let mut again = Habits::new(Among::All, 3600);
+        again.take_back(serde_json::from_str(&kept).unwrap());
+        for actor in 2..7 {
+            for now in [at(9, 3), at(30, 9)] {
+                let [before, after] =
+                    [&habits, &again].map(|habits| habits.standing(addr(actor), addr(1), now));
+                assert_eq!(before, after);
+            }
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use model::{FlowHead, Host, Operation, OperationKind, Outcome, Severity, Timestamp, What};
 
-use super::change::{Acts, Change, ENGINEERS, WORK, parties};
+use super::change::{Acts, Change, ENGINEERS, Kept, WORK, parties};
 use super::habit::{Among, PAIRS, is_new};
 use super::suspicion::{Case, SUSPICION};
 use crate::hosts::Addr;
 use crate::judge::{Out, Seen, is_industrial};
+use crate::learn::{from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule};
 use crate::table::Table;
 
@@ -243,6 +244,18 @@ impl Detector for ProgramDownload {
             if !work.uploaded && !work.listed {
                 self.habit[1] += sign;
             }
+        }
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        to_bytes(&(self.change.keep(), self.habit))
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        let Some((change, habit)) = from_bytes::<(Kept, [f64; 2])>(learnt) else { return };
+        self.change.take_back(change);
+        if habit.iter().all(|times| times.is_finite() && *times >= 0.0) {
+            self.habit = habit;
         }
     }
 }

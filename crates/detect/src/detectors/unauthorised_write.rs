@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use model::{OperationKind, Severity, What};
 
-use super::change::{OPERATORS, Ties, is_set_up, named, parties};
+use super::change::{Kept, OPERATORS, Ties, is_set_up, named, parties};
 use super::habit::{Among, Habits, PAIRS};
 use super::suspicion::{Actor, Case, SUSPICION};
 use crate::hosts::Addr;
 use crate::judge::{Alarm, Out, Seen, is_industrial};
+use crate::learn::{from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule};
 use crate::table::Table;
 
@@ -138,7 +139,29 @@ impl Detector for UnauthorisedWrite {
             format!("{host} commanded {whom} by {}{value}: {}", named(operation), case.because())
         });
     }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let points: Vec<_> = self.points.iter().collect();
+        let readers: Vec<_> = self.readers.iter().map(|(pair, ())| pair).collect();
+        to_bytes(&((self.habits.keep(), self.ties.keep()), points, readers))
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        let Some(((habits, ties), points, readers)) = from_bytes::<KeptWrites>(learnt) else { return };
+        self.habits.take_back(habits);
+        self.ties.take_back(ties);
+        for (victim, mut points) in points.into_iter().take(CONTROLLERS) {
+            points.truncate(POINTS);
+            self.points.place(victim, || points);
+        }
+        for pair in readers.into_iter().take(PAIRS) {
+            self.readers.place(pair, || ());
+        }
+    }
 }
+
+/// What is kept over a restart: habits and ties, points by controller, and who has read from whom.
+type KeptWrites = (Kept, Vec<(Addr, VecDeque<u32>)>, Vec<(Addr, Addr)>);
 
 /// A value as people write it, if it is one.
 fn show(value: &model::Value) -> Option<String> {
@@ -219,6 +242,24 @@ mod tests {
             story = story.asks(write("10.0.0.3", 40)).wait(30);
         }
         story.silent();
+    }
+
+    #[test]
+    fn who_always_wrote_is_known_after_a_restart() {
+        let saved = plant().detect().save();
+        let mut story =
+            Story::of(&DETECTOR).with_host(PLC).with_host(HMI).with_host("10.0.0.66").wait(86_400);
+        for (id, learnt) in &saved {
+            assert!(story.detect().restore_learnt(id, learnt));
+        }
+        story = story.asks(write(HMI, 40));
+        story.silent();
+        let finding = story.asks(write("10.0.0.66", 41)).only();
+        assert!(
+            finding.summary.contains("it has never done so, others have on 61 occasions"),
+            "{}",
+            finding.summary
+        );
     }
 
     #[test]

@@ -127,16 +127,33 @@ const fn diagnostic(id: u32) -> Option<bool> {
     }
 }
 
+/// Makers give their units identifiers of their own beside those of ISO 15765-4, with 11 bits mostly from here on: the
+/// lowest priorities.
+const OWN_IDENTIFIERS: u32 = 0x600;
+
+/// So many of them are remembered.
+const MAX_OWN: usize = 64;
+
+/// Whether a frame asks for a diagnostic session, with which everything begins that is more than reading (ISO 14229-1
+/// clause 9.2): one request of two bytes, a session that the standard or a maker defines, and nothing but filling.
+fn opens_session(data: &[u8]) -> bool {
+    let [2, 0x10, session, filling @ ..] = data else { return false };
+    matches!(session & 0x7f, 1..=4 | 0x40..=0x7e) && filling.iter().all(|byte| Some(byte) == filling.first())
+}
+
 #[derive(Default)]
 struct Can {
     recent: Recent,
+    /// Identifiers of a maker's own under which sessions were asked for.
+    own: Vec<u32>,
 }
 
 impl Parser for Can {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let Some((&head, data)) = input.bytes.split_first_chunk() else { return Progress::Took(0) };
         let id = u32::from_be_bytes(head);
-        let request = if id & (REMOTE | ERROR) == 0 { diagnostic(id) } else { None };
+        let request =
+            if id & (REMOTE | ERROR) == 0 { diagnostic(id).or_else(|| self.is_own(id, data)) } else { None };
         let piece = request.and_then(|_| Piece::read(data));
         if let (Some(true), Some(service)) = (request, piece.as_ref().and_then(Piece::service)) {
             self.asked(input.from, id, &service, out);
@@ -180,6 +197,19 @@ const fn kind(id: u32, request: Option<bool>) -> &'static str {
 }
 
 impl Can {
+    /// Whether an identifier is a maker's own for requests.
+    fn is_own(&mut self, id: u32, data: &[u8]) -> Option<bool> {
+        if id & EXTENDED != 0 || id < OWN_IDENTIFIERS {
+            return None;
+        }
+        let is_known = self.own.contains(&id);
+        if !is_known && self.own.len() < MAX_OWN && opens_session(data) {
+            self.own.push(id);
+            return Some(true);
+        }
+        is_known.then_some(true)
+    }
+
     /// A tester asks a control unit for something. Testers ask for values over and over; what changes
     /// something is told each time.
     fn asked(&mut self, from: Side, id: u32, service: &Service, out: &mut Emit<'_>) {
@@ -249,6 +279,27 @@ mod tests {
         assert!(text.contains(
             r#"client diagnostic-response {"id":2024,"piece":"single","service":"ecu-reset","service_id":17,"refused":51,"data":"037f113300000000"}"#
         ), "{text}");
+    }
+
+    #[test]
+    fn makers_own_identifiers_are_told_by_the_session_that_is_opened() {
+        let text = bus(&[
+            // No session yet: who knows what these bytes mean.
+            "00000740 0227 0100 00000000",
+            "00000740 0210 0300 00000000",
+            "00000740 0227 0100 00000000",
+            "00000740 1014 3601 02030405",
+            // Neither filling nor a session, and an identifier of high priority.
+            "00000750 0210 0300 00000001",
+            "00000750 0227 0100 00000000",
+            "00000120 0210 0300 00000000",
+        ]);
+        let operations: Vec<&str> = text.lines().filter(|line| line.starts_with("operation")).collect();
+        insta::assert_snapshot!(operations.join("\n"), @r"
+        operation client ChangeMode diagnostic-session-control id 0x740 - Asked
+        operation client Authenticate security-access id 0x740 - Asked
+        operation client FirmwareUpdate transfer-data id 0x740 - Asked
+        ");
     }
 
     proptest! {
