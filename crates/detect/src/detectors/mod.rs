@@ -1,6 +1,7 @@
 //! The detectors: one file each, one line in the list.
 
 mod address_conflict;
+mod arp_scan;
 mod arp_spoofing;
 mod beaconing;
 mod brute_force;
@@ -40,6 +41,7 @@ use crate::rule::Rule;
 pub static DETECTORS: &[&Rule] = &[
     // Who looks around.
     &host_scan::DETECTOR,
+    &arp_scan::DETECTOR,
     &port_scan::DETECTOR,
     &controller_scan::DETECTOR,
     // Who poses as another.
