@@ -4,6 +4,7 @@ mod address_conflict;
 mod arp_scan;
 mod arp_spoofing;
 mod beaconing;
+mod botnet_command_channel;
 mod brute_force;
 mod claims;
 mod cleartext_management;
@@ -69,6 +70,7 @@ pub static DETECTORS: &[&Rule] = &[
     &worm_spread::DETECTOR,
     &executable_download::DETECTOR,
     &irc_botnet::DETECTOR,
+    &botnet_command_channel::DETECTOR,
     &unauthenticated_write::DETECTOR,
     &protocol_violation::DETECTOR,
     // Who comes in and goes out.
