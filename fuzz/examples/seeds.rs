@@ -27,7 +27,7 @@ fn main() -> std::io::Result<()> {
         format::pack_device(&mut body, &conformance::device(number));
         fs::write(corpus.join(format!("store/device-{number}")), body)?;
     }
-    for scene in ["home", "plant"] {
+    for scene in ["home", "plant", "retail", "hospital"] {
         let options =
             lab::SceneOptions { duration: std::time::Duration::from_secs(90), ..Default::default() };
         let mut frames = Vec::new();

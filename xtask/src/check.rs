@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lab", &["model"]),
     ("testkit", &[]),
     ("pavise", &["model", "capture", "dissect", "flow", "inventory", "detect", "brain", "store", "lab"]),
-    ("xtask", &["inventory"]),
+    ("xtask", &["inventory", "detect", "model", "testkit"]),
 ];
 
 /// Which crates may besides be known in tests and examples only.

@@ -80,7 +80,7 @@ fn tidy(name: &str) -> String {
 }
 
 /// Records of comma-separated values (RFC 4180).
-fn csv(text: &str) -> Vec<Vec<String>> {
+pub(crate) fn csv(text: &str) -> Vec<Vec<String>> {
     let mut records = Vec::new();
     let (mut record, mut field, mut quoted) = (Vec::new(), String::new(), false);
     let mut characters = text.chars().peekable();

@@ -1,5 +1,6 @@
 //! Developer commands.
 
+mod accuracy;
 mod bench;
 mod check;
 mod fuzz;
@@ -30,6 +31,8 @@ enum Command {
     Check,
     /// Measures speed and memory beside what is asked, on captures that Pavise makes itself
     Bench(bench::Arguments),
+    /// Scores what Pavise finds in labelled sets of real traffic, where they are
+    Accuracy(accuracy::Arguments),
     /// Runs a program and prints what it cost
     #[command(hide = true, trailing_var_arg = true, disable_help_flag = true)]
     Measure {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Test => test::test(),
         Command::Check => check::check(),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Accuracy(arguments) => accuracy::accuracy(&arguments),
         Command::Measure { command } => bench::measure(&command),
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Gen(arguments) => r#gen::run(&arguments).map_err(run::Failure::from),

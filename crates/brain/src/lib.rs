@@ -59,9 +59,10 @@ impl Brain {
         &mut self.detect
     }
 
-    /// Hands over findings and incidents that are new or changed since the last time.
-    pub fn drain_found(&mut self) -> detect::Changed {
-        self.detect.drain_changed(&self.inventory)
+    /// Hands over findings and incidents that are new or changed since the last time; those that were only counted up
+    /// if that is wanted, too.
+    pub fn drain_found(&mut self, renewed: bool) -> detect::Changed {
+        self.detect.drain_changed(renewed, &self.inventory)
     }
 
     /// Hands over what the engines gave up because a limit was reached since the last time.

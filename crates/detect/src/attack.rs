@@ -1,4 +1,4 @@
-//! Techniques of MITRE ATT&CK (Enterprise and ICS, version 17) that detectors name: their names and tactics.
+//! Techniques of MITRE ATT&CK (Enterprise and ICS, version 18.1) that detectors name: their names and tactics.
 
 /// A technique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

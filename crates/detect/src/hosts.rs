@@ -89,7 +89,7 @@ pub(crate) fn is_inner(ip: IpAddr) -> bool {
 /// The hosts that are watched.
 #[derive(Debug)]
 pub(crate) struct Hosts {
-    table: Table<Addr, Host>,
+    table: Table<Addr, ()>,
 }
 
 impl Hosts {
@@ -97,10 +97,14 @@ impl Hosts {
         Self { table: Table::new(limit) }
     }
 
+    /// The number of a host that is watched already.
+    pub(crate) fn find(&mut self, addr: Addr) -> Option<Who> {
+        self.table.find(&addr).map(Who)
+    }
+
     /// The number of a host; and whether it was another's until now, of whom everything is to be forgotten.
-    pub(crate) fn who(&mut self, host: &Host) -> (Who, bool) {
-        let Some(addr) = Addr::of(host) else { return (Who::NOBODY, false) };
-        let place = self.table.place(addr, || *host);
+    pub(crate) fn who(&mut self, addr: Addr) -> (Who, bool) {
+        let place = self.table.place(addr, || ());
         (Who(place.slot), place.gone.is_some())
     }
 
@@ -169,12 +173,12 @@ mod tests {
     #[test]
     fn a_number_is_given_again_only_when_its_host_is_forgotten() {
         let mut hosts = Hosts::new(2);
-        let host = |last| Host::from_ip(IpAddr::from([10, 0, 0, last]));
-        let (first, _) = hosts.who(&host(1));
-        assert_eq!(hosts.who(&host(1)), (first, false));
-        let (second, _) = hosts.who(&host(2));
-        assert_eq!(hosts.who(&host(1)), (first, false));
-        assert_eq!(hosts.who(&host(3)), (second, true));
-        assert_eq!(hosts.len(), 2);
+        let addr = |last| Addr::of_ip(IpAddr::from([10, 0, 0, last]));
+        let (first, _) = hosts.who(addr(1));
+        assert_eq!((hosts.who(addr(1)), hosts.find(addr(1))), ((first, false), Some(first)));
+        let (second, _) = hosts.who(addr(2));
+        // The first was used since, the second was not.
+        assert_eq!(hosts.who(addr(3)), (second, true));
+        assert_eq!((hosts.find(addr(2)), hosts.len()), (None, 2));
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Incidents {
     /// Tactics that were seen, by incident.
     tactics: BTreeMap<IncidentId, BTreeSet<Tactic>>,
     changed: BTreeSet<IncidentId>,
+    /// Those of which a finding was only counted up.
+    renewed: BTreeSet<IncidentId>,
     /// Those that turned out to be parts of others.
     gone: Vec<IncidentId>,
     shed: u64,
@@ -77,7 +79,7 @@ impl Incidents {
     pub(crate) fn renew(&mut self, finding: &Finding) {
         if let Some(incident) = finding.incident.and_then(|id| self.incidents.get_mut(&id)) {
             incident.last = incident.last.max(finding.last);
-            self.changed.insert(incident.id);
+            self.renewed.insert(incident.id);
         }
     }
 
@@ -215,8 +217,15 @@ impl Incidents {
 
     /// Hands over the incidents that are new or changed since the last time, with their next steps, and the ids of
     /// those that turned out to be parts of others.
-    pub(crate) fn drain_changed(&mut self, inventory: &Inventory) -> (Vec<Incident>, Vec<IncidentId>) {
+    pub(crate) fn drain_changed(
+        &mut self,
+        renewed: bool,
+        inventory: &Inventory,
+    ) -> (Vec<Incident>, Vec<IncidentId>) {
         let mut changed = Vec::new();
+        if renewed {
+            self.changed.append(&mut self.renewed);
+        }
         for id in std::mem::take(&mut self.changed) {
             if let Some(incident) = self.incidents.get_mut(&id) {
                 incident.next = next_steps(incident, inventory);

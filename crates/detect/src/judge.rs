@@ -4,14 +4,16 @@ use std::fmt;
 
 use inventory::{Glance, Inventory};
 use model::{
-    Endpoint, Event, Factor, Finding, FindingId, FlowHead, FlowId, Host, Incident, Judgement, Locality,
+    Endpoint, Event, Factor, Finding, FindingId, FlowHead, FlowId, Host, Incident, Judgement, Locality, Name,
     Observation, Operation, Severity, Shed, Side, Timestamp, What,
 };
 
 use crate::detectors::DETECTORS;
-use crate::hosts::{Hosts, MAX_HOSTS, Who, is_inner};
+use crate::hosts::{Addr, Hosts, MAX_HOSTS, Who, is_inner};
+use crate::intel::Indicators;
 use crate::ledger::{Changed, Ledger, Raised};
 use crate::rule::{Detector, Kind, Rule};
+use crate::score::{Score, Scores};
 use crate::settings::{Limits, Settings};
 
 /// Detectors that wait for something are asked so often, in nanoseconds of packet time.
@@ -30,6 +32,11 @@ impl<'a> Site<'a> {
         self.inventory.glance(host)
     }
 
+    /// What others have warned of.
+    pub fn indicators(&self) -> &'a Indicators {
+        self.limits.indicators()
+    }
+
     /// Whether a host is elsewhere in the Internet.
     pub fn is_external(&self, host: &Host) -> bool {
         match (host.ip, self.glance(host)) {
@@ -44,6 +51,45 @@ impl<'a> Site<'a> {
         let role = self.glance(host).and_then(|known| known.role);
         role.is_some_and(|role| roles.iter().any(|known| known.name() == role))
     }
+
+    /// Whether something else than what a host asks of controllers says that it plays one of these parts: its name,
+    /// its answers to management protocols. Every attribute's evidence is read: ask only where it matters.
+    pub fn is_named(&self, host: &Host, roles: &[model::Role]) -> bool {
+        let device = self.glance(host).and_then(|known| self.inventory.device(known.id));
+        let said = device.as_ref().and_then(|device| device.attributes.get(&model::Attribute::Role));
+        said.into_iter().flatten().any(|evidence| {
+            let (protocol, field) = evidence.source.split_once('.').unwrap_or((&evidence.source, ""));
+            let is_apart = if protocol == "rule" {
+                // Of what follows from signs, only what follows from a name does not follow from acts.
+                field.ends_with("-name")
+            } else {
+                !is_industrial(protocol)
+            };
+            is_apart && roles.iter().any(|role| role.name() == &*evidence.value)
+        })
+    }
+}
+
+/// Whether a protocol is one by which controllers, field devices and their stations talk.
+pub(crate) fn is_industrial(protocol: &str) -> bool {
+    matches!(
+        protocol,
+        "bacnet"
+            | "dnp3"
+            | "enip"
+            | "ethercat"
+            | "hart-ip"
+            | "iec104"
+            | "mms"
+            | "modbus"
+            | "omron-fins"
+            | "opcua"
+            | "profinet-dcp"
+            | "profinet-io-cm"
+            | "s7comm"
+            | "s7comm-plus"
+            | "synchrophasor"
+    )
 }
 
 /// An observation, and who takes part in it.
@@ -101,6 +147,8 @@ pub struct Alarm<'a> {
     pub(crate) severity: Option<Severity>,
     pub(crate) crossed: Option<(usize, f64)>,
     pub(crate) factors: Vec<Factor>,
+    /// Whether it only says that something is not as it was learnt.
+    pub(crate) is_anomaly: bool,
 }
 
 impl<'a> Alarm<'a> {
@@ -116,6 +164,7 @@ impl<'a> Alarm<'a> {
             severity: None,
             crossed: None,
             factors: Vec::new(),
+            is_anomaly: false,
         }
     }
 
@@ -168,6 +217,13 @@ impl<'a> Alarm<'a> {
         self
     }
 
+    /// It says no more than that something is not as it was learnt: learning goes on about its actor.
+    #[must_use]
+    pub const fn anomaly(mut self) -> Self {
+        self.is_anomaly = true;
+        self
+    }
+
     /// What drove it, and what would have been usual.
     #[must_use]
     pub fn factor(mut self, name: &'static str, seen: impl fmt::Display, usual: impl fmt::Display) -> Self {
@@ -183,6 +239,7 @@ pub struct Out<'a> {
     at: Timestamp,
     site: Site<'a>,
     ledger: &'a mut Ledger,
+    scores: &'a mut Scores,
 }
 
 impl Out<'_> {
@@ -205,6 +262,13 @@ impl Out<'_> {
         set.unwrap_or_else(|| limits.usual(self.rule, threshold))
     }
 
+    /// What other detectors have found lately that speaks most against a host: what it did, or what was done to it.
+    /// Findings that were themselves weighed with this are left out, so that none confirms itself, and so are
+    /// weaknesses. All findings are looked at: ask only where it matters.
+    pub fn suspect(&self, host: &Host) -> Option<Suspicion> {
+        self.ledger.suspicion(host, self.at)
+    }
+
     /// Raises a finding, or counts one up that is known. `summary` says what happened here in one sentence; it is
     /// asked only when the finding is new or worse than it was.
     pub fn raise(&mut self, alarm: Alarm<'_>, summary: impl FnOnce() -> String) {
@@ -223,6 +287,22 @@ impl Out<'_> {
         );
     }
 
+    /// Whether an open finding of at least medium severity says that a host does something bad: nothing is to be
+    /// learnt of what it does. Findings that only say that something is unusual do not count.
+    pub fn is_suspect(&self, host: &Host) -> bool {
+        self.ledger.is_suspect(host, self.at)
+    }
+
+    /// How unusual the observation is, from 0 to 1, for those who want to know of each.
+    pub fn score(&mut self, score: f64, flow: Option<FlowId>, host: Option<Host>) {
+        self.scores.add(|| Score { at: self.at, detector: DETECTORS[self.rule].id, score, flow, host });
+    }
+
+    /// Whether somebody wants scores.
+    pub const fn wants_scores(&self) -> bool {
+        self.scores.are_wanted()
+    }
+
     /// Whether the detector is switched off for one of those who take part.
     fn is_off(&self, alarm: &Alarm<'_>) -> bool {
         let Site { limits, inventory } = self.site;
@@ -238,6 +318,17 @@ impl Out<'_> {
     }
 }
 
+/// What a host has been found to have part in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    /// The title of the finding.
+    pub title: Name,
+    /// Whether it was done by the host; else it was done to it.
+    pub did: bool,
+    /// Whether it is of high severity, or the host looked around: what intruders do before anything else.
+    pub is_strong: bool,
+}
+
 /// The detectors, what they found, and the incidents that it makes.
 ///
 /// A deterministic machine: the same observations and the same inventory give the same findings.
@@ -248,6 +339,7 @@ pub struct Detect {
     listening: [Vec<usize>; Kind::COUNT],
     limits: Limits,
     ledger: Ledger,
+    scores: Scores,
     next_tick: Timestamp,
 }
 
@@ -278,6 +370,7 @@ impl Detect {
             listening,
             limits,
             ledger: Ledger::default(),
+            scores: Scores::default(),
             next_tick: Timestamp::EPOCH,
         }
     }
@@ -302,6 +395,8 @@ impl Detect {
             What::Fact(fact) => (Kind::Fact, [Some(fact.about), None]),
             What::Anomaly(anomaly) => (Kind::Anomaly, [Some(anomaly.host), None]),
             What::Weakness(weakness) => (Kind::Weakness, ends(&weakness.flow)),
+            What::BusFrame(_) => (Kind::BusFrame, [None, None]),
+            What::Sample(sample) => (Kind::Sample, ends(&sample.flow)),
             What::Shed(_) | What::SourceEnded(_) => return,
         };
         if self.listening[kind as usize].is_empty() {
@@ -312,7 +407,8 @@ impl Detect {
         let seen = Seen { at, what, client, server, site };
         for place in &self.listening[kind as usize] {
             let (rule, detector) = &mut self.detectors[*place];
-            detector.observe(&seen, &mut Out { rule: *rule, at, site, ledger: &mut self.ledger });
+            let (ledger, scores) = (&mut self.ledger, &mut self.scores);
+            detector.observe(&seen, &mut Out { rule: *rule, at, site, ledger, scores });
         }
         self.ledger.tell(events);
     }
@@ -322,7 +418,8 @@ impl Detect {
         self.next_tick = Timestamp::from_nanos(now.as_nanos().saturating_add(TICK));
         let site = Site { inventory, limits: &self.limits };
         for (rule, detector) in &mut self.detectors {
-            detector.tick(now, &mut Out { rule: *rule, at: now, site, ledger: &mut self.ledger });
+            let (ledger, scores) = (&mut self.ledger, &mut self.scores);
+            detector.tick(now, &mut Out { rule: *rule, at: now, site, ledger, scores });
         }
         self.ledger.tell(events);
     }
@@ -330,10 +427,14 @@ impl Detect {
     /// The number of a host. Who has not proven to exist is nobody: anybody can make up senders, and each of them
     /// would push out somebody who is watched.
     fn who(&mut self, host: &Host, inventory: &Inventory) -> Who {
+        let Some(addr) = Addr::of(host) else { return Who::NOBODY };
+        if let Some(who) = self.hosts.find(addr) {
+            return who;
+        }
         if inventory.glance(host).is_none() {
             return Who::NOBODY;
         }
-        let (who, was_another) = self.hosts.who(host);
+        let (who, was_another) = self.hosts.who(addr);
         if was_another {
             for (_, detector) in &mut self.detectors {
                 detector.forget(who);
@@ -350,6 +451,31 @@ impl Detect {
     /// Takes back an incident that was kept.
     pub fn restore_incident(&mut self, incident: Incident) {
         self.ledger.restore_incident(incident);
+    }
+
+    /// What the detectors have learnt, by their ids, to go on with after a restart.
+    pub fn save(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let saved = |(number, detector): &(usize, Box<dyn Detector>)| {
+            detector.save().map(|learnt| (DETECTORS[*number].id, learnt))
+        };
+        self.detectors.iter().filter_map(saved).collect()
+    }
+
+    /// Takes back what a detector had learnt. What cannot be read is not taken. Whether the detector is there.
+    pub fn restore_learnt(&mut self, id: &str, learnt: &[u8]) -> bool {
+        let of_that_id = |(number, _): &&mut (usize, Box<dyn Detector>)| DETECTORS[*number].id == id;
+        let detector = self.detectors.iter_mut().find(of_that_id);
+        detector.map(|(_, detector)| detector.restore(learnt)).is_some()
+    }
+
+    /// Keeps the scores of observations from now on, until they are drained.
+    pub const fn want_scores(&mut self) {
+        self.scores.want();
+    }
+
+    /// Hands over the scores since the last time, in the order of the observations.
+    pub fn drain_scores(&mut self) -> std::vec::Drain<'_, Score> {
+        self.scores.drain()
     }
 
     /// Takes an analyst's verdict on a finding, or takes one back. Whether the finding is known.
@@ -372,9 +498,10 @@ impl Detect {
         self.ledger.finding_mut(id)
     }
 
-    /// Hands over findings and incidents that are new or changed since the last time.
-    pub fn drain_changed(&mut self, inventory: &Inventory) -> Changed {
-        self.ledger.drain_changed(inventory)
+    /// Hands over findings and incidents that are new or changed since the last time; those that were only counted up
+    /// if that is wanted, too.
+    pub fn drain_changed(&mut self, renewed: bool, inventory: &Inventory) -> Changed {
+        self.ledger.drain_changed(renewed, inventory)
     }
 
     /// How many hosts are watched.
@@ -383,7 +510,10 @@ impl Detect {
     }
 
     /// Hands over what was given up because a limit was reached since the last time.
-    pub fn drain_shed(&mut self, each: impl FnMut(Shed)) {
+    pub fn drain_shed(&mut self, mut each: impl FnMut(Shed)) {
+        if let Some(count) = self.scores.take_shed() {
+            each(Shed { limit: "detect.scores".into(), count, packets: 0, bytes: 0 });
+        }
         self.ledger.drain_shed(each);
     }
 }

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use inventory::Inventory;
 use model::{
     Change, Crossed, Event, Finding, FindingId, FlowId, Host, Incident, IncidentId, Judgement, Party, Scope,
-    Shed, Slice, Timestamp, Verdict,
+    Severity, Shed, Slice, Timestamp, Verdict,
 };
 
+use crate::attack::{Tactic, technique};
+use crate::detectors::DETECTORS;
 use crate::hosts::Addr;
-use crate::incident::Incidents;
-use crate::judge::Alarm;
-use crate::rule::Rule;
+use crate::incident::{Incidents, QUIET_HOURS};
+use crate::judge::{Alarm, Suspicion};
+use crate::rule::{Kind, Rule};
 use crate::settings::Expected;
 
 /// So many findings are held; those that were seen longest ago go first. They stay in the store.
@@ -20,6 +22,9 @@ pub const MAX_FINDINGS: usize = 1 << 14;
 pub const MAX_CONVERSATIONS: usize = 64;
 /// So many verdicts that hold for more than one finding are remembered.
 pub const MAX_RULINGS: usize = 4096;
+
+/// The threshold of detectors that weigh what other detectors found ends so.
+pub(crate) const SUSPICION: &str = ".suspicion";
 
 /// Something that a detector said, with what the engine knows of it.
 pub(crate) struct Raised<'a> {
@@ -78,8 +83,12 @@ impl Ruling {
 pub(crate) struct Ledger {
     findings: BTreeMap<FindingId, Finding>,
     changed: BTreeSet<FindingId>,
+    /// Those that were only counted up.
+    renewed: BTreeSet<FindingId>,
     rulings: Vec<Ruling>,
     incidents: Incidents,
+    /// Who does something bad, and when that was seen last.
+    suspects: BTreeMap<Addr, Timestamp>,
     /// What is to be told.
     news: Vec<(Timestamp, Change)>,
     /// How many findings were given up.
@@ -110,6 +119,11 @@ fn show(finding: &mut Finding, flows: impl Iterator<Item = FlowId>) {
     }
 }
 
+/// Whether what was seen last then still counts now.
+fn is_open(last: Timestamp, now: Timestamp) -> bool {
+    now.since(last).as_secs() < QUIET_HOURS * 3600
+}
+
 /// A digest that is the same on every machine and for every version.
 pub(crate) fn digest(bytes: &[u8]) -> u64 {
     // FNV-1a in its 64-bit form, mixed at the end so that every bit depends on every byte.
@@ -137,14 +151,17 @@ impl Ledger {
             seen,
             unit: rule.thresholds[threshold].unit.into(),
         });
-        self.changed.insert(id);
+        let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly;
+        let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
         if let Some(known) = self.findings.get_mut(&id) {
             known.last = known.last.max(at);
             known.count += 1;
             show(known, alarm.flows.iter().copied().chain(alarm.flow));
             let seen = |crossed: &Option<Crossed>| crossed.as_ref().map_or(0.0, |crossed| crossed.seen);
             let is_worse = severity > known.severity;
+            self.renewed.insert(id);
             if is_worse || seen(&crossed) >= 2.0 * seen(&known.crossed) && crossed.is_some() {
+                self.changed.insert(id);
                 known.summary = summary().into();
                 known.crossed = crossed;
                 if !alarm.factors.is_empty() {
@@ -153,6 +170,7 @@ impl Ledger {
             }
             known.severity = known.severity.max(severity);
             if known.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences()) {
+                self.suspects.extend(suspect.map(|suspect| (suspect, at)));
                 if is_worse {
                     let moved = self.incidents.join(known, at, &mut self.news);
                     let (incident, finding) = (known.incident, Box::new(known.clone()));
@@ -175,6 +193,7 @@ impl Ledger {
                 reason: expected.reason.as_str().into(),
             })
         });
+        self.changed.insert(id);
         let mut finding = Finding {
             id,
             detector: rule.id.into(),
@@ -197,6 +216,7 @@ impl Ledger {
         };
         show(&mut finding, alarm.flows.iter().copied().chain(alarm.flow));
         if finding.judgement.is_none() {
+            self.suspects.extend(suspect.map(|suspect| (suspect, at)));
             let moved = self.incidents.join(&mut finding, at, &mut self.news);
             let news = Change::FindingRaised { finding: Box::new(finding.clone()) };
             self.news.push((at, news));
@@ -230,11 +250,23 @@ impl Ledger {
         }
         let mut old: Vec<_> = self.findings.values().map(|finding| (finding.last, finding.id)).collect();
         old.sort_unstable();
+        if let Some((now, _)) = old.last() {
+            self.suspects.retain(|_, last| is_open(*last, *now));
+        }
         for (_, id) in old.into_iter().take(MAX_FINDINGS / 16) {
             self.findings.remove(&id);
             self.changed.remove(&id);
+            self.renewed.remove(&id);
             self.shed += 1;
         }
+    }
+
+    /// Whether an open finding says that a host does something bad.
+    pub(crate) fn is_suspect(&self, host: &Host, now: Timestamp) -> bool {
+        !self.suspects.is_empty()
+            && Addr::of(host)
+                .and_then(|addr| self.suspects.get(&addr))
+                .is_some_and(|last| is_open(*last, now))
     }
 
     pub(crate) fn tell(&mut self, events: &mut Vec<Event>) {
@@ -276,15 +308,57 @@ impl Ledger {
         let ruling = judgement
             .filter(|judgement| judgement.scope != Scope::Finding)
             .map(|judgement| Ruling::of(finding, &judgement));
+        let actor = Addr::of(&finding.actor.host);
         self.rulings.retain(|ruling| ruling.finding != id);
         if let Some(ruling) = ruling {
             self.rule(ruling);
+        }
+        let still_open = |other: &Finding| {
+            other.severity >= Severity::Medium
+                && Addr::of(&other.actor.host) == actor
+                && other.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences())
+        };
+        if let Some(actor) = actor.filter(|_| !self.findings.values().any(still_open)) {
+            self.suspects.remove(&actor);
         }
         true
     }
 
     pub(crate) fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.values()
+    }
+
+    /// What speaks against a host: of the findings of medium severity or worse within [`QUIET_HOURS`] in which it
+    /// had part, the strongest and of these the latest. Weaknesses are no acts, and what was weighed with such
+    /// findings itself does not count.
+    pub(crate) fn suspicion(&self, host: &Host, now: Timestamp) -> Option<Suspicion> {
+        let addr = Addr::of(host)?;
+        let is = |host: &Host| Addr::of(host) == Some(addr);
+        let is_weighed = |crossed: &Crossed| crossed.threshold.ends_with(SUSPICION);
+        self.findings
+            .values()
+            .filter(|finding| finding.severity >= Severity::Medium)
+            .filter(|finding| now.since(finding.last).as_secs() < QUIET_HOURS * 3600)
+            .filter(|finding| finding.judgement.as_ref().is_none_or(|said| !said.verdict.silences()))
+            .filter(|finding| !finding.crossed.as_ref().is_some_and(is_weighed))
+            .filter_map(|finding| {
+                let (did, high) = (is(&finding.actor.host), finding.severity >= Severity::High);
+                let suffered = high && finding.victim.is_some_and(|victim| is(&victim.host));
+                let rule = DETECTORS.iter().find(|rule| (did || suffered) && rule.id == finding.detector)?;
+                if rule.listens.contains(&Kind::Weakness) {
+                    return None;
+                }
+                let looks_around = rule
+                    .attack
+                    .iter()
+                    .filter_map(|id| technique(id))
+                    .any(|technique| technique.tactic == Tactic::Discovery);
+                let is_strong = high || looks_around;
+                let suspicion = Suspicion { title: finding.title.clone(), did, is_strong };
+                Some(((is_strong, finding.last, finding.id), suspicion))
+            })
+            .max_by_key(|(order, _)| *order)
+            .map(|(_, suspicion)| suspicion)
     }
 
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &Incident> {
@@ -299,10 +373,13 @@ impl Ledger {
         finding
     }
 
-    pub(crate) fn drain_changed(&mut self, inventory: &Inventory) -> Changed {
-        let changed = std::mem::take(&mut self.changed);
+    pub(crate) fn drain_changed(&mut self, renewed: bool, inventory: &Inventory) -> Changed {
+        let mut changed = std::mem::take(&mut self.changed);
+        if renewed {
+            changed.append(&mut self.renewed);
+        }
         let findings = changed.iter().filter_map(|id| self.findings.get(id).cloned()).collect();
-        let (incidents, gone) = self.incidents.drain_changed(inventory);
+        let (incidents, gone) = self.incidents.drain_changed(renewed, inventory);
         Changed { findings, incidents, gone }
     }
 

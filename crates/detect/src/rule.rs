@@ -64,11 +64,15 @@ pub enum Kind {
     Anomaly,
     /// A conversation shows a weakness of one of its ends.
     Weakness,
+    /// A data frame of a CAN bus.
+    BusFrame,
+    /// A process value was read.
+    Sample,
 }
 
 impl Kind {
     /// How many there are.
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = 11;
 }
 
 /// Looks for one kind of thing that is wrong. Deterministic: what it says depends on what it was shown and on
@@ -80,6 +84,16 @@ pub trait Detector: Send {
     /// Packet time has come to `now`, at most once a second and before anything observed then.
     fn tick(&mut self, now: Timestamp, out: &mut Out<'_>) {
         let _ = (now, out);
+    }
+
+    /// What was learnt, to go on with after a restart; nothing for those that do not learn.
+    fn save(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Takes back what was learnt. What cannot be read is not taken, and learning begins anew.
+    fn restore(&mut self, learnt: &[u8]) {
+        let _ = learnt;
     }
 
     /// Forgets everything about a host: its number will be another's.

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use model::{Host, MacAddr, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::detectors::DETECTORS;
+use crate::intel::Indicators;
 
 /// Everything that can be set. What is not set is as each detector's descriptor says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,9 @@ pub struct Settings {
     /// What is meant to happen: an authorised scanner, a maintenance window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected: Vec<Expected>,
+    /// Indicators that others have found; they come from files of their own.
+    #[serde(skip)]
+    pub indicators: Arc<Indicators>,
 }
 
 /// Settings for some hosts only. What is not given does not restrict.
@@ -269,6 +274,10 @@ impl Limits {
                 && scope.role.as_deref().is_none_or(|wanted| role == Some(wanted))
                 && scope.kind.as_deref().is_none_or(|wanted| kind == Some(wanted))
         })
+    }
+
+    pub(crate) fn indicators(&self) -> &Indicators {
+        &self.settings.indicators
     }
 
     pub(crate) fn expected(&self) -> &[Expected] {

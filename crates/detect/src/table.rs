@@ -1,22 +1,19 @@
-//! A table with a limit: whoever was used longest ago makes room.
+//! A table with a limit: whoever was not used lately makes room.
 
 use std::hash::Hash;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-/// No slot.
-const NONE: u32 = u32::MAX;
-
-/// What is kept, by key; when there are as many as may be, the one that was used longest ago goes. Which one that
-/// is depends on the order of use alone.
+/// What is kept, by key; when there are as many as may be, one that was not used lately goes: the clock of Corbató, "A
+/// Paging Experiment with the Multics System" (1968), which unlike an exact order of use touches nothing but the entry
+/// that is used. Which one goes depends on the order of use alone.
 #[derive(Debug)]
 pub(crate) struct Table<K, V> {
     slots: Vec<Slot<K, V>>,
     by_key: HashMap<K, u32, FixedState>,
-    /// The one that was used last, and the one that was used longest ago.
-    newest: u32,
-    oldest: u32,
+    /// Where the clock's hand stands: the slot that is looked at next when room is needed.
+    hand: usize,
     limit: usize,
 }
 
@@ -24,16 +21,14 @@ pub(crate) struct Table<K, V> {
 struct Slot<K, V> {
     key: K,
     value: V,
-    newer: u32,
-    older: u32,
+    /// Whether it was used since the hand passed.
+    used: bool,
 }
 
 /// Where something stands after it was asked for.
 pub(crate) struct Place<V> {
     /// Its slot.
     pub(crate) slot: u32,
-    /// Whether it was not there before.
-    pub(crate) is_new: bool,
     /// What had to make room for it; it had the same slot.
     pub(crate) gone: Option<V>,
 }
@@ -41,34 +36,42 @@ pub(crate) struct Place<V> {
 impl<K: Copy + Eq + Hash, V> Table<K, V> {
     /// An empty table for at most `limit` entries, at least one.
     pub(crate) fn new(limit: usize) -> Self {
-        let limit = limit.clamp(1, NONE as usize);
-        Self { slots: Vec::new(), by_key: HashMap::default(), newest: NONE, oldest: NONE, limit }
+        let limit = limit.clamp(1, u32::MAX as usize);
+        Self { slots: Vec::new(), by_key: HashMap::default(), hand: 0, limit }
     }
 
     pub(crate) const fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// The slot of a key, which becomes the one that was used last; `make` makes what is not there yet.
+    /// The slot of a key that is there; it is used.
+    pub(crate) fn find(&mut self, key: &K) -> Option<u32> {
+        let slot = *self.by_key.get(key)?;
+        self.slots[slot as usize].used = true;
+        Some(slot)
+    }
+
+    /// The slot of a key; `make` makes what is not there yet.
     pub(crate) fn place(&mut self, key: K, make: impl FnOnce() -> V) -> Place<V> {
-        if let Some(&slot) = self.by_key.get(&key) {
-            self.renew(slot);
-            return Place { slot, is_new: false, gone: None };
+        if let Some(slot) = self.find(&key) {
+            return Place { slot, gone: None };
         }
-        let entry = Slot { key, value: make(), newer: NONE, older: NONE };
+        let entry = Slot { key, value: make(), used: false };
         let (slot, gone) = if self.slots.len() < self.limit {
             self.slots.push(entry);
-            (self.slots.len() as u32 - 1, None)
+            (self.slots.len() - 1, None)
         } else {
-            let slot = self.oldest;
-            self.unlink(slot);
-            let before = std::mem::replace(&mut self.slots[slot as usize], entry);
+            while std::mem::take(&mut self.slots[self.hand].used) {
+                self.hand = (self.hand + 1) % self.limit;
+            }
+            let slot = self.hand;
+            self.hand = (self.hand + 1) % self.limit;
+            let before = std::mem::replace(&mut self.slots[slot], entry);
             self.by_key.remove(&before.key);
             (slot, Some(before.value))
         };
-        self.by_key.insert(key, slot);
-        self.link(slot);
-        Place { slot, is_new: true, gone }
+        self.by_key.insert(key, slot as u32);
+        Place { slot: slot as u32, gone }
     }
 
     /// What is kept for a key, or what `make` makes, and whether something had to make room for it.
@@ -87,12 +90,7 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         self.by_key.get(key).map(|slot| &mut self.slots[*slot as usize].value)
     }
 
-    /// What is in a slot.
-    pub(crate) fn at(&self, slot: u32) -> Option<(&K, &V)> {
-        self.slots.get(slot as usize).map(|slot| (&slot.key, &slot.value))
-    }
-
-    /// Everything, in the order of first use of the slots.
+    /// Everything, in the order of the slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.slots.iter().map(|slot| (&slot.key, &slot.value))
     }
@@ -101,67 +99,39 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.slots.iter_mut().map(|slot| (&slot.key, &mut slot.value))
     }
-
-    fn renew(&mut self, slot: u32) {
-        if self.newest != slot {
-            self.unlink(slot);
-            self.link(slot);
-        }
-    }
-
-    fn unlink(&mut self, slot: u32) {
-        let Slot { newer, older, .. } = self.slots[slot as usize];
-        match self.slots.get_mut(newer as usize) {
-            Some(other) => other.older = older,
-            None => self.newest = older,
-        }
-        match self.slots.get_mut(older as usize) {
-            Some(other) => other.newer = newer,
-            None => self.oldest = newer,
-        }
-    }
-
-    fn link(&mut self, slot: u32) {
-        let older = std::mem::replace(&mut self.newest, slot);
-        match self.slots.get_mut(older as usize) {
-            Some(other) => other.newer = slot,
-            None => self.oldest = slot,
-        }
-        let entry = &mut self.slots[slot as usize];
-        (entry.newer, entry.older) = (NONE, older);
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use proptest::prelude::*;
 
     use super::*;
 
     proptest! {
+        /// Beside it, the clock as it is described: a ring of keys, each with a mark.
         #[test]
-        fn it_holds_what_was_used_last(keys in proptest::collection::vec(0_u8..12, 0..300), limit in 1_usize..8) {
+        fn it_is_a_clock(keys in proptest::collection::vec(0_u8..12, 0..300), limit in 1_usize..8) {
             let mut table = Table::new(limit);
-            let mut model: VecDeque<(u8, usize)> = VecDeque::new();
+            let (mut ring, mut hand): (Vec<(u8, usize, bool)>, usize) = (Vec::new(), 0);
             for (number, key) in keys.into_iter().enumerate() {
                 let place = table.place(key, || number);
-                match model.iter().position(|(known, _)| *known == key) {
-                    Some(at) => {
-                        prop_assert!(!place.is_new && place.gone.is_none());
-                        let entry = model.remove(at).unwrap();
-                        model.push_back(entry);
+                let mut gone = None;
+                if let Some(known) = ring.iter_mut().find(|known| known.0 == key) {
+                    known.2 = true;
+                } else if ring.len() < limit {
+                    ring.push((key, number, false));
+                } else {
+                    while ring[hand].2 {
+                        ring[hand].2 = false;
+                        hand = (hand + 1) % limit;
                     }
-                    None => {
-                        let gone = if model.len() == limit { model.pop_front() } else { None };
-                        prop_assert!(place.is_new);
-                        prop_assert_eq!(place.gone, gone.map(|(_, value)| value));
-                        model.push_back((key, number));
-                    }
+                    gone = Some(std::mem::replace(&mut ring[hand], (key, number, false)).1);
+                    hand = (hand + 1) % limit;
                 }
-                prop_assert_eq!(table.len(), model.len());
-                for (key, value) in &model {
+                prop_assert_eq!(place.gone, gone);
+                prop_assert_eq!(ring[place.slot as usize].0, key);
+                prop_assert_eq!(table.len(), ring.len());
+                for (key, value, _) in &ring {
                     prop_assert_eq!(table.get(key), Some(value));
                 }
             }

@@ -88,6 +88,17 @@ pub(crate) fn datagrams(client: &str, server: &str, port: u16, sent: u64, receiv
     record
 }
 
+/// A host says its name.
+pub(crate) fn named(address: &str, name: &str) -> What {
+    What::Fact(Box::new(Fact {
+        about: Host::from_ip(ip(address)),
+        attribute: Attribute::Hostname,
+        value: name.into(),
+        source: "nbns.name".into(),
+        confidence: Confidence::STRONG,
+    }))
+}
+
 /// Something that the client asks of the server.
 pub(crate) fn operation(
     client: &str,
@@ -147,9 +158,19 @@ impl Story {
 
     /// The same, with settings.
     pub(crate) fn set(rule: &'static Rule, settings: Settings) -> Self {
+        Self::with(Detect::with(settings, |known| known.id == rule.id))
+    }
+
+    /// A story for several detectors, of which one asks what others have found.
+    pub(crate) fn of_all(rules: &[&'static Rule]) -> Self {
+        let is_wanted = |known: &Rule| rules.iter().any(|rule| rule.id == known.id);
+        Self::with(Detect::with(Settings::default(), is_wanted))
+    }
+
+    fn with(detect: Detect) -> Self {
         Self {
             inventory: Inventory::new(inventory::Limits::default()),
-            detect: Detect::with(settings, |known| known.id == rule.id),
+            detect,
             now: Timestamp::from_secs(1_772_438_400),
             flows: 0,
             events: Vec::new(),

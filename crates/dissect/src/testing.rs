@@ -166,6 +166,8 @@ pub(crate) fn line(item: &Yield) -> String {
             target.as_deref().unwrap_or("-"),
             value.as_ref().map_or("-".into(), |value| serde_json::to_string(value).expect("a value is JSON")),
         ),
+        Yield::BusFrame { id, data, .. } => format!("frame {id:#x} {data}"),
+        Yield::Sample { from, point, value } => format!("sample {} {point} = {value}", side(from)),
         Yield::Anomaly { from, reason, detail } => format!("anomaly {} {reason}: {detail}", side(from)),
         Yield::Weakness { side: of, kind, detail } => format!("weakness {} {kind}: {detail}", side(of)),
     }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use dissect::proto::{Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Yield};
 use model::{
-    Anomaly, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Side, Timestamp,
-    Transport, Weakness, What,
+    Anomaly, BusFrame, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Sample, Side,
+    Timestamp, Transport, Weakness, What,
 };
 
 use crate::counters::Counters;
@@ -528,6 +528,13 @@ impl Application {
                 Yield::Weakness { side, kind, detail } => {
                     let kind = format!("{protocol}.{kind}").into();
                     What::Weakness(Box::new(Weakness { flow, side, kind, detail }))
+                }
+                Yield::BusFrame { id, extended, data } => {
+                    What::BusFrame(Box::new(BusFrame { flow: flow.id, id, extended, data }))
+                }
+                Yield::Sample { from, point, value } => {
+                    let protocol = protocol.clone();
+                    What::Sample(Box::new(Sample { flow, from, protocol, point, value }))
                 }
                 Yield::Anomaly { from, reason, detail } => {
                     reading.reader.counters.protocols[usize::from(index)].anomalies += 1;

@@ -25,7 +25,7 @@ const MAX_TIME: Duration = Duration::from_secs(20);
 static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let options = SceneOptions { duration: Duration::from_secs(60), ..SceneOptions::default() };
     let mut frames = Vec::new();
-    for name in ["plant", "home"] {
+    for name in ["plant", "home", "retail", "hospital"] {
         let scene = lab::scene(name, &options).unwrap();
         scene
             .play(&mut |_, frame| {

@@ -87,9 +87,14 @@ impl Inventory {
             What::Fact(fact) => self.fact(fact, at),
             What::Operation(operation) => self.operation(operation, at),
             What::SourceEnded(_) => self.accept_waiting(None, at),
-            // Messages become facts and operations before they come here; anomalies, shedding and what is to
-            // come say nothing about who a device is.
-            What::Message(_) | What::Anomaly(_) | What::Weakness(_) | What::Shed(_) => {}
+            // Messages become facts and operations before they come here; anomalies, weaknesses, values, shedding and what
+            // is to come say nothing about who a device is.
+            What::Message(_)
+            | What::Anomaly(_)
+            | What::Weakness(_)
+            | What::BusFrame(_)
+            | What::Sample(_)
+            | What::Shed(_) => {}
         }
         if self.unproven.is_due(at) {
             self.accept_waiting(Some(at), at);

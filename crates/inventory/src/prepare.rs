@@ -162,6 +162,8 @@ impl Inventory {
             What::Message(_)
             | What::Anomaly(_)
             | What::Weakness(_)
+            | What::BusFrame(_)
+            | What::Sample(_)
             | What::Shed(_)
             | What::SourceEnded(_) => NOTHING,
         }

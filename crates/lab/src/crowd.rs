@@ -505,6 +505,8 @@ pub fn flood(options: &Flood, out: &mut impl Write) -> io::Result<Truth> {
         silent: Vec::new(),
         silent_macs: Vec::new(),
         spoofed: Vec::new(),
+        attack: None,
+        stages: Vec::new(),
         notes: vec![
             Note {
                 at: begins,

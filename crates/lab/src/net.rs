@@ -11,22 +11,32 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use model::{Locality, MacAddr, Role, Timestamp};
 
+use crate::attacks::AttackStep;
 use crate::bytes::{Put, build};
 use crate::frame::{self, ACK, FIN, Ip, PSH, RST, SYN, Tcp};
 use crate::rng::Rng;
-use crate::truth::{Note, TrueConversation, TrueDevice};
+use crate::truth::{Note, TrueConversation, TrueDevice, TrueStage};
 
 pub(crate) const MICRO: u64 = 1_000;
 pub(crate) const MILLI: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
+pub(crate) const MINUTE: u64 = 60 * SECOND;
+pub(crate) const HOUR: u64 = 60 * MINUTE;
+/// Until the scene's end.
+pub(crate) const EVER: u64 = u64::MAX;
 
 /// How long a neighbour is remembered before it is asked for again.
 const NEIGHBOUR_LIFE: u64 = 240 * SECOND;
+
+/// What a conversation carries that has no protocol known to anybody, a worm's own say.
+pub(crate) const NO_PROTOCOL: &str = "none";
 
 /// A host of the network.
 pub(crate) type HostId = usize;
 /// A TCP connection of the network.
 pub(crate) type ConnId = usize;
+/// A stage of the attack that is played in the network.
+pub(crate) type StageId = usize;
 
 /// The system below a host's protocols; it shows in TTL, IP identifiers and TCP options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,6 +256,7 @@ struct Task {
     at: u64,
     order: u64,
     period: Option<u64>,
+    stage: Option<StageId>,
     step: Step,
 }
 
@@ -266,6 +277,77 @@ impl Ord for Task {
     }
 }
 
+/// A frame on its way: its time, its order, the stage that sent it, its bytes.
+type Queued = (u64, u64, Option<StageId>, Vec<u8>);
+
+/// A stage of an attack: what its author says of it, who takes part, and the frames it has sent.
+struct Stage {
+    step: &'static AttackStep,
+    hostile: bool,
+    actor: HostId,
+    victims: Vec<HostId>,
+    /// On a CAN bus.
+    identifiers: BTreeSet<u32>,
+    times: Option<[u64; 2]>,
+    packets: Vec<[u64; 2]>,
+}
+
+/// What a controller has answered to a station while it was recorded, to be answered again.
+#[derive(Default)]
+struct Recording {
+    answers: Vec<Vec<u8>>,
+    /// The stage on whose behalf it is played, and the next answer.
+    playing: Option<(StageId, usize)>,
+}
+
+/// One host's IPv4 packets to another go by a third.
+#[derive(Clone, Copy)]
+pub(crate) struct Relay {
+    pub(crate) from: HostId,
+    pub(crate) to: HostId,
+    pub(crate) by: HostId,
+    /// Whether only those go by it that leave the link at `to`.
+    pub(crate) beyond: bool,
+    /// On whose behalf.
+    pub(crate) stage: StageId,
+}
+
+/// The hours of the day, in UTC, in which something goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hours {
+    from: u64,
+    until: u64,
+    weekends: bool,
+}
+
+impl Hours {
+    /// From one hour until another, on every day; into the next day if `until` is the earlier.
+    pub(crate) const fn daily(from: u64, until: u64) -> Self {
+        Self { from, until, weekends: true }
+    }
+
+    /// From one hour until another, from Monday to Friday.
+    pub(crate) const fn working(from: u64, until: u64) -> Self {
+        Self { from, until, weekends: false }
+    }
+
+    /// Day and night.
+    pub(crate) const ALWAYS: Self = Self::daily(0, 24);
+
+    /// Whether a moment, in nanoseconds since 1970, lies in these hours.
+    pub(crate) fn hold(self, at: u64) -> bool {
+        let (hour, day) = (at / HOUR % 24, at / (24 * HOUR));
+        // 1970 began with a Thursday.
+        let weekend = (day + 3) % 7 >= 5;
+        let now = if self.from <= self.until {
+            (self.from..self.until).contains(&hour)
+        } else {
+            hour >= self.from || hour < self.until
+        };
+        now && (self.weekends || !weekend)
+    }
+}
+
 /// Receives frames in order of time.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(Timestamp, &[u8]) -> io::Result<()>;
 
@@ -282,7 +364,7 @@ pub(crate) struct Net {
     pub(crate) hosts: Vec<Host>,
     owners: BTreeMap<IpAddr, HostId>,
     tasks: BinaryHeap<Reverse<Task>>,
-    frames: BinaryHeap<Reverse<(u64, u64, Vec<u8>)>>,
+    frames: BinaryHeap<Reverse<Queued>>,
     order: u64,
     pub(crate) packets: u64,
     neighbours: BTreeMap<(HostId, IpAddr), u64>,
@@ -293,12 +375,25 @@ pub(crate) struct Net {
     pub(crate) silent_macs: BTreeSet<MacAddr>,
     pub(crate) spoofed: BTreeSet<IpAddr>,
     pub(crate) notes: Vec<Note>,
+    /// The stage on whose behalf the task that runs acts; none for the scene's own.
+    stage: Option<StageId>,
+    stages: Vec<Stage>,
+    /// The attack's chance while the scene acts, and the scene's while the attack acts: what an attack
+    /// draws does not change what the scene does.
+    idle_rng: Rng,
+    recordings: BTreeMap<[HostId; 2], Recording>,
+    relays: Vec<Relay>,
 }
 
 impl Net {
     pub(crate) fn new(seed: u64, start: u64, end: u64) -> Self {
         Self {
             rng: Rng::new(seed),
+            stage: None,
+            stages: Vec::new(),
+            idle_rng: Rng::new(!seed),
+            recordings: BTreeMap::new(),
+            relays: Vec::new(),
             clock: start,
             start,
             end,
@@ -349,6 +444,8 @@ impl Net {
 
     /// Gives a host an address, in place of the one it had.
     pub(crate) fn assign(&mut self, host: HostId, ip: Ipv4Addr) {
+        // Whoever asked for it in vain before would be answered now.
+        self.silent.remove(&ip.into());
         self.hosts[host].v4 = Some(ip);
         self.owners.insert(ip.into(), host);
     }
@@ -406,9 +503,54 @@ impl Net {
         });
     }
 
+    /// As [`Self::every`], but only in these hours.
+    pub(crate) fn every_in(
+        &mut self,
+        hours: Hours,
+        after: u64,
+        period: u64,
+        mut step: impl FnMut(&mut Self) + 'static,
+    ) {
+        self.every(after, period, move |net| {
+            if hours.hold(net.clock) {
+                step(net);
+            }
+        });
+    }
+
+    /// As [`Self::session`], but the connection is closed at the end of these hours and opened again
+    /// when they return.
+    pub(crate) fn session_in<S: 'static>(
+        &mut self,
+        hours: Hours,
+        (after, period): (u64, u64),
+        mut open: impl FnMut(&mut Self) -> S + 'static,
+        mut act: impl FnMut(&mut Self, &mut S) + 'static,
+        mut close: impl FnMut(&mut Self, S) + 'static,
+    ) {
+        let mut state = None;
+        let lasts = move |net: &Self| {
+            let next = net.clock + period + period / 10;
+            next < net.end && hours.hold(next)
+        };
+        self.every(after, period, move |net| {
+            if state.is_none() && hours.hold(net.clock) && lasts(net) {
+                state = Some(open(net));
+            }
+            let Some(live) = &mut state else { return };
+            act(net, live);
+            if !lasts(net)
+                && let Some(live) = state.take()
+            {
+                close(net, live);
+            }
+        });
+    }
+
     fn queue(&mut self, at: u64, period: Option<u64>, step: Step) {
         self.order += 1;
-        self.tasks.push(Reverse(Task { at: at.max(self.start), order: self.order, period, step }));
+        let (at, stage) = (at.max(self.start), self.stage);
+        self.tasks.push(Reverse(Task { at, order: self.order, period, stage, step }));
     }
 
     /// Runs the scene to its end.
@@ -419,20 +561,36 @@ impl Net {
             }
             self.hand_out(task.at, sink)?;
             self.clock = task.at;
+            self.stage = task.stage;
+            let attack = task.stage.is_some();
+            if attack {
+                std::mem::swap(&mut self.rng, &mut self.idle_rng);
+            }
             (task.step)(self);
             if let Some(period) = task.period {
                 let jitter = period / 20;
                 let next = task.at + period - jitter + self.rng.range(0, 2 * jitter + 1);
                 self.queue(next.max(self.clock), Some(period), task.step);
             }
+            if attack {
+                std::mem::swap(&mut self.rng, &mut self.idle_rng);
+            }
+            self.stage = None;
         }
         self.hand_out(u64::MAX, sink)
     }
 
     fn hand_out(&mut self, before: u64, sink: Sink<'_>) -> io::Result<()> {
         while self.frames.peek().is_some_and(|Reverse((at, ..))| *at < before) {
-            let Some(Reverse((at, _, frame))) = self.frames.pop() else { break };
+            let Some(Reverse((at, _, stage, frame))) = self.frames.pop() else { break };
             self.packets += 1;
+            if let Some(stage) = stage.and_then(|stage| self.stages.get_mut(stage)) {
+                stage.times = Some([stage.times.map_or(at, |[first, _]| first), at]);
+                match stage.packets.last_mut() {
+                    Some([_, last]) if *last + 1 == self.packets => *last = self.packets,
+                    _ => stage.packets.push([self.packets; 2]),
+                }
+            }
             sink(Timestamp::from_nanos(at), &frame)?;
         }
         Ok(())
@@ -458,7 +616,9 @@ impl Net {
 
     /// Writes down that a host speaks a protocol.
     pub(crate) fn speaks(&mut self, host: HostId, protocol: &'static str) {
-        self.hosts[host].protocols.insert(protocol);
+        if protocol != NO_PROTOCOL {
+            self.hosts[host].protocols.insert(protocol);
+        }
     }
 
     /// Writes down a conversation that was answered.
@@ -489,6 +649,15 @@ impl Net {
         *self.conversations.entry(key).or_default() += 1;
     }
 
+    /// Writes down that a frame with this identifier was on the bus; nobody can tell who sent it.
+    pub(crate) fn carried(&mut self, id: u32) {
+        if let Some(stage) = self.stage.and_then(|stage| self.stages.get_mut(stage)) {
+            stage.identifiers.insert(id);
+        }
+        let key = (format!("0x{id:03x}"), "bus".into(), "can", 0, "can");
+        *self.conversations.entry(key).or_default() += 1;
+    }
+
     /// The devices that sent something.
     pub(crate) fn true_devices(&self) -> Vec<TrueDevice> {
         let seen = self.hosts.iter().filter(|host| !host.macs.is_empty() || !host.ips.is_empty());
@@ -514,12 +683,134 @@ impl Net {
         .collect()
     }
 
+    // ---- attacks
+
+    /// Has an attack set up with the chance that attacks have.
+    pub(crate) fn beset(&mut self, set_up: impl FnOnce(&mut Self)) {
+        std::mem::swap(&mut self.rng, &mut self.idle_rng);
+        set_up(self);
+        std::mem::swap(&mut self.rng, &mut self.idle_rng);
+    }
+
+    /// Adds a stage to the attack.
+    pub(crate) fn stage(
+        &mut self,
+        step: &'static AttackStep,
+        hostile: bool,
+        actor: HostId,
+        victims: &[HostId],
+    ) -> StageId {
+        let (victims, identifiers) = (victims.to_vec(), BTreeSet::new());
+        let packets = Vec::new();
+        self.stages.push(Stage { step, hostile, actor, victims, identifiers, times: None, packets });
+        self.stages.len() - 1
+    }
+
+    /// Does `act` on behalf of a stage: what it sends, and what the tasks send that it winds up, is the
+    /// stage's.
+    pub(crate) fn during<R>(&mut self, stage: StageId, act: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.stage.replace(stage);
+        let result = act(self);
+        self.stage = before;
+        result
+    }
+
+    /// From now on what `server` answers to reads of `client` is recorded.
+    pub(crate) fn record(&mut self, client: HostId, server: HostId) {
+        self.recordings.insert([client, server], Recording::default());
+    }
+
+    /// From now on what was recorded is answered again, from the beginning when it is over.
+    pub(crate) fn play_back(&mut self, client: HostId, server: HostId, stage: StageId) {
+        if let Some(recording) = self.recordings.get_mut(&[client, server]) {
+            recording.playing = (!recording.answers.is_empty()).then_some((stage, 0));
+        }
+    }
+
+    /// What is answered in place of `answer` on a connection, and the stage that is to blame if it is not
+    /// the truth.
+    pub(crate) fn replay(&mut self, id: ConnId, answer: Vec<u8>) -> (Vec<u8>, Option<StageId>) {
+        let hosts = self.conns.get(id).and_then(Option::as_ref).map(|conn| conn.hosts);
+        let Some(recording) = hosts.and_then(|hosts| self.recordings.get_mut(&hosts)) else {
+            return (answer, None);
+        };
+        match &mut recording.playing {
+            None => {
+                recording.answers.push(answer.clone());
+                (answer, None)
+            }
+            Some((stage, next)) => {
+                let old = recording.answers[*next % recording.answers.len()].clone();
+                *next += 1;
+                (old, Some(*stage))
+            }
+        }
+    }
+
+    /// From now on one host's packets to another go by a third.
+    pub(crate) fn divert(&mut self, relay: Relay) {
+        self.relays.push(relay);
+    }
+
+    /// From now on all packets go straight again.
+    pub(crate) fn undivert(&mut self) {
+        self.relays.clear();
+    }
+
+    /// A device is taken away, and another with the link-layer address `mac` put in its place: `host` is
+    /// the new one from now on, called `name`.
+    pub(crate) fn replace(&mut self, host: HostId, name: &str, mac: MacAddr) {
+        let new = &mut self.hosts[host];
+        let mut old = Host::new(&new.truth.name, "", new.os);
+        old.truth = new.truth.clone();
+        old.macs = std::mem::take(&mut new.macs);
+        old.ips = std::mem::take(&mut new.ips);
+        old.protocols = std::mem::take(&mut new.protocols);
+        (new.truth.name, new.mac) = (name.into(), mac);
+        self.hosts.push(old);
+    }
+
+    /// The host that the scene calls `name`. An attack names only hosts of the scenes it is for.
+    pub(crate) fn host(&self, name: &str) -> HostId {
+        let place = self.hosts.iter().position(|host| host.truth.name == name);
+        place.unwrap_or_else(|| unreachable!("the scene has a host called {name}"))
+    }
+
+    /// Whether the scene has a host called `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.hosts.iter().any(|host| host.truth.name == name)
+    }
+
+    /// The stages that have sent something, in the order in which they began.
+    pub(crate) fn true_stages(&self) -> Vec<TrueStage> {
+        let name = |host: HostId| self.hosts[host].truth.name.clone();
+        let begun = self.stages.iter().filter_map(|stage| {
+            let [first, last] = stage.times?;
+            let devices = stage.victims.iter().map(|&host| name(host));
+            let identifiers = stage.identifiers.iter().map(|id| format!("0x{id:03x}"));
+            Some(TrueStage {
+                name: stage.step.name.into(),
+                about: stage.step.about.into(),
+                techniques: stage.step.techniques.iter().map(|&id| id.into()).collect(),
+                actor: name(stage.actor),
+                victims: devices.chain(identifiers).collect(),
+                hostile: stage.hostile,
+                first: Timestamp::from_nanos(first),
+                last: Timestamp::from_nanos(last),
+                packets: stage.packets.clone(),
+            })
+        });
+        let mut stages: Vec<_> = begun.collect();
+        stages.sort_by_key(|stage| stage.packets.first().copied());
+        stages
+    }
+
     // ---- frames
 
     /// Puts a frame on the link now.
     pub(crate) fn emit(&mut self, frame: Vec<u8>) {
         self.order += 1;
-        self.frames.push(Reverse((self.clock, self.order, frame)));
+        self.frames.push(Reverse((self.clock, self.order, self.stage, frame)));
         self.pause_us(4, 24);
     }
 
@@ -550,6 +841,13 @@ impl Net {
             vlan = self.router_ips.iter().find(|(_, ip)| **ip == src).map_or(vlan, |(vlan, _)| *vlan);
         }
         let ip = Ip { ttl: ip.ttl.saturating_sub(sender.hops), ..ip };
+        let near = |host: HostId| if self.hosts[host].on_link() { host } else { self.router };
+        let [leaves, arrives] = [near(from), to.map_or(self.router, near)];
+        let relay = self.relays.iter().find(|relay| {
+            let taken = src.is_ipv4() && !dst_mac.is_group() && !(relay.beyond && to == Some(relay.to));
+            taken && (relay.from, relay.to) == (leaves, arrives)
+        });
+        let relay = relay.copied();
         if !src.is_unspecified() {
             self.hosts[from].ips.insert(src);
         }
@@ -557,7 +855,18 @@ impl Net {
             self.hosts[from].macs.insert(src_mac);
         }
         let (kind, packet) = frame::ip(src, dst, ip, protocol, payload);
-        self.emit(frame::ethernet(dst_mac, src_mac, vlan, kind, &packet));
+        let Some(Relay { by, stage, .. }) = relay else {
+            self.emit(frame::ethernet(dst_mac, src_mac, vlan, kind, &packet));
+            return;
+        };
+        let between = self.hosts[by].mac;
+        let ip = Ip { ttl: ip.ttl.saturating_sub(1), ..ip };
+        let (_, passed_on) = frame::ip(src, dst, ip, protocol, payload);
+        self.during(stage, |net| {
+            net.emit(frame::ethernet(between, src_mac, vlan, kind, &packet));
+            net.pause_us(60, 300);
+            net.emit_from(by, between, frame::ethernet(dst_mac, between, vlan, kind, &passed_on));
+        });
     }
 
     fn next_id(&mut self, host: HostId) -> u16 {
@@ -1016,6 +1325,74 @@ impl Net {
         }
     }
 
+    /// A lone SYN, as a scanner makes it, to find out whether `dst` is `open`. Whoever has the address
+    /// accepts, which the scanner breaks off, or refuses; where nobody has it, nothing comes back.
+    pub(crate) fn probe(&mut self, from: HostId, dst: SocketAddr, seq: u32, open: bool) {
+        let src = SocketAddr::new(self.source(from, dst.ip()), self.port(from));
+        let owner = self.owners.get(&dst.ip()).copied();
+        if owner.is_some() {
+            self.meet(from, dst.ip());
+        } else if !self.reach(from, dst.ip()) {
+            return;
+        }
+        let os = self.hosts[from].os;
+        let syn = Tcp { seq, ack: 0, flags: SYN, window: os.window(), options: &[2, 4, 0x05, 0xb4] };
+        self.lone(from, src, dst, syn);
+        let Some(host) = owner else { return };
+        self.wait_for(host);
+        let ack = seq.wrapping_add(1);
+        if !open {
+            self.lone(host, dst, src, Tcp { seq: 0, ack, flags: RST | ACK, window: 0, options: &[] });
+            return;
+        }
+        let (other, window) = (self.rng.u32(), self.hosts[host].os.window());
+        let accept = Tcp { seq: other, ack, flags: SYN | ACK, window, options: &[2, 4, 0x05, 0xb4] };
+        self.lone(host, dst, src, accept);
+        self.wait_for(from);
+        self.lone(from, src, dst, Tcp { seq: ack, ack: 0, flags: RST, window: 0, options: &[] });
+    }
+
+    /// A host asks its link who has an address, and is told if somebody has it.
+    pub(crate) fn who_has(&mut self, from: HostId, ip: Ipv4Addr) {
+        if self.owners.contains_key(&ip.into()) {
+            self.meet(from, ip.into());
+        } else {
+            self.reach(from, ip.into());
+        }
+    }
+
+    /// A host turns to an address that nobody has: on its own link it asks for it in vain and can send
+    /// nothing (false), else the router takes what it sends (true).
+    fn reach(&mut self, from: HostId, dst: IpAddr) -> bool {
+        self.silent.insert(dst);
+        let IpAddr::V4(dst) = dst else { return true };
+        let router = self.router;
+        let near = |own: Ipv4Addr| own.octets()[..3] == dst.octets()[..3];
+        let asker = if self.hosts[from].on_link() { from } else { router };
+        let nets: Vec<_> = self.router_ips.iter().map(|(vlan, ip)| (*vlan, *ip)).collect();
+        let Some(&(vlan, gateway)) = nets.iter().find(|(_, ip)| near(*ip)) else {
+            self.meet(from, gateway_of(&nets, self.hosts[from].vlan).into());
+            return true;
+        };
+        let own = if asker == router { gateway } else { self.hosts[asker].v4.unwrap_or(gateway) };
+        if !near(own) {
+            self.meet(from, gateway_of(&nets, self.hosts[from].vlan).into());
+            return true;
+        }
+        let mac = self.hosts[asker].mac;
+        self.owns(asker, own.into());
+        let question = frame::arp(1, (mac, own), (MacAddr::default(), dst));
+        self.arp(asker, MacAddr::BROADCAST, vlan, question);
+        false
+    }
+
+    /// Sends a segment that belongs to no connection of the host's own.
+    pub(crate) fn lone(&mut self, from: HostId, src: SocketAddr, dst: SocketAddr, tcp: Tcp<'_>) {
+        let df = self.hosts[from].os.df();
+        let header = self.header(from, df);
+        self.ip(from, src.ip(), dst.ip(), header, frame::TCP, &frame::tcp(src, dst, tcp, &[]));
+    }
+
     /// A SYN from a made-up address outside to `dst` inside, as it comes from the router. Who exists
     /// and is on the link refuses; others stay silent.
     pub(crate) fn spoofed_syn(&mut self, src: SocketAddr, dst: SocketAddr, ghost: Option<MacAddr>) {
@@ -1052,5 +1429,29 @@ impl Net {
         let refusal = Tcp { seq: 0, ack: seq.wrapping_add(1), flags: RST | ACK, window: 0, options: &[] };
         let header = self.header(host, self.hosts[host].os.df());
         self.ip(host, dst.ip(), src.ip(), header, frame::TCP, &frame::tcp(dst, src, refusal, &[]));
+    }
+}
+
+/// The router's address in a net, or in the untagged one.
+fn gateway_of(nets: &[(Option<u16>, Ipv4Addr)], vlan: Option<u16>) -> Ipv4Addr {
+    let own = nets.iter().find(|(net, _)| *net == vlan).or(nets.first());
+    own.map_or(Ipv4Addr::UNSPECIFIED, |(_, ip)| *ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_those_of_the_day_and_of_the_week() {
+        // 2026-03-02, a Monday, 00:00 UTC.
+        const MONDAY: u64 = 1_772_409_600 * SECOND;
+        let at = |day: u64, hour: u64| MONDAY + (24 * day + hour) * HOUR;
+        let work = Hours::working(7, 18);
+        assert!(work.hold(at(0, 7)) && work.hold(at(4, 18) - 1));
+        assert!(!work.hold(at(0, 7) - 1) && !work.hold(at(0, 18)));
+        assert!(!work.hold(at(5, 12)) && !work.hold(at(6, 12)) && work.hold(at(7, 12)));
+        let night = Hours::daily(22, 6);
+        assert!(night.hold(at(5, 23)) && night.hold(at(6, 5)) && !night.hold(at(6, 6)));
     }
 }

@@ -23,7 +23,8 @@ pub struct Truth {
     pub packets: u64,
     /// Everything that exists, by name.
     pub devices: Vec<TrueDevice>,
-    /// Who spoke with whom, each pair of client and service once.
+    /// Who spoke with whom, each pair of client and service once. A scanner's probe that is refused or
+    /// broken off is no conversation.
     pub conversations: Vec<TrueConversation>,
     /// Addresses that were sent to and do not exist: nobody ever answered from them.
     pub silent: Vec<IpAddr>,
@@ -33,6 +34,36 @@ pub struct Truth {
     pub spoofed: Vec<IpAddr>,
     /// What else happens, and when.
     pub notes: Vec<Note>,
+    /// The attack that is played in the scene, by name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attack: Option<String>,
+    /// The attack's stages that have begun, in order. A frame that none of them names is the scene's own.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub stages: Vec<TrueStage>,
+}
+
+/// A stage of an attack, or of something harmless that looks like one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrueStage {
+    /// Its name, such as `credential-guessing`.
+    pub name: String,
+    /// What is done and why, in a sentence or two for a learner.
+    pub about: String,
+    /// Ids of the techniques of MITRE ATT&CK (Enterprise and ICS, version 15) that it uses.
+    pub techniques: Vec<String>,
+    /// Who acts, by device name.
+    pub actor: String,
+    /// Whom it is done to, by device name; on a CAN bus, the identifiers that it uses.
+    pub victims: Vec<String>,
+    /// Whether harm is meant; not so in what only looks like an attack.
+    pub hostile: bool,
+    /// When its first frame was sent.
+    pub first: Timestamp,
+    /// When its last frame was sent.
+    pub last: Timestamp,
+    /// Its frames, answers included: ranges of their numbers in the capture, which begin with 1; first
+    /// and last of each range, in order.
+    pub packets: Vec<[u64; 2]>,
 }
 
 /// A device of a scene.
@@ -74,7 +105,8 @@ pub struct TrueDevice {
 /// A client and the service it used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrueConversation {
-    /// The client's name.
+    /// The client's name. Frames of a CAN bus name no sender, so that nobody is a device there: this is
+    /// their identifier, as in `0x0c9`, the server is `bus`, and frames are counted.
     pub client: String,
     /// The server's name, or the group's address; answers to a group's member belong to the same
     /// conversation here.

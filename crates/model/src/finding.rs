@@ -179,6 +179,9 @@ pub enum Slice {
         packets: u64,
         /// SHA-256 of the capture file that holds them, in hexadecimal digits.
         sha256: Box<str>,
+        /// Whether they yield the finding by themselves: they were played to a Pavise that knew nothing else. If
+        /// not, it takes what was learnt before, or more packets than were kept.
+        replays: bool,
     },
     /// They were not kept, and why.
     Missing {

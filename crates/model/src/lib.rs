@@ -27,8 +27,8 @@ pub use flow::{
     Volume,
 };
 pub use observation::{
-    Anomaly, Binding, BindingSource, Fact, FlowIdentified, Message, Observation, Operation, OperationKind,
-    Outcome, Shed, SourceSummary, Weakness, What,
+    Anomaly, Binding, BindingSource, BusData, BusFrame, Fact, FlowIdentified, Message, Observation,
+    Operation, OperationKind, Outcome, Sample, Shed, SourceSummary, Weakness, What,
 };
 pub use record::{Name, Record, RecordError, Value};
 pub use time::Timestamp;

@@ -1,11 +1,12 @@
 //! What can be learnt.
 
+use std::fmt;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
-    Attribute, Confidence, FlowHead, FlowRecord, Host, MacAddr, Name, Record, Side, Timestamp, Value,
+    Attribute, Confidence, FlowHead, FlowId, FlowRecord, Host, MacAddr, Name, Record, Side, Timestamp, Value,
 };
 
 /// Something that was learnt, and when.
@@ -40,6 +41,10 @@ pub enum What {
     Anomaly(Box<Anomaly>),
     /// A weakness of one end that its conversation shows: an outdated cipher, a default password.
     Weakness(Box<Weakness>),
+    /// A data frame of a CAN bus.
+    BusFrame(Box<BusFrame>),
+    /// A process value that was read or reported.
+    Sample(Box<Sample>),
     /// Pavise itself gave something up to stay within its limits.
     Shed(Box<Shed>),
     /// A source was read to its end.
@@ -220,6 +225,94 @@ pub struct Weakness {
     pub detail: Box<str>,
 }
 
+/// A data frame of a CAN bus (ISO 11898-1). It names no sender, only what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BusFrame {
+    /// The conversation: all frames of one identifier.
+    pub flow: FlowId,
+    /// The identifier, of 11 bits or 29.
+    pub id: u32,
+    /// Whether the identifier has 29 bits.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub extended: bool,
+    /// What it says.
+    pub data: BusData,
+}
+
+/// The data field of a frame of a bus: at most [`BusData::MAX`] bytes. As text, hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct BusData {
+    length: u8,
+    bytes: [u8; Self::MAX],
+}
+
+impl BusData {
+    /// CAN FD carries so many bytes (ISO 11898-1 clause 10.4.2).
+    pub const MAX: usize = 64;
+
+    /// The bytes, as far as there may be any.
+    pub fn new(data: &[u8]) -> Self {
+        let length = data.len().min(Self::MAX);
+        let mut bytes = [0; Self::MAX];
+        bytes[..length].copy_from_slice(&data[..length]);
+        Self { length: length as u8, bytes }
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length).min(Self::MAX)]
+    }
+}
+
+impl fmt::Display for BusData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for BusData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for BusData {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BusData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let wrong = || de::Error::custom("expected at most 128 hexadecimal digits, an even number");
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if !rest.is_empty() || pairs.len() > Self::MAX {
+            return Err(wrong());
+        }
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let byte = |[high, low]: &[u8; 2]| Some((digit(*high)? << 4 | digit(*low)?) as u8);
+        let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+        Ok(Self::new(&bytes.ok_or_else(wrong)?))
+    }
+}
+
+/// A process value that one host told another. Told when it changes, at most once a second for each point, and
+/// now and then while it does not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The conversation.
+    pub flow: FlowHead,
+    /// Who told the value.
+    pub from: Side,
+    /// The protocol's id.
+    pub protocol: Name,
+    /// What was read, in the protocol's own terms, such as `holding-registers 12 unit 1`.
+    pub point: Box<str>,
+    /// Its value, as a number.
+    pub value: f64,
+}
+
 /// Something Pavise gave up to stay within its limits. Nothing is ever given up without one of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shed {
@@ -247,4 +340,22 @@ pub struct SourceSummary {
     /// What was lost and where, if the source was damaged.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub damage: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_a_bus_come_back_from_text_and_nonsense_is_refused() {
+        for bytes in [&[][..], &[0x01, 0xfe], &[0xab; 64]] {
+            let data = BusData::new(bytes);
+            let text = serde_json::to_string(&data).unwrap();
+            assert_eq!(serde_json::from_str::<BusData>(&text).unwrap().as_bytes(), bytes, "{text}");
+        }
+        for bad in ["\"0\"", "\"0g\"", "\"é\""] {
+            assert!(serde_json::from_str::<BusData>(bad).is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<BusData>(&format!("\"{}\"", "00".repeat(65))).is_err());
+    }
 }

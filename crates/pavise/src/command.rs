@@ -24,6 +24,18 @@ pub(crate) enum Command {
     Flows(Flows),
     /// List the protocols that were seen
     Protocols(Protocols),
+    /// List what was found wrong
+    Findings(Findings),
+    /// Show everything about one finding: what, why, what to do, and the packets
+    Finding(Finding),
+    /// List incidents: findings that belong together
+    Incidents(Incidents),
+    /// Say what you think of a finding: true, expected or false
+    Verdict(Verdict),
+    /// List the detectors: what each finds, why it matters, what to do, and what can be set
+    Detectors(Detectors),
+    /// Play an attack, show what Pavise sees of it, and explain each step
+    Drill(Drill),
     /// Make a capture of a realistic scene, with its truth beside it
     Lab(Lab),
 }
@@ -49,8 +61,8 @@ Reading a file that was interrupted, or has grown, goes on where the state says;
 to its end is shown again without being added twice. Ctrl-C ends with what was learnt; twice, at once.
 Exit status: 0 if everything was read or you ended it, 1 if something could not be, 2 for a wrong option.")]
 pub(crate) struct Watch {
-    /// Capture files (pcap, pcapng; plain, gzip, zstd), folders of them, `-` for standard input, or
-    /// network interfaces (`if:NAME` where a file has the same name)
+    /// Capture files (pcap, pcapng; plain, gzip, zstd), folders of them, `-` for standard input, network
+    /// interfaces (`if:NAME` where a file has the same name), or observations that `--json` printed (FILE.jsonl)
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// Print observations and events as JSON lines on standard output; the summary goes to standard error
@@ -65,6 +77,17 @@ pub(crate) struct Watch {
     /// How many conversations are held at once; the oldest unanswered go first when there are more
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) max_flows: u32,
+    /// Settings of the detectors: thresholds, what is switched off, what is expected (see `pavise detectors`);
+    /// STATE/settings.toml unless given, if there is one
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) settings: Option<PathBuf>,
+    /// Indicators that others have found: a STIX 2.1 bundle, or a list of addresses, domains, URLs and JA4
+    /// fingerprints; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) intel: Vec<PathBuf>,
+    /// How much of the latest traffic is held as evidence, in MiB; 0 keeps no packets of what is found
+    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    pub(crate) ring: u32,
     /// How often what was learnt is kept, in milliseconds; at most so much is read again after a crash
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub(crate) commit_every: u64,
@@ -156,22 +179,196 @@ pub(crate) struct Protocols {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
+  pavise findings
+  pavise findings --severity high --device 10.0.10.21
+  pavise findings --detector program-download
+  pavise findings --json | jq '.[] | select(.severity == \"critical\") | .summary'")]
+pub(crate) struct Findings {
+    /// Only those as bad as this, or worse
+    #[arg(long, value_name = "SEVERITY", default_value = "info", value_parser = ["info", "low", "medium", "high", "critical"])]
+    pub(crate) severity: String,
+    /// Only those of one detector
+    #[arg(long, value_name = "ID")]
+    pub(crate) detector: Option<String>,
+    /// Only those in which one device has a part: an address, a MAC address, an id or a host name
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<String>,
+    /// Also those that were said to be expected or false
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print a JSON array of all findings that match, silenced ones included (see `judgement`)
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise finding f2f0a91b77c3e
+  pavise finding f2f0 --pcap evidence.pcapng    the packets that show it, for Wireshark or for a replay
+  pavise finding f2f0 --json")]
+pub(crate) struct Finding {
+    /// Its id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Write the packets that show it
+    #[arg(long, value_name = "FILE.pcapng")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise incidents
+  pavise incidents i2f0a91b77c3e     its timeline, who is part of it, where it may go next
+  pavise incidents --json")]
+pub(crate) struct Incidents {
+    /// Only this one, with its timeline: its id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// Print a JSON array, or one object if an id is given
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise verdict f2f0 true
+  pavise verdict f2f0 expected --scope actor --reason 'our vulnerability scanner'
+  pavise verdict f2f0 clear              takes it back
+
+`expected` and `false` silence the finding, and what their scope covers, from now on. A watch that is under way
+hears of it within a second or so.")]
+pub(crate) struct Verdict {
+    /// The finding's id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// What you say of it
+    #[arg(value_name = "VERDICT", value_parser = ["true", "expected", "false", "clear"])]
+    pub(crate) verdict: String,
+    /// For what it holds: this finding, or whatever the same detector finds of the same actor, of the same victim,
+    /// or of anybody
+    #[arg(long, value_name = "SCOPE", default_value = "finding", value_parser = ["finding", "actor", "victim", "detector"])]
+    pub(crate) scope: String,
+    /// Why
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise detectors
+  pavise detectors host-scan             one detector's page
+  pavise detectors --json
+
+Settings are given to `pavise watch --settings FILE.toml`:
+
+  off = [\"weak-tls\"]
+  [thresholds]
+  \"host-scan.failures\" = 20
+  [[scope]]                              # for some only: network, mac, role, type
+  network = \"10.0.5.0/24\"
+  thresholds = { \"host-scan.failures\" = 50 }
+  [[expected]]                           # what is meant to happen
+  actor = \"10.0.5.9\"
+  detectors = [\"host-scan\", \"port-scan\"]
+  reason = \"our vulnerability scanner\"")]
+pub(crate) struct Detectors {
+    /// Only this one, with all it has to say
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// Print a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the catalogue as a page in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise drill mirai
+  pavise drill stuxnet --speed 0                as fast as can be
+  pavise drill dns-tunnel --scene plant --minutes 30
+  pavise drill plc-maintenance                  what only looks like an attack
+  pavise drill mirai --json | jq '.[] | {stage, found}'
+
+Nothing is sent and nothing is kept: the scene is simulated.")]
+pub(crate) struct Drill {
+    /// The attack: `pavise lab attack --list` tells which there are
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The scene in which it is played, in place of its usual one
+    #[arg(long, value_name = "SCENE")]
+    pub(crate) scene: Option<String>,
+    /// How many seconds of the scene pass in one; 0 for as fast as can be
+    #[arg(long, value_name = "TIMES", default_value_t = 30.0, value_parser = speed)]
+    pub(crate) speed: f64,
+    /// How long the scene lasts, in minutes
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_440))]
+    pub(crate) minutes: u32,
+    /// The same seed gives the same scene
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print how each stage was found as a JSON array, as fast as can be
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A speed: a number that is not below 0.
+fn speed(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|speed: &f64| speed.is_finite() && *speed >= 0.0)
+        .ok_or_else(|| "not a number from 0 up".into())
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
   pavise lab plant --out plant.pcapng     writes plant.pcapng and plant.truth.json
   pavise lab home --seed 7 --minutes 60 --out home.pcapng
+  pavise lab attack --list                what attacks there are, and in which scenes
+  pavise lab attack frostygoop --out frostygoop.pcapng
+  pavise lab attack dns-tunnel --scene plant --minutes 60 --out tunnel.pcapng
   pavise lab crowd --packets 400000 --hosts 5000 --out crowd.pcapng
   pavise lab flood --packets 200000 --out flood.pcapng")]
 pub(crate) struct Lab {
-    /// The scene: `home` or `plant`; or, for measuring, `crowd` (many hosts and small packets) or `flood`
+    /// The scene: `home`, `plant`, `retail`, `city`, `hospital` or `vehicle`; `attack` with a NAME for a scene in
+    /// which an attack is played; or, for measuring, `crowd` (many hosts and small packets) or `flood`
     /// (made-up connections around real ones)
     #[arg(value_name = "SCENE")]
     pub(crate) scene: String,
+    /// The attack, if the scene is `attack`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Where to write the capture; the truth is written beside it
-    #[arg(long, value_name = "FILE.pcapng")]
-    pub(crate) out: PathBuf,
+    #[arg(long, value_name = "FILE.pcapng", required_unless_present = "list")]
+    pub(crate) out: Option<PathBuf>,
+    /// The scene in which the attack is played, in place of its usual one
+    #[arg(long = "scene", value_name = "SCENE")]
+    pub(crate) stage: Option<String>,
+    /// List the attacks, with what they show and the scenes they can be played in
+    #[arg(long)]
+    pub(crate) list: bool,
     /// The same seed gives the same capture, byte for byte
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How long a home or plant lasts, in minutes of packet time
+    /// How long a scene lasts, in minutes of packet time
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_080))]
     pub(crate) minutes: u32,
     /// How many packets a crowd sends (4,000,000 unless said), or how many made-up ones a flood has

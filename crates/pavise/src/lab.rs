@@ -1,16 +1,21 @@
-//! `pavise lab`: scenes as captures.
+//! `pavise lab`: scenes, and attacks in them, as captures.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::command::Lab;
-use crate::output::{Problem, say};
+use crate::output::{Output, Problem, say};
 
 pub(crate) fn run(options: &Lab) -> Result<(), Problem> {
     let Lab { seed, packets, hosts, established, .. } = *options;
+    let attack = options.scene == "attack";
+    if !attack && (options.name.is_some() || options.stage.is_some() || options.list) {
+        return Err(Problem::Other("a NAME, --scene and --list are for an attack".into()));
+    }
     if !matches!(&*options.scene, "crowd" | "flood") && packets.is_some() {
         return Err(Problem::Other("--packets is for a crowd or a flood; a scene has --minutes".into()));
     }
@@ -19,6 +24,9 @@ pub(crate) fn run(options: &Lab) -> Result<(), Problem> {
     }
     if options.scene != "flood" && established.is_some() {
         return Err(Problem::Other("--established is for a flood".into()));
+    }
+    if options.list {
+        return list();
     }
     match &*options.scene {
         "crowd" => {
@@ -39,12 +47,40 @@ pub(crate) fn run(options: &Lab) -> Result<(), Problem> {
         name => {
             let duration = Duration::from_secs(u64::from(options.minutes) * 60);
             let scene = lab::SceneOptions { seed, duration, ..lab::SceneOptions::default() };
-            let scene = lab::scene(name, &scene).map_err(|error| Problem::Other(error.to_string()))?;
+            let scene = if attack {
+                let Some(name) = &options.name else {
+                    return Err(Problem::Other(
+                        "which attack? `pavise lab attack --list` tells which there are".into(),
+                    ));
+                };
+                lab::attack(name, options.stage.as_deref(), &scene).map_err(|error| error.to_string())
+            } else {
+                lab::scene(name, &scene).map_err(|error| error.to_string())
+            };
+            let scene = scene.map_err(Problem::Other)?;
             let truth = write(options, |out| scene.write(out))?;
-            wrote(options, truth.packets, format_args!("{} devices", truth.devices.len()));
+            let (devices, stages) = (truth.devices.len(), truth.stages.len());
+            if attack {
+                wrote(options, truth.packets, format_args!("{devices} devices, {stages} stages"));
+            } else {
+                wrote(options, truth.packets, format_args!("{devices} devices"));
+            }
         }
     }
     Ok(())
+}
+
+/// Prints all attacks.
+fn list() -> Result<(), Problem> {
+    let mut out = Output::new();
+    for (benign, head) in [(false, "Attacks:"), (true, "\nHarmless, but looks like an attack:")] {
+        out.line(head)?;
+        for attack in lab::ATTACKS.iter().filter(|attack| attack.benign == benign) {
+            let lab::AttackKind { name, about, .. } = attack;
+            out.line(format_args!("  {name:<24}{about} ({})", attack.scenes.join(", ")))?;
+        }
+    }
+    out.flush()
 }
 
 /// Writes the capture that `make` makes, and beside it what `make` says is true of it.
@@ -52,8 +88,8 @@ fn write<T: Serialize>(
     options: &Lab,
     make: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>,
 ) -> Result<T, Problem> {
-    let capture_problem = |error| Problem::file("capture", &options.out, error);
-    let file = File::create(&options.out).map_err(capture_problem)?;
+    let capture_problem = |error| Problem::file("capture", out(options), error);
+    let file = File::create(out(options)).map_err(capture_problem)?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     let truth = make(&mut writer).map_err(capture_problem)?;
     writer.flush().map_err(capture_problem)?;
@@ -63,11 +99,16 @@ fn write<T: Serialize>(
     Ok(truth)
 }
 
-fn truth_path(options: &Lab) -> std::path::PathBuf {
-    options.out.with_extension("truth.json")
+/// Where the capture is written: the command line has it unless it only lists.
+fn out(options: &Lab) -> &Path {
+    options.out.as_deref().unwrap_or(Path::new(""))
+}
+
+fn truth_path(options: &Lab) -> PathBuf {
+    out(options).with_extension("truth.json")
 }
 
 fn wrote(options: &Lab, packets: u64, of: std::fmt::Arguments<'_>) {
-    let (capture, truth) = (options.out.display(), truth_path(options));
+    let (capture, truth) = (out(options).display(), truth_path(options));
     say(format_args!("Wrote {capture} ({packets} packets, {of}) and its truth, {}.", truth.display()));
 }

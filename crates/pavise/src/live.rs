@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use capture::{CaptureError, Damage, Progress, Source, Step};
 
+use model::Observation;
+
+use crate::output::Problem;
+use crate::recorded::Recorded;
 use crate::session::Captured;
 
 /// How many batches may wait between the readers and the engine.
@@ -97,25 +101,49 @@ fn read(
     }
 }
 
-/// One source, or several live ones.
+/// One source, or several live ones, or what was observed before.
 pub(crate) enum Input {
     One(Box<dyn Source>),
     Several(Together),
+    Recorded(Recorded),
+}
+
+/// What an input had next.
+pub(crate) enum Next {
+    Batch(Captured),
+    Observations(Vec<Observation>),
+    /// Nothing came; the batch was not filled.
+    Idle(Captured),
+    End,
 }
 
 impl Input {
-    pub(crate) fn next_batch(&mut self, batch: &mut Captured) -> Result<Step, CaptureError> {
-        match self {
-            Self::One(source) => source.next_batch(&mut batch.0),
-            Self::Several(together) => together.next_batch(batch),
-        }
+    pub(crate) fn next(&mut self, mut batch: Captured) -> Result<Next, Problem> {
+        let step = match self {
+            Self::One(source) => source.next_batch(&mut batch.0)?,
+            Self::Several(together) => together.next_batch(&mut batch)?,
+            Self::Recorded(recorded) => {
+                let observations = recorded.next()?;
+                return Ok(if observations.is_empty() {
+                    Next::End
+                } else {
+                    Next::Observations(observations)
+                });
+            }
+        };
+        Ok(match step {
+            Step::Batch => Next::Batch(batch),
+            Step::Idle => Next::Idle(batch),
+            Step::End => Next::End,
+        })
     }
 
     /// Passes over packets that were read before; returns how many there were.
-    pub(crate) fn skip_to(&mut self, packet: u64) -> Result<u64, CaptureError> {
+    pub(crate) fn skip_to(&mut self, packet: u64) -> Result<u64, Problem> {
         match self {
-            Self::One(source) => source.skip_to(packet),
+            Self::One(source) => Ok(source.skip_to(packet)?),
             Self::Several(_) => Ok(packet),
+            Self::Recorded(recorded) => recorded.skip_to(packet),
         }
     }
 
@@ -123,13 +151,14 @@ impl Input {
         match self {
             Self::One(source) => source.progress(),
             Self::Several(together) => together.progress(),
+            Self::Recorded(recorded) => recorded.progress(),
         }
     }
 
     pub(crate) fn damages(&self) -> &[Damage] {
         match self {
             Self::One(source) => source.damages(),
-            Self::Several(_) => &[],
+            Self::Several(_) | Self::Recorded(_) => &[],
         }
     }
 }

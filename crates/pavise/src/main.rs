@@ -4,13 +4,18 @@
 //! is kept by the store.
 
 mod command;
+mod drill;
+mod evidence;
+mod found;
 mod lab;
 mod live;
 mod output;
 mod progress;
 mod query;
+mod recorded;
 mod report;
 mod session;
+mod settings;
 mod show;
 mod tally;
 mod watch;
@@ -34,6 +39,12 @@ fn main() -> ExitCode {
         Command::Device(options) => query::device(&options),
         Command::Flows(options) => query::flows(&options),
         Command::Protocols(options) => query::protocols(&options),
+        Command::Findings(options) => found::findings(&options),
+        Command::Finding(options) => found::finding(&options),
+        Command::Incidents(options) => found::incidents(&options),
+        Command::Verdict(options) => found::verdict(&options),
+        Command::Detectors(options) => found::detectors(&options),
+        Command::Drill(options) => drill::run(&options),
         Command::Lab(options) => lab::run(&options),
     };
     match done {

@@ -23,6 +23,7 @@ pub(crate) struct State {
     pub(crate) bytes: u64,
     pub(crate) dropped: u64,
     pub(crate) devices: usize,
+    pub(crate) findings: usize,
     pub(crate) anomalies: u64,
 }
 
@@ -47,12 +48,13 @@ impl Line {
         let state = state();
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         let mut text = format!(
-            "{}{}  {} packets  {}/s  {} devices  {} anomalies",
+            "{}{}  {} packets  {}/s  {} devices  {} findings  {} anomalies",
             HumanBytes(state.bytes),
             state.total.map_or_else(String::new, |total| format!(" ({} %)", state.read * 100 / total.max(1))),
             HumanCount(state.packets),
             HumanCount((state.packets as f64 / seconds) as u64),
             HumanCount(state.devices as u64),
+            HumanCount(state.findings as u64),
             HumanCount(state.anomalies),
         );
         if state.dropped > 0 {

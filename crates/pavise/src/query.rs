@@ -37,7 +37,7 @@ pub(crate) fn devices(options: &command::Devices) -> Result<(), Problem> {
 }
 
 /// The one device that `text` names: by id or its beginning, address, MAC address, host name or label.
-fn find(devices: Vec<model::Device>, text: &str) -> Result<model::Device, Problem> {
+pub(crate) fn find(devices: Vec<model::Device>, text: &str) -> Result<model::Device, Problem> {
     let lower = text.to_lowercase();
     let mac: Option<MacAddr> = text.parse().ok();
     let ip: Option<std::net::IpAddr> = text.parse().ok();

@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use indicatif::{HumanBytes, HumanCount};
 use model::{Attribute, Device, DeviceId, Locality};
 
+use crate::found;
 use crate::show::{self, Summary};
 use crate::tally::protocol_name;
 
@@ -90,6 +91,7 @@ fn write(summary: &Summary, page: &mut String) -> fmt::Result {
     )?;
     writeln!(page, "<header><h1>What is on this network</h1><p>{}</p></header>", Safe(&title))?;
     cards(summary, own.len(), page)?;
+    findings(summary, page)?;
     map(&own, page)?;
     devices(&own, page)?;
     conversations(summary, page)?;
@@ -110,9 +112,48 @@ fn cards(summary: &Summary, own: usize, page: &mut String) -> fmt::Result {
         ("protocols", HumanCount(summary.totals.protocols.len() as u64).to_string()),
         ("packets", HumanCount(packets).to_string()),
         ("on the wire", HumanBytes(bytes).to_string()),
+        ("findings", HumanCount(summary.findings.len() as u64).to_string()),
         ("anomalies", HumanCount(anomalies).to_string()),
     ] {
         writeln!(page, "<div><b>{value}</b><span>{label}</span></div>")?;
+    }
+    writeln!(page, "</section>")
+}
+
+/// What is wrong, the worst first; each opens into why it matters and what to do.
+fn findings(summary: &Summary, page: &mut String) -> fmt::Result {
+    writeln!(page, "<section class=\"found\"><h2>What is wrong</h2>")?;
+    if summary.findings.is_empty() {
+        return writeln!(page, "<p class=\"note\">Nothing was found.</p></section>");
+    }
+    for incident in &summary.incidents {
+        let victims = match incident.victims.len() {
+            0 => String::new(),
+            1 => ", 1 victim".to_owned(),
+            many => format!(", {many} victims"),
+        };
+        writeln!(
+            page,
+            "<p class=\"incident {0}\"><b>{0}</b> {1} <span>{2}: {3} findings{victims}</span></p>",
+            incident.severity,
+            Safe(&incident.title),
+            Safe(&incident.stage),
+            incident.findings.len()
+        )?;
+    }
+    for finding in &summary.findings {
+        writeln!(
+            page,
+            "<details id=\"{}\"><summary><b class=\"{1}\">{1}</b><b>{2}</b><span>{3}</span></summary>",
+            finding.id,
+            finding.severity,
+            Safe(&finding.title),
+            Safe(&finding.summary)
+        )?;
+        if let Some(rule) = found::rule_of(finding) {
+            writeln!(page, "<p>{}</p><p><b>What to do.</b> {}</p>", Safe(rule.matters), Safe(rule.fix))?;
+        }
+        writeln!(page, "</details>")?;
     }
     writeln!(page, "</section>")
 }
@@ -383,6 +424,9 @@ section{background:var(--card);border:1px solid var(--line);border-radius:12px;p
 svg{display:block;width:100%;max-width:820px;margin:0 auto}svg path{fill:none;stroke:var(--soft);opacity:.35}
 svg text{font-size:12px;fill:var(--ink)}.legend{display:flex;flex-wrap:wrap;gap:16px;justify-content:center;margin:8px 0 0}
 .legend i,summary i{display:inline-block;width:11px;height:11px;border-radius:50%;margin-right:6px;flex:none}
+.found summary{grid-template-columns:74px 1fr 3fr}.incident{margin:0 0 10px}.incident span{color:var(--soft)}
+b.critical,b.high,b.medium,b.low,b.info,.incident>b{font-size:12px;padding:1px 8px;border-radius:9px;color:#fff;background:#64748b;text-align:center;justify-self:start}
+b.critical,.critical>b{background:#9f1239}b.high,.high>b{background:#c2410c}b.medium,.medium>b{background:#a16207}b.low,.low>b{background:#1d4ed8}
 details{border-top:1px solid var(--line)}summary{display:grid;grid-template-columns:11px 1.2fr 1fr 1fr 2fr;gap:12px;align-items:center;padding:9px 4px;cursor:pointer}
 summary>*{overflow-wrap:anywhere}summary:hover{background:var(--back)}
 dl{display:grid;grid-template-columns:110px 1fr;gap:4px 12px;margin:8px 0 12px}dd{margin:0;overflow-wrap:anywhere}

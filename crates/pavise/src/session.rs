@@ -1,6 +1,6 @@
 //! One run: sources through the flow engine to the brain and the store.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,12 @@ use capture::Batch;
 use dissect::proto::Wants;
 use dissect::wire::{self, LinkType, Oddity};
 use flow::{Engine, Frame, Frames, Limits};
-use model::{Device, DeviceId, Event, Observation, What};
+use model::{Change, Device, DeviceId, Event, Finding, FindingId, Incident, Judgement, Observation, What};
 use store::{Commit, Flows, SourceState, Store};
 
+use crate::evidence::Evidence;
 use crate::output::{Output, Problem};
+use crate::recorded;
 use crate::tally::{Tally, Totals};
 
 /// So many kinds of link are told apart in one source.
@@ -20,6 +22,8 @@ const MAX_LINKS: usize = 16;
 /// A commit is made later by this for each device that has changed, so that writing them, some 15
 /// microseconds each, takes at most a twentieth of the time.
 const DEVICE_INTERVAL: Duration = Duration::from_micros(300);
+/// What changes of a finding but how often and when it was seen last is kept with the next commit; the count, so often.
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// More conversations than this do not wait for the next commit; packed, each takes some 60 bytes.
 const MAX_UNCOMMITTED: u64 = 1 << 19;
 
@@ -38,6 +42,17 @@ impl Frames for Captured {
     }
 }
 
+/// How a run is to be done.
+pub(crate) struct Plan {
+    pub(crate) shards: usize,
+    pub(crate) max_flows: usize,
+    pub(crate) commit_interval: Duration,
+    /// Where observations and events are printed as JSON, if they are.
+    pub(crate) json: Option<Output>,
+    pub(crate) settings: brain::Settings,
+    pub(crate) evidence: Option<Evidence>,
+}
+
 /// One run.
 pub(crate) struct Session {
     engine: Engine<Captured>,
@@ -53,12 +68,20 @@ pub(crate) struct Session {
     observations: Vec<Observation>,
     events: Vec<Event>,
     flows: Flows,
+    /// The packets that show what is found, if they are kept.
+    evidence: Option<Evidence>,
+    /// What was found in the run.
+    found: BTreeSet<FindingId>,
+    /// What analysts have said of findings.
+    judgements: BTreeMap<FindingId, Option<Judgement>>,
     source: SourceState,
     /// Devices that the run has learnt something about.
     seen: BTreeSet<DeviceId>,
     /// What the engine had counted when the source began.
     before: flow::Counters,
     last_commit: Instant,
+    /// When findings that were only counted up were kept last; nothing if they are to be with the next commit.
+    last_count: Option<Instant>,
     commit_interval: Duration,
     /// How the frames of the source begin, as far as batches began with them.
     links: Vec<LinkType>,
@@ -67,17 +90,19 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(
-        store: Box<dyn Store>,
-        shards: usize,
-        max_flows: usize,
-        commit_interval: Duration,
-        json: Option<Output>,
-    ) -> Result<Self, Problem> {
-        let mut brain = Brain::new(inventory::Limits::default(), brain::Settings::default());
+    pub(crate) fn new(store: Box<dyn Store>, plan: Plan) -> Result<Self, Problem> {
+        let Plan { shards, max_flows, commit_interval, json, settings, evidence } = plan;
+        let mut brain = Brain::new(inventory::Limits::default(), settings);
         for device in store.devices()? {
             brain.inventory_mut().restore(&device);
         }
+        for finding in store.findings()? {
+            brain.detect_mut().restore(finding);
+        }
+        for incident in store.incidents()? {
+            brain.detect_mut().restore_incident(incident);
+        }
+        let judgements = store.judgements()?;
         let limits = Limits { flows: max_flows, ..Limits::default() };
         let wants = Wants { messages: json.is_some() };
         let engine = Engine::new(limits, wants, shards, seed());
@@ -94,10 +119,14 @@ impl Session {
             observations: Vec::new(),
             events: Vec::new(),
             flows: Flows::default(),
+            evidence,
+            found: BTreeSet::new(),
+            judgements,
             source: SourceState::default(),
             seen: BTreeSet::new(),
             before,
             last_commit: Instant::now(),
+            last_count: None,
             commit_interval,
             links: Vec::new(),
             packets: 0,
@@ -143,12 +172,36 @@ impl Session {
         {
             self.links.push(frame.link);
         }
+        if let Some(evidence) = &mut self.evidence {
+            evidence.take(&batch.0);
+        }
         let batch = Arc::new(batch);
         self.engine.submit(&batch);
         self.waiting.push_back(batch);
         if self.waiting.len() >= self.engine.capacity() {
             self.collect()?;
         }
+        if self.flows.len() >= MAX_UNCOMMITTED || self.is_time() {
+            self.commit(false)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what was observed elsewhere.
+    pub(crate) fn hear(&mut self, observations: Vec<Observation>) -> Result<(), Problem> {
+        for observation in &observations {
+            let packets = recorded::packets(observation);
+            self.packets += packets;
+            self.source.packets += packets;
+            if let What::FlowEnded(record) = &observation.what {
+                let bytes = record.sent.bytes + record.received.bytes;
+                self.source.bytes += bytes;
+                self.bytes += bytes;
+            }
+            self.source.last = self.source.last.max(observation.at);
+        }
+        self.observations.extend(observations);
+        self.take_in()?;
         if self.flows.len() >= MAX_UNCOMMITTED || self.is_time() {
             self.commit(false)?;
         }
@@ -195,7 +248,14 @@ impl Session {
                     json.json(event)?;
                 }
             }
-            self.events.clear();
+            for event in self.events.drain(..) {
+                if let Change::FindingRaised { finding } = event.change {
+                    self.found.insert(finding.id);
+                    if let Some(evidence) = &mut self.evidence {
+                        evidence.want(finding.id);
+                    }
+                }
+            }
             if let What::FlowEnded(record) = observation.what {
                 self.source.recorded += record.sent.packets + record.received.packets;
                 self.flows.push(&record);
@@ -205,6 +265,21 @@ impl Session {
         self.observations = observations;
         let (tally, at) = (&mut self.tally, self.engine.now());
         self.brain.drain_shed(|shed| tally.observe(&Observation { at, what: What::Shed(Box::new(shed)) }));
+        if let Some(evidence) = self.evidence.as_mut().filter(|evidence| evidence.is_urgent()) {
+            evidence.cut(&mut self.brain);
+        }
+        Ok(())
+    }
+
+    /// Learns what analysts have said since the last time, of this process's findings or of others'.
+    fn listen(&mut self) -> Result<(), Problem> {
+        let judgements = self.store.judgements()?;
+        for (finding, judgement) in &judgements {
+            if self.judgements.get(finding) != Some(judgement) {
+                self.brain.detect_mut().judge(*finding, judgement.clone());
+            }
+        }
+        self.judgements = judgements;
         Ok(())
     }
 
@@ -227,13 +302,33 @@ impl Session {
         source.open_flows = counters.flows_open;
         source.complete = complete;
         source.last = source.last.max(self.engine.now());
+        self.listen()?;
+        if let Some(evidence) = &mut self.evidence {
+            evidence.cut(&mut self.brain);
+        }
+        let renewed = self.last_count.is_none_or(|last| last.elapsed() >= COUNT_INTERVAL);
+        if renewed {
+            self.last_count = Some(Instant::now());
+        }
+        let found = self.brain.drain_found(renewed);
         let mut gone = Vec::new();
         self.brain.inventory_mut().drain_gone(|id| gone.push(id));
         let fresh = std::mem::take(&mut self.tally.fresh);
         self.totals.add(&fresh);
         let Totals { protocols, anomalies, shed } = fresh;
         let flows = std::mem::take(&mut self.flows);
-        let commit = Commit { flows, gone, protocols, anomalies, shed, source: source.clone() };
+        let commit = Commit {
+            flows,
+            gone,
+            protocols,
+            anomalies,
+            shed,
+            findings: found.findings,
+            incidents: found.incidents,
+            gone_incidents: found.gone,
+            learnt: BTreeMap::new(),
+            source: source.clone(),
+        };
         let seen = &mut self.seen;
         let devices = self.brain.inventory_mut().drain_changed();
         let mut devices = devices.inspect(|device| {
@@ -302,6 +397,7 @@ impl Session {
         self.observations.push(Observation { at, what: What::SourceEnded(Box::new(summary)) });
         self.take_in()?;
         self.source.last = self.source.last.max(at);
+        self.last_count = None;
         self.commit(complete)?;
         Ok(self.source.clone())
     }
@@ -309,6 +405,22 @@ impl Session {
     /// How many devices are known.
     pub(crate) fn device_count(&self) -> usize {
         self.brain.inventory().counts().devices()
+    }
+
+    /// How many things were found in the run.
+    pub(crate) fn finding_count(&self) -> usize {
+        self.found.len()
+    }
+
+    /// What was found in the run and not silenced, and the incidents of which it is a part.
+    pub(crate) fn found(&self) -> (Vec<Finding>, Vec<Incident>) {
+        let detect = self.brain.detect();
+        let findings: Vec<_> =
+            detect.findings().filter(|finding| self.found.contains(&finding.id)).cloned().collect();
+        let incidents: BTreeSet<_> = findings.iter().filter_map(|finding| finding.incident).collect();
+        let incidents = detect.incidents().filter(|incident| incidents.contains(&incident.id)).cloned();
+        let incidents = incidents.collect();
+        (findings, incidents)
     }
 
     /// How many anomalies the run has seen.

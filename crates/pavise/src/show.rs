@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use console::Alignment;
 use indicatif::{HumanBytes, HumanCount};
-use model::{Attribute, Confidence, Device, FlowRecord, Locality, Timestamp};
+use model::{Attribute, Confidence, Device, Finding, FlowRecord, Incident, Locality, Timestamp};
 use store::{AnomalyTotals, ProtocolTotals, ShedTotals, SourceState};
 
+use crate::found;
 use crate::session::Session;
 use crate::tally::{Conversation, Totals, Weight};
 
@@ -37,12 +38,15 @@ pub(crate) struct Summary {
     pub(crate) known: [usize; 2],
     pub(crate) conversations: Vec<(Conversation, Weight)>,
     pub(crate) totals: Totals,
+    /// The worst first.
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) incidents: Vec<Incident>,
     pub(crate) state: PathBuf,
 }
 
 /// How a column is set.
 #[derive(Clone, Copy)]
-enum Set {
+pub(crate) enum Set {
     /// To the left, whole: ids, addresses, times.
     Left,
     /// To the right, whole: numbers.
@@ -52,7 +56,8 @@ enum Set {
     Text(usize),
 }
 
-use Set::{Left as LEFT, Right as RIGHT, Text};
+use Set::Text;
+pub(crate) use Set::{Left as LEFT, Right as RIGHT};
 
 /// A table under construction: rows of text, one line each.
 pub(crate) struct Rows {
@@ -65,12 +70,12 @@ const MIN_TEXT: usize = 8;
 /// The blanks between two columns.
 const GAP: usize = 2;
 
-fn table(columns: &[(&'static str, Set)]) -> Rows {
+pub(crate) fn table(columns: &[(&'static str, Set)]) -> Rows {
     Rows { columns: columns.to_vec(), rows: Vec::new() }
 }
 
 impl Rows {
-    fn add_row(&mut self, row: impl IntoIterator<Item = String>) {
+    pub(crate) fn add_row(&mut self, row: impl IntoIterator<Item = String>) {
         self.rows.push(row.into_iter().collect());
     }
 
@@ -463,7 +468,12 @@ impl Summary {
         let (devices, known) = session.devices(if all { usize::MAX } else { DEVICES_SHOWN });
         let mut totals = session.totals.clone();
         totals.add(&session.tally.fresh);
+        let (mut findings, mut incidents) = session.found();
+        found::in_order(&mut findings);
+        found::incidents_in_order(&mut incidents);
         Self {
+            findings,
+            incidents,
             sources,
             devices,
             known,
@@ -498,7 +508,7 @@ impl Summary {
                 HumanCount(elsewhere as u64)
             ));
         }
-        writeln!(out, "{line}.")?;
+        writeln!(out, "{line}.\n\n{}", found::summary(&self.findings, &self.incidents).trim_end())?;
         if !self.conversations.is_empty() {
             write!(out, "\nTop conversations\n{}", conversations(&self.conversations))?;
         }

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use capture::Step;
 use store::{LIVE, Memory, SourceState, Sqlite, Store};
 
 use crate::command::Watch;
-use crate::live::{Input, Together};
+use crate::evidence::Evidence;
+use crate::live::{Input, Next, Together};
 use crate::output::{Output, Problem, say};
 use crate::progress::{self, Line};
+use crate::recorded::{self, Recorded};
 use crate::report;
-use crate::session::Session;
+use crate::session::{Plan, Session};
+use crate::settings;
 use crate::show;
 
 /// How much of a file's beginning goes into its identity, in bytes.
@@ -23,6 +25,9 @@ const IDENTITY_BYTES: usize = 4096;
 /// How long an interface that is always busy is read on after the user has ended it: what had arrived by
 /// then is in its ring.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// Bytes of a MiB.
+const MIB: usize = 1 << 20;
 
 /// One source, open.
 struct Opened {
@@ -51,11 +56,20 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
     if sources.is_empty() {
         return Err(Problem::Other("nothing to watch: no source could be opened".into()));
     }
-    let store = store_for(&mut sources, options)?;
-    let json = options.json.then(Output::new);
-    let interval = Duration::from_millis(options.commit_every);
-    let mut session =
-        Session::new(store, usize::from(options.shards), options.max_flows as usize, interval, json)?;
+    let mut settings = settings::read(options.settings.as_deref(), &options.state.state)?;
+    settings.indicators = Arc::new(settings::read_intel(&options.intel)?);
+    let (store, is_kept) = store_for(&mut sources, options)?;
+    let ring = options.ring as usize * MIB;
+    let evidence = (ring > 0 && is_kept).then(|| Evidence::new(ring, &options.state.state, settings.clone()));
+    let plan = Plan {
+        shards: usize::from(options.shards),
+        max_flows: options.max_flows as usize,
+        commit_interval: Duration::from_millis(options.commit_every),
+        json: options.json.then(Output::new),
+        settings,
+        evidence,
+    };
+    let mut session = Session::new(store, plan)?;
     let mut states = Vec::new();
     let mut failed = !problems.is_empty();
     for mut source in sources {
@@ -119,6 +133,19 @@ fn open(options: &Watch, problems: &mut Vec<Problem>) -> Vec<Opened> {
     let mut sources = Vec::new();
     let (mut live, mut live_names) = (Vec::new(), Vec::new());
     for name in &options.sources {
+        let path = Path::new(name);
+        if recorded::is_named(path) {
+            match Recorded::open(path).and_then(|source| Ok((source, identity(path)?))) {
+                Ok((source, (key, beginning))) => {
+                    let (name, input) = (name.clone(), Input::Recorded(source));
+                    sources.push(Opened { name, key, beginning, resumable: true, input });
+                }
+                Err(error) => {
+                    problems.push(Problem::Other(format!("cannot read {name}: {error}; check the file")));
+                }
+            }
+            continue;
+        }
         let source = match capture::open(name, &capture::Options::default()) {
             Ok(source) => source,
             Err(error) => {
@@ -126,7 +153,6 @@ fn open(options: &Watch, problems: &mut Vec<Problem>) -> Vec<Opened> {
                 continue;
             }
         };
-        let path = Path::new(name);
         if name == "-" {
             let (name, key) = ("standard input".to_owned(), "stdin".to_owned());
             let input = Input::One(source);
@@ -211,8 +237,8 @@ fn has_folder(path: &Path) -> Result<(), Problem> {
 }
 
 /// The state on disk; or, if every source is in it to its end, a state in memory in which they are shown
-/// again without being added twice.
-fn store_for(sources: &mut [Opened], options: &Watch) -> Result<Box<dyn Store>, Problem> {
+/// again without being added twice. Also whether it is the one on disk.
+fn store_for(sources: &mut [Opened], options: &Watch) -> Result<(Box<dyn Store>, bool), Problem> {
     let store = Sqlite::create(&options.state.state)?;
     let states = store.sources()?;
     let mut again = true;
@@ -229,9 +255,9 @@ fn store_for(sources: &mut [Opened], options: &Watch) -> Result<Box<dyn Store>, 
             "Already in {} to the end; shown again without being added twice.",
             options.state.state.display()
         ));
-        return Ok(Box::new(Memory::default()));
+        return Ok((Box::new(Memory::default()), false));
     }
-    Ok(Box::new(store))
+    Ok((Box::new(store), true))
 }
 
 /// Reads one source to its end, or until told to stop.
@@ -274,17 +300,17 @@ fn read(
                 break None;
             }
         }
-        let mut batch = session.batch();
-        match source.input.next_batch(&mut batch) {
-            Ok(Step::Batch) => session.work(batch)?,
-            Ok(Step::Idle) => {
+        match source.input.next(session.batch()) {
+            Ok(Next::Batch(batch)) => session.work(batch)?,
+            Ok(Next::Observations(observations)) => session.hear(observations)?,
+            Ok(Next::Idle(batch)) => {
                 session.put_back(batch);
                 if stopped.is_some() {
                     break None;
                 }
                 session.rest()?;
             }
-            Ok(Step::End) => {
+            Ok(Next::End) => {
                 complete = true;
                 break None;
             }
@@ -299,6 +325,7 @@ fn read(
                 bytes: session.bytes,
                 dropped: read.dropped,
                 devices: session.device_count(),
+                findings: session.finding_count(),
                 anomalies: session.anomaly_count(),
             }
         };

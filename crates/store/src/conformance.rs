@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use model::{
-    Attribute, Confidence, Device, DeviceId, EndReason, Endpoint, Evidence, FlowHead, FlowId, FlowRecord,
-    Host, Locality, MacAddr, Reach, TcpFlags, TcpState, TcpStats, Timestamp, Transport, Volume,
+    Attribute, Confidence, Device, DeviceId, EndReason, Endpoint, Evidence, Finding, FindingId, FlowHead,
+    FlowId, FlowRecord, Host, Incident, IncidentId, Judgement, Locality, MacAddr, Party, Reach, Scope,
+    Severity, Slice, TcpFlags, TcpState, TcpStats, Timestamp, Transport, Verdict, Volume,
 };
 
 use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store};
@@ -111,6 +112,78 @@ pub fn all<S: Store>(mut open: impl FnMut() -> S) {
     totals_add_up(&mut open());
     conversations_are_found_by_what_is_asked(&mut open());
     sources_keep_their_order_and_latest_state(&mut open());
+    findings_are_replaced_and_keep_their_verdicts(&mut open());
+}
+
+/// A finding that depends on its number.
+pub fn finding(number: u64) -> Finding {
+    let at = Timestamp::from_secs(1_700_000_000 + number);
+    Finding {
+        id: FindingId::from_digest(number),
+        detector: "host-scan".into(),
+        severity: Severity::ALL[number as usize % 5],
+        title: "Host scan".into(),
+        summary: format!("finding {number}").into(),
+        actor: Party {
+            device: Some(DeviceId(number)),
+            host: Host::from_ip(Ipv4Addr::new(10, 0, 0, 1).into()),
+        },
+        victim: None,
+        matter: "".into(),
+        first: at,
+        raised: at,
+        last: at,
+        count: number,
+        crossed: None,
+        factors: Vec::new(),
+        conversations: vec![FlowId(number)],
+        evidence: Slice::Open,
+        incident: Some(IncidentId::from_digest(number / 2)),
+        judgement: None,
+    }
+}
+
+fn findings_are_replaced_and_keep_their_verdicts(store: &mut dyn Store) {
+    let incident = |number| Incident {
+        id: IncidentId::from_digest(number),
+        severity: Severity::High,
+        title: "Host scan".into(),
+        stage: "discovery".into(),
+        first: Timestamp::EPOCH,
+        last: Timestamp::from_secs(number),
+        findings: vec![FindingId::from_digest(number)],
+        actors: Vec::new(),
+        victims: Vec::new(),
+        response: "".into(),
+        next: Vec::new(),
+    };
+    let learnt = |text: &str| BTreeMap::from([("new-peer".to_owned(), text.as_bytes().to_vec())]);
+    let commit = Commit {
+        findings: vec![finding(1), finding(2)],
+        incidents: vec![incident(1), incident(2)],
+        learnt: learnt("a"),
+        source: source(1, false),
+        ..Commit::default()
+    };
+    store.commit(commit, &mut std::iter::empty()).expect("kept");
+    let judgement = Judgement { verdict: Verdict::Expected, scope: Scope::Actor, reason: "ours".into() };
+    store.judge(FindingId::from_digest(2), Some(judgement.clone())).expect("judged");
+    let again = Finding { count: 9, ..finding(2) };
+    let commit = Commit {
+        findings: vec![again.clone()],
+        gone_incidents: vec![IncidentId::from_digest(1)],
+        learnt: learnt("b"),
+        source: source(2, true),
+        ..Commit::default()
+    };
+    store.commit(commit, &mut std::iter::empty()).expect("kept");
+    let judged = Finding { judgement: Some(judgement), ..again.clone() };
+    assert_eq!(store.findings().expect("readable"), [finding(1), judged]);
+    assert_eq!(store.incidents().expect("readable"), [incident(2)]);
+    assert_eq!(store.learnt().expect("readable"), learnt("b"));
+    store.judge(FindingId::from_digest(2), None).expect("judged");
+    assert_eq!(store.findings().expect("readable"), [finding(1), again]);
+    assert_eq!(store.judgements().expect("readable"), BTreeMap::from([(FindingId::from_digest(2), None)]));
 }
 
 fn an_empty_store_has_nothing(store: &dyn Store) {

@@ -30,7 +30,9 @@ pub mod format {
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model::{Device, DeviceId, FlowRecord, Host, Timestamp};
+use model::{
+    Device, DeviceId, Finding, FindingId, FlowRecord, Host, Incident, IncidentId, Judgement, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 pub use memory::Memory;
@@ -54,6 +56,9 @@ pub enum StoreError {
     /// Another process writes to the state.
     #[error("another pavise is writing to {0}: wait for it, stop it, or name another folder with --state")]
     Busy(PathBuf),
+    /// The state was opened for reading.
+    #[error("the state in {0} was opened for reading")]
+    ReadOnly(PathBuf),
     /// The state was written by a later version.
     #[error(
         "{path} was written by a later version of Pavise (format {found}, this one knows up to {known}): update Pavise"
@@ -194,6 +199,14 @@ pub struct Commit {
     pub anomalies: BTreeMap<String, AnomalyTotals>,
     /// What is added to the totals of things given up.
     pub shed: BTreeMap<String, ShedTotals>,
+    /// Findings that are new or changed. What an analyst has said of them is kept apart: see [`Store::judge`].
+    pub findings: Vec<Finding>,
+    /// Incidents that are new or changed.
+    pub incidents: Vec<Incident>,
+    /// Incidents that turned out to be parts of others.
+    pub gone_incidents: Vec<IncidentId>,
+    /// What detectors have learnt, by detector; whatever was kept before is replaced.
+    pub learnt: BTreeMap<String, Vec<u8>>,
     /// How far the source was read with this commit.
     pub source: SourceState,
 }
@@ -254,6 +267,21 @@ pub trait Store: Send {
     /// What was given up.
     fn shed(&self) -> Result<BTreeMap<String, ShedTotals>, StoreError>;
 
+    /// All findings, by id, each with the verdict that was said of it last.
+    fn findings(&self) -> Result<Vec<Finding>, StoreError>;
+
+    /// All incidents, by id.
+    fn incidents(&self) -> Result<Vec<Incident>, StoreError>;
+
+    /// What detectors have learnt, by detector.
+    fn learnt(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError>;
+
+    /// The verdicts of analysts, by finding. `None` is a verdict that was taken back.
+    fn judgements(&self) -> Result<BTreeMap<FindingId, Option<Judgement>>, StoreError>;
+
+    /// Keeps an analyst's verdict on a finding, or that it was taken back.
+    fn judge(&mut self, finding: FindingId, judgement: Option<Judgement>) -> Result<(), StoreError>;
+
     /// How far each source was read, in the order in which they were first seen.
     fn sources(&self) -> Result<Vec<SourceState>, StoreError>;
 
@@ -261,6 +289,14 @@ pub trait Store: Send {
     fn source(&self, key: &str) -> Result<Option<SourceState>, StoreError> {
         Ok(self.sources()?.into_iter().find(|source| source.key == key))
     }
+}
+
+/// A finding with the verdict that was said of it last, if one was.
+fn judged(mut finding: Finding, judgements: &BTreeMap<FindingId, Option<Judgement>>) -> Finding {
+    if let Some(judgement) = judgements.get(&finding.id) {
+        finding.judgement.clone_from(judgement);
+    }
+    finding
 }
 
 impl ProtocolTotals {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use model::{Device, DeviceId, FlowRecord};
+use model::{Device, DeviceId, Finding, FindingId, FlowRecord, Incident, IncidentId, Judgement};
 
 use crate::segment::{self, Segment};
-use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError};
+use crate::{
+    AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError, judged,
+};
 
 /// A store in memory. It is gone with the process.
 #[derive(Debug, Default)]
@@ -16,6 +18,10 @@ pub struct Memory {
     anomalies: BTreeMap<String, AnomalyTotals>,
     shed: BTreeMap<String, ShedTotals>,
     sources: Vec<SourceState>,
+    findings: BTreeMap<FindingId, Finding>,
+    incidents: BTreeMap<IncidentId, Incident>,
+    learnt: BTreeMap<String, Vec<u8>>,
+    judgements: BTreeMap<FindingId, Option<Judgement>>,
 }
 
 impl Store for Memory {
@@ -38,6 +44,12 @@ impl Store for Memory {
         for (name, more) in commit.shed {
             self.shed.entry(name).or_default().add(&more);
         }
+        self.findings.extend(commit.findings.into_iter().map(|finding| (finding.id, finding)));
+        self.incidents.extend(commit.incidents.into_iter().map(|incident| (incident.id, incident)));
+        for gone in &commit.gone_incidents {
+            self.incidents.remove(gone);
+        }
+        self.learnt.extend(commit.learnt);
         match self.sources.iter_mut().find(|source| source.key == commit.source.key) {
             Some(source) => *source = commit.source,
             None => self.sources.push(commit.source),
@@ -70,6 +82,27 @@ impl Store for Memory {
 
     fn shed(&self) -> Result<BTreeMap<String, ShedTotals>, StoreError> {
         Ok(self.shed.clone())
+    }
+
+    fn findings(&self) -> Result<Vec<Finding>, StoreError> {
+        Ok(self.findings.values().map(|finding| judged(finding.clone(), &self.judgements)).collect())
+    }
+
+    fn incidents(&self) -> Result<Vec<Incident>, StoreError> {
+        Ok(self.incidents.values().cloned().collect())
+    }
+
+    fn learnt(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        Ok(self.learnt.clone())
+    }
+
+    fn judgements(&self) -> Result<BTreeMap<FindingId, Option<Judgement>>, StoreError> {
+        Ok(self.judgements.clone())
+    }
+
+    fn judge(&mut self, finding: FindingId, judgement: Option<Judgement>) -> Result<(), StoreError> {
+        self.judgements.insert(finding, judgement);
+        Ok(())
     }
 
     fn sources(&self) -> Result<Vec<SourceState>, StoreError> {

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use model::{Device, FlowRecord};
+use model::{Device, Finding, FindingId, FlowRecord, Incident, Judgement};
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::packed;
 use crate::segment;
-use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError};
+use crate::{
+    AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError, judged,
+};
 
 /// The database's name in its folder.
 const FILE: &str = "pavise.db";
@@ -22,7 +25,8 @@ const LOCK: &str = "writer.lock";
 ///
 /// Devices are found by their number, not by its text: rows are large, and a table without row numbers
 /// would read whole rows to compare their keys.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE source (
         number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
     CREATE TABLE device (
@@ -32,7 +36,14 @@ const MIGRATIONS: &[&str] = &["
         body BLOB NOT NULL);
     CREATE TABLE total (
         kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE finding (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE incident (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE judgement (finding INTEGER PRIMARY KEY, body TEXT);
+    CREATE TABLE learnt (detector TEXT PRIMARY KEY, body BLOB NOT NULL);
+",
+];
 /// So much of the database is held in memory while it is written, in KiB.
 const CACHE_KIB: i32 = 16 << 10;
 /// How long a reader waits for a writer's checkpoint, in milliseconds.
@@ -43,7 +54,9 @@ pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
     /// Held locked while this process may write.
-    _lock: Option<File>,
+    lock: Option<File>,
+    /// Whether it may judge without holding the lock.
+    judges: bool,
 }
 
 impl Sqlite {
@@ -59,8 +72,22 @@ impl Sqlite {
         }
         let path = folder.join(FILE);
         let connection = Connection::open(&path).map_err(|source| problem(&path, source))?;
-        let mut store = Self { connection, path, _lock: Some(lock) };
+        let mut store = Self { connection, path, lock: Some(lock), judges: true };
         store.prepare()?;
+        Ok(store)
+    }
+
+    /// Opens the state in `folder` to judge what was found, also while another process writes: each verdict is a
+    /// transaction of its own, and nothing else may be changed.
+    pub fn open_to_judge(folder: &Path) -> Result<Self, StoreError> {
+        let mut store = Self::open(folder)?;
+        if store.version()? < MIGRATIONS.len() {
+            // It was written by an earlier version, and nobody has opened it for writing since.
+            drop(store);
+            return Self::create(folder);
+        }
+        store.judges = true;
+        store.pragma("query_only", 0)?;
         Ok(store)
     }
 
@@ -75,7 +102,7 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection =
             Connection::open_with_flags(&path, flags).map_err(|source| problem(&path, source))?;
-        let mut store = Self { connection, path, _lock: None };
+        let mut store = Self { connection, path, lock: None, judges: false };
         if store.is_out_of_reach() {
             // Of another user's, without a writer at work: nothing is in the journal, nothing changes.
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
@@ -168,6 +195,25 @@ impl Sqlite {
             .collect()
     }
 
+    /// The same, of a table that a state of an earlier version does not have yet.
+    fn newer<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>, StoreError> {
+        if self.version()? < MIGRATIONS.len() { Ok(Vec::new()) } else { self.bodies(query) }
+    }
+
+    /// All keys and values that `query` gives, of a table that a state of an earlier version does not have yet.
+    fn pairs<K: FromSql + Ord, V: FromSql>(&self, query: &str) -> Result<BTreeMap<K, V>, StoreError> {
+        if self.version()? < MIGRATIONS.len() {
+            return Ok(BTreeMap::new());
+        }
+        let read = || {
+            let mut statement = self.connection.prepare(query)?;
+            statement
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, rusqlite::Error>>()
+        };
+        read().map_err(|source| self.problem(source))
+    }
+
     fn totals<T: DeserializeOwned>(&self, kind: &str) -> Result<BTreeMap<String, T>, StoreError> {
         let read = || {
             let mut statement =
@@ -226,6 +272,9 @@ impl Store for Sqlite {
         commit: Commit,
         devices: &mut dyn Iterator<Item = Device>,
     ) -> Result<(), StoreError> {
+        if self.lock.is_none() {
+            return Err(StoreError::ReadOnly(self.path.clone()));
+        }
         let path = self.path.clone();
         write(&mut self.connection, commit, devices).map_err(|source| problem(&path, source))
     }
@@ -275,6 +324,44 @@ impl Store for Sqlite {
         self.totals("shed")
     }
 
+    fn findings(&self) -> Result<Vec<Finding>, StoreError> {
+        let judgements = self.judgements()?;
+        let findings = self.newer("SELECT body FROM finding ORDER BY id")?;
+        Ok(findings.into_iter().map(|finding| judged(finding, &judgements)).collect())
+    }
+
+    fn incidents(&self) -> Result<Vec<Incident>, StoreError> {
+        self.newer("SELECT body FROM incident ORDER BY id")
+    }
+
+    fn learnt(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        self.pairs("SELECT detector, body FROM learnt ORDER BY detector")
+    }
+
+    fn judgements(&self) -> Result<BTreeMap<FindingId, Option<Judgement>>, StoreError> {
+        let bodies: BTreeMap<i64, Option<String>> = self.pairs("SELECT finding, body FROM judgement")?;
+        let read = |(id, body): (i64, Option<String>)| {
+            let judgement = body.map(|body| serde_json::from_str(&body)).transpose();
+            let id = FindingId::from_digest(id as u64);
+            judgement.map(|judgement| (id, judgement)).map_err(|error| self.damaged(error))
+        };
+        bodies.into_iter().map(read).collect()
+    }
+
+    fn judge(&mut self, finding: FindingId, judgement: Option<Judgement>) -> Result<(), StoreError> {
+        if !self.judges {
+            return Err(StoreError::ReadOnly(self.path.clone()));
+        }
+        let write = || {
+            let body = judgement.as_ref().map(body).transpose()?;
+            self.connection.execute(
+                "INSERT OR REPLACE INTO judgement (finding, body) VALUES (?1, ?2)",
+                params![finding.get() as i64, body],
+            )
+        };
+        write().map(|_| ()).map_err(|source| self.problem(source))
+    }
+
     fn sources(&self) -> Result<Vec<SourceState>, StoreError> {
         self.bodies("SELECT body FROM source ORDER BY number")
     }
@@ -311,6 +398,25 @@ fn write(
         add(&transaction, "protocol", &commit.protocols, ProtocolTotals::add)?;
         add(&transaction, "anomaly", &commit.anomalies, AnomalyTotals::add)?;
         add(&transaction, "shed", &commit.shed, ShedTotals::add)?;
+        let mut replace = transaction
+            .prepare_cached("INSERT OR REPLACE INTO finding (id, last, body) VALUES (?1, ?2, ?3)")?;
+        for finding in &commit.findings {
+            replace.execute(params![finding.id.get() as i64, nanos(finding.last), body(finding)?])?;
+        }
+        let mut replace = transaction
+            .prepare_cached("INSERT OR REPLACE INTO incident (id, last, body) VALUES (?1, ?2, ?3)")?;
+        for incident in &commit.incidents {
+            replace.execute(params![incident.id.get() as i64, nanos(incident.last), body(incident)?])?;
+        }
+        let mut remove = transaction.prepare_cached("DELETE FROM incident WHERE id = ?1")?;
+        for gone in &commit.gone_incidents {
+            remove.execute([gone.get() as i64])?;
+        }
+        let mut replace =
+            transaction.prepare_cached("INSERT OR REPLACE INTO learnt (detector, body) VALUES (?1, ?2)")?;
+        for (detector, learnt) in &commit.learnt {
+            replace.execute(params![detector, learnt])?;
+        }
         transaction
             .prepare_cached(
                 "INSERT INTO source (key, body) VALUES (?1, ?2)

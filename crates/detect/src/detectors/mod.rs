@@ -4,34 +4,72 @@ mod address_conflict;
 mod arp_scan;
 mod arp_spoofing;
 mod beaconing;
+mod behaviour;
 mod botnet_command_channel;
 mod brute_force;
+mod can;
+mod can_identifier;
+mod can_j1939;
+mod can_payload;
+mod can_timing;
+mod change;
+mod channel;
 mod claims;
 mod cleartext_management;
+mod command_sweep;
+mod configuration_write;
 mod contacts;
+mod controller_file_transfer;
+mod controller_mode;
+mod controller_password;
+mod controller_restart;
 mod controller_scan;
+mod controller_start;
+mod controller_stop;
 mod default_credentials;
+mod diagnostic_access;
+mod dnp3_reporting;
 mod dns_tunnel;
 mod domains;
+mod engineering_station;
+mod exception_burst;
 mod executable_download;
 mod exfiltration;
 mod few;
+mod firmware_update;
+mod forced_values;
 mod generated_domains;
+mod habit;
 mod host_scan;
+mod identification_sweep;
+mod illegal_function;
 mod inbound_flood;
 mod internet_access;
 mod irc_botnet;
+mod memory_write;
+mod new_operation;
+mod new_peer;
+mod new_service;
 mod outbound_flood;
 mod password_spraying;
 mod port_scan;
+mod process_value;
+mod program_download;
+mod program_upload;
 mod protocol_violation;
 mod rates;
 mod remote_access;
+mod rhythm_change;
 mod rogue_dhcp;
 mod roles;
 mod services;
+mod silent_channel;
+mod suspicion;
+mod threat_intelligence;
+mod time_change;
 mod unauthenticated_service;
 mod unauthenticated_write;
+mod unauthorised_write;
 mod weak_ssh;
 mod weak_tls;
 mod worm_spread;
@@ -76,4 +114,42 @@ pub static DETECTORS: &[&Rule] = &[
     // Who comes in and goes out.
     &internet_access::DETECTOR,
     &remote_access::DETECTOR,
+    // What others have warned of.
+    &threat_intelligence::DETECTOR,
+    // Who changes controllers.
+    &engineering_station::DETECTOR,
+    &program_download::DETECTOR,
+    &program_upload::DETECTOR,
+    &controller_stop::DETECTOR,
+    &controller_start::DETECTOR,
+    &controller_mode::DETECTOR,
+    &controller_restart::DETECTOR,
+    &firmware_update::DETECTOR,
+    &configuration_write::DETECTOR,
+    &memory_write::DETECTOR,
+    &forced_values::DETECTOR,
+    &time_change::DETECTOR,
+    &dnp3_reporting::DETECTOR,
+    &controller_file_transfer::DETECTOR,
+    // Who commands them.
+    &unauthorised_write::DETECTOR,
+    &command_sweep::DETECTOR,
+    &diagnostic_access::DETECTOR,
+    // Who feels controllers out.
+    &identification_sweep::DETECTOR,
+    &exception_burst::DETECTOR,
+    &controller_password::DETECTOR,
+    &illegal_function::DETECTOR,
+    // What is not as it was learnt.
+    &can_identifier::DETECTOR,
+    &can_timing::DETECTOR,
+    &can_payload::DETECTOR,
+    &can_j1939::DETECTOR,
+    &new_peer::DETECTOR,
+    &new_service::DETECTOR,
+    &new_operation::DETECTOR,
+    &silent_channel::DETECTOR,
+    &rhythm_change::DETECTOR,
+    &process_value::DETECTOR,
+    &behaviour::DETECTOR,
 ];

@@ -5,8 +5,8 @@ use std::fmt::Arguments;
 use std::net::IpAddr;
 
 use model::{
-    Attribute, Binding, BindingSource, Confidence, FlowHead, Host, MacAddr, Name, OperationKind, Outcome,
-    Record, Role, Side, Value,
+    Attribute, Binding, BindingSource, BusData, Confidence, FlowHead, Host, MacAddr, Name, OperationKind,
+    Outcome, Record, Role, Side, Value,
 };
 use serde::Serialize;
 
@@ -58,6 +58,24 @@ pub enum Yield {
         value: Option<Value>,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// A data frame of a bus.
+    BusFrame {
+        /// Its identifier.
+        id: u32,
+        /// Whether that has 29 bits.
+        extended: bool,
+        /// What it says.
+        data: BusData,
+    },
+    /// A process value.
+    Sample {
+        /// Who told it.
+        from: Side,
+        /// What was read.
+        point: Box<str>,
+        /// Its value.
+        value: f64,
     },
     /// Something that the rules of the protocol do not allow.
     Anomaly {
@@ -216,6 +234,18 @@ impl<'a> Emit<'a> {
         outcome: Outcome,
     ) {
         self.found.push(Yield::Operation { from, kind, name: name.into(), target, value, outcome });
+    }
+
+    /// A data frame of a bus.
+    pub fn bus_frame(&mut self, id: u32, extended: bool, data: &[u8]) {
+        self.found.push(Yield::BusFrame { id, extended, data: BusData::new(data) });
+    }
+
+    /// `from` told the value of a point; what is no number is no sample.
+    pub fn sample(&mut self, from: Side, point: impl Into<Box<str>>, value: f64) {
+        if value.is_finite() {
+            self.found.push(Yield::Sample { from, point: point.into(), value });
+        }
     }
 
     /// Something in what `from` sent is not allowed. `reason` is a short fixed name such as

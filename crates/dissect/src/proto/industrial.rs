@@ -1,6 +1,6 @@
 //! What the industrial protocols share: who asks, which polls are news, and text from device fields.
 
-use model::{FlowHead, Side};
+use model::{FlowHead, Side, Timestamp};
 
 /// Who asks in a conversation. The one who opened it, unless only the client's port is one of the
 /// protocol's own: then the capture began in the middle with an answer.
@@ -69,6 +69,45 @@ impl Recent {
     }
 }
 
+/// How many points of a conversation are watched at most; others are not told.
+const MAX_POINTS: usize = 128;
+/// A point's value is told at most once in so many nanoseconds.
+const SAMPLE_EVERY: u64 = 1_000_000_000;
+/// A value that does not change is told again after so many nanoseconds.
+const SAMPLE_AGAIN: u64 = 60_000_000_000;
+
+/// Remembers the values of points that are read over and over, so that each is told when it changes and now and
+/// then while it does not.
+#[derive(Debug, Default)]
+pub(crate) struct Points {
+    /// By key.
+    points: Vec<(u64, f64, Timestamp)>,
+}
+
+impl Points {
+    /// Whether the value of the point of that key is to be told now.
+    pub(crate) fn is_news(&mut self, key: u64, value: f64, at: Timestamp) -> bool {
+        match self.points.binary_search_by_key(&key, |point| point.0) {
+            Ok(place) => {
+                let (_, known, told) = &mut self.points[place];
+                let passed = at.as_nanos().saturating_sub(told.as_nanos());
+                let is_news = passed >= SAMPLE_AGAIN || passed >= SAMPLE_EVERY && *known != value;
+                if is_news {
+                    (*known, *told) = (value, at);
+                }
+                is_news
+            }
+            Err(place) => {
+                let has_room = self.points.len() < MAX_POINTS;
+                if has_room {
+                    self.points.insert(place, (key, value, at));
+                }
+                has_room
+            }
+        }
+    }
+}
+
 /// Text from a field of fixed size: up to the first NUL, without surrounding blanks, or `None` if what
 /// is left is empty or is not printable.
 pub(crate) fn text(bytes: &[u8]) -> Option<String> {
@@ -113,6 +152,20 @@ mod tests {
             assert!(!recent.is_new(&[word, 7]), "{word}");
         }
         assert_eq!(recent.slots.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn values_are_told_when_they_change_and_within_limits() {
+        let at = |ms: u64| Timestamp::from_micros(ms * 1000);
+        let mut points = Points::default();
+        let told = |points: &mut Points, value, ms| points.is_news(7, value, at(ms));
+        assert!(told(&mut points, 1.0, 0));
+        assert!(!told(&mut points, 2.0, 500), "too soon");
+        assert!(told(&mut points, 2.0, 1000));
+        assert!(!told(&mut points, 2.0, 5000), "the same");
+        assert!(told(&mut points, 2.0, 61_000), "the same for long");
+        let many = (0..1000).filter(|key| points.is_news(*key, 0.0, at(62_000))).count();
+        assert_eq!(many, MAX_POINTS, "with the one that is known");
     }
 
     #[test]

@@ -14,8 +14,10 @@ mod cotp;
 mod default_credentials;
 mod dhcp;
 mod dhcpv6;
+mod dicom;
 mod dnp3;
 mod dns;
+mod doip;
 pub mod dtls;
 mod emit;
 mod enip;
@@ -24,6 +26,7 @@ mod ethercat;
 mod ftp;
 mod goose;
 mod hart_ip;
+mod hl7;
 mod hostname;
 mod http;
 mod http2;
@@ -132,6 +135,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &s7comm_plus::PROTOCOL,
     &enip::PROTOCOL,
     &dnp3::PROTOCOL,
+    &doip::PROTOCOL,
     &bacnet::PROTOCOL,
     &iec104::PROTOCOL,
     &opcua::PROTOCOL,
@@ -140,6 +144,8 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &profinet_dcp::PROTOCOL,
     &omron_fins::PROTOCOL,
     &hart_ip::PROTOCOL,
+    &hl7::PROTOCOL,
+    &dicom::PROTOCOL,
     &can::PROTOCOL,
     &ethercat::PROTOCOL,
     &ieee802154::PROTOCOL,

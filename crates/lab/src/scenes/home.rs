@@ -4,16 +4,18 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use model::{Locality, Role};
 
-use crate::net::{ConnId, Host, HostId, MILLI, Net, Os, SECOND};
+use super::common::{Words, broker_session, cloud, dial};
+use crate::net::{EVER, Host, HostId, Hours, MILLI, MINUTE, Net, Os, SECOND};
 use crate::speak::dhcp::Client;
 use crate::speak::dns::Service;
-use crate::speak::mqtt::{self, Version};
-use crate::speak::tls::{Dial, Name, Style};
+use crate::speak::mqtt::Version;
+use crate::speak::tls::Style;
 use crate::speak::{coap, dhcp, dns, http, icmp, link, ndp, ntp, quic, snmp, ssdp, ssh, telnet, tls};
 
-const MINUTE: u64 = 60 * SECOND;
-/// Until the scene's end.
-const EVER: u64 = u64::MAX;
+/// When people are awake.
+const AWAKE: Hours = Hours::daily(6, 23);
+/// When somebody is in the living room: not at night.
+const LIVING: Hours = Hours::daily(7, 23);
 /// The home's net in IPv6.
 const PREFIX: [u16; 4] = [0x2001, 0xdb8, 7, 1];
 
@@ -96,7 +98,7 @@ const PRINTER_SERVICE: Service = Service {
 const LINUX_ASKS: &[u8] = &[1, 28, 2, 3, 15, 6, 119, 12, 44, 47, 26, 121, 42];
 const SMALL_ASKS: &[u8] = &[1, 3, 28, 6];
 const BUSYBOX_ASKS: &[u8] = &[1, 3, 6, 12, 15, 28, 42];
-const WINDOWS_ASKS: &[u8] = &[1, 3, 6, 15, 31, 33, 43, 44, 46, 47, 119, 121, 249, 252];
+pub(crate) const WINDOWS_ASKS: &[u8] = &[1, 3, 6, 15, 31, 33, 43, 44, 46, 47, 119, 121, 249, 252];
 const ANDROID_ASKS: &[u8] = &[1, 3, 6, 15, 26, 28, 51, 58, 59, 43, 114, 108];
 
 const THERMOSTAT: Client =
@@ -105,6 +107,7 @@ const THERMOSTAT: Client =
 const EDGE: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
                     Chrome/133.0.0.0 Safari/537.36 Edg/133.0.0.0";
 const PRINTER_SOFTWARE: &str = "HP HTTP Server; HP LaserJet Pro M404dn - W1A53A; Serial Number: PHBBN12345";
+const CAMERA_STREAMS: &str = "Hikvision RTSP Server";
 const CAMERA_INFO: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
     <DeviceInfo version=\"2.0\" xmlns=\"http://www.hikvision.com/ver20/XMLSchema\">\n\
     <deviceName>IP CAMERA</deviceName><model>DS-2CD2042WD-I</model>\
@@ -171,16 +174,6 @@ struct Home {
 
 /// Where news is read over IPv6.
 const NEWS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf00d, 0, 0, 0, 0, 0x80);
-
-fn dial(style: Style, sni: &'static str, organisation: &'static str, port: u16) -> Dial {
-    let protocols: &[&str] = match style {
-        Style::Browser => &["h2", "http/1.1"],
-        Style::Program => &["http/1.1"],
-        Style::Small => &[],
-        Style::Quic => &["h3"],
-    };
-    Dial { style, sni, protocols, server: Name { host: sni, organisation }, port }
-}
 
 impl Home {
     fn build(net: &mut Net) -> Self {
@@ -427,9 +420,10 @@ impl Home {
 
     fn things(self, net: &mut Net) {
         // The plug: MQTT 3.1.1 to the hub, TLS to its maker.
-        broker_session(net, self.plug, self.hub, 26 * SECOND, EVER, Version::V311, PLUG);
+        broker_session(net, (self.plug, self.hub), (26 * SECOND, EVER, 4 * SECOND), Version::V311, PLUG);
         cloud(
             net,
+            Hours::ALWAYS,
             (self.router, self.plug, self.plug_cloud),
             (27, 20),
             dial(Style::Small, "iot.plug.example", "Plug Cloud", 443),
@@ -438,6 +432,7 @@ impl Home {
         // The bridge: MQTT over TLS to its maker.
         cloud(
             net,
+            Hours::ALWAYS,
             (self.router, self.bridge, self.bridge_cloud),
             (29, 15),
             dial(Style::Program, "mqtt.bridge.example", "Bridge Cloud", 8883),
@@ -446,13 +441,14 @@ impl Home {
         // The television plays something.
         cloud(
             net,
+            LIVING,
             (self.router, self.tv, self.video),
             (33, 10),
             dial(Style::Program, "cdn.video.example", "Video Network", 443),
             (400, 28_000),
         );
         // The printer is asked for its state, and prints.
-        net.every(38 * SECOND, 30 * SECOND, move |net| {
+        net.every_in(AWAKE, 38 * SECOND, 30 * SECOND, move |net| {
             let about =
                 "HP ETHERNET MULTI-ENVIRONMENT,ROM none,JETDIRECT,JD153,EEPROM JSI24090012,CIDATE 09/10/2019";
             let object = [1, 3, 6, 1, 4, 1, 11, 2, 3, 9, 1];
@@ -466,7 +462,7 @@ impl Home {
             values.push((vec![1, 3, 6, 1, 2, 1, 43, 5, 1, 1, 17, 1], snmp::Value::Text("PHBBN12345")));
             snmp::read(net, self.laptop, self.printer, "public", &values);
         });
-        net.every(70 * SECOND, 4 * MINUTE, move |net| {
+        net.every_in(AWAKE, 70 * SECOND, 4 * MINUTE, move |net| {
             let conn = net.connect(self.laptop, self.printer, 631, "http");
             let document = net.rng.bytes(6_000);
             let ipp = http::print_job("ipp://NPI8A1F42.local:631/ipp/print", "anna", &document);
@@ -487,19 +483,30 @@ impl Home {
         // The hub shows the camera's picture.
         net.session(
             (45 * SECOND, EVER, SECOND),
-            move |net| (http::play(net, self.hub, self.camera, "/Streaming/Channels/101"), 4_711_u16),
+            move |net| {
+                (
+                    http::play(
+                        net,
+                        (self.hub, "HubPlayer/2.1"),
+                        (self.camera, CAMERA_STREAMS, "IP Camera(C2931)"),
+                        "/Streaming/Channels/101",
+                    ),
+                    4_711_u16,
+                )
+            },
             |net, (conn, sequence)| http::stream(net, *conn, sequence, 5),
             |net, (conn, _)| http::stop(net, conn, "rtsp://192.168.7.22:554/Streaming/Channels/101"),
         );
         cloud(
             net,
+            Hours::ALWAYS,
             (self.router, self.camera, self.camera_cloud),
             (36, 30),
             dial(Style::Small, "dev.camera.example", "Camera Cloud", 443),
             (200, 300),
         );
         // Anna looks at the camera's page.
-        net.every(55 * SECOND, 2 * MINUTE, move |net| {
+        net.every_in(AWAKE, 55 * SECOND, 2 * MINUTE, move |net| {
             http::fetch_with_digest(
                 net,
                 (self.laptop, EDGE),
@@ -509,7 +516,7 @@ impl Home {
             );
         });
         // The recorder still offers Telnet, and somebody uses it.
-        net.every(90 * SECOND, 3 * MINUTE, move |net| {
+        net.every_in(AWAKE, 90 * SECOND, 3 * MINUTE, move |net| {
             let commands = [
                 ("uname -a", "Linux XVR 3.10.73 #1 SMP Thu Jul 6 2017 armv7l GNU/Linux"),
                 ("cat /proc/meminfo | head -1", "MemTotal: 251904 kB"),
@@ -542,13 +549,13 @@ impl Home {
                 net.pause_us(700_000, 760_000);
             }
         });
-        net.every(32 * SECOND, 75 * SECOND, move |net| {
+        net.every_in(AWAKE, 32 * SECOND, 75 * SECOND, move |net| {
             dns::llmnr(net, laptop, "homehub", None);
             dns::nbns_ask(net, laptop, "HOMEHUB", None);
             net.pause_us(300_000, 400_000);
             dns::llmnr(net, laptop, "wpad", None);
         });
-        net.every(34 * SECOND, 2 * MINUTE, move |net| {
+        net.every_in(AWAKE, 34 * SECOND, 2 * MINUTE, move |net| {
             let found = [(self.router, GATEWAY_CARD), (self.tv, TV_CARD), (self.bridge, BRIDGE_CARD)];
             ssdp::search(net, laptop, "ssdp:all", "Microsoft Edge/133.0 Windows", &found);
             let request =
@@ -564,7 +571,7 @@ impl Home {
         });
         // Anna reads and shops, by IPv4 and IPv6, encrypted and not.
         let mut turn = 0_u32;
-        net.every(28 * SECOND, 7 * SECOND, move |net| {
+        net.every_in(AWAKE, 28 * SECOND, 7 * SECOND, move |net| {
             turn += 1;
             match turn % 4 {
                 0 => {
@@ -600,16 +607,16 @@ impl Home {
                 }
             }
         });
-        net.every(95 * SECOND, 100 * SECOND, move |net| {
+        net.every_in(AWAKE, 95 * SECOND, 100 * SECOND, move |net| {
             dns::lookup_in_vain(net, laptop, self.router, "wpad.home.arpa");
         });
         // She works on the hub.
-        net.every(80 * SECOND, 4 * MINUTE, move |net| {
+        net.every_in(AWAKE, 80 * SECOND, 4 * MINUTE, move |net| {
             let conn = ssh::open(net, (laptop, ssh::PUTTY), (self.hub, ssh::OPENSSH_SERVER));
             ssh::talk(net, conn, 40);
             net.close(conn);
         });
-        net.every(58 * SECOND, 50 * SECOND, move |net| {
+        net.every_in(AWAKE, 58 * SECOND, 50 * SECOND, move |net| {
             let request = http::get("homehub.local:8123", "/", EDGE, "");
             let answer = http::answer(
                 "200 OK",
@@ -622,7 +629,7 @@ impl Home {
         });
         // The telephone.
         let mut even = false;
-        net.every(31 * SECOND, 12 * SECOND, move |net| {
+        net.every_in(AWAKE, 31 * SECOND, 12 * SECOND, move |net| {
             even = !even;
             let news = dial(Style::Browser, "api.news.example", "News", 443);
             let conn = if even {
@@ -641,17 +648,17 @@ impl Home {
             tls::talk(net, conn, 600, 6_000);
             tls::close(net, conn, Style::Browser);
         });
-        net.every(43 * SECOND, 25 * SECOND, move |net| {
+        net.every_in(AWAKE, 43 * SECOND, 25 * SECOND, move |net| {
             dns::lookup(net, self.phone, self.router, "m.video.example", IpAddr::from([198, 51, 100, 40]));
             quic::fetch(net, self.phone, self.video, "m.video.example", 12);
         });
-        net.every(40 * SECOND, 60 * SECOND, move |net| {
+        net.every_in(AWAKE, 40 * SECOND, 60 * SECOND, move |net| {
             dns::mdns_ask(net, self.phone, &["_googlecast._tcp.local", "_ipp._tcp.local"]);
             net.pause_us(20_000, 120_000);
             dns::mdns_announce(net, self.tv, TV_SERVICE);
             dns::mdns_announce(net, self.printer, PRINTER_SERVICE);
         });
-        net.every(65 * SECOND, 70 * SECOND, move |net| {
+        net.every_in(AWAKE, 65 * SECOND, 70 * SECOND, move |net| {
             // Casting is TLS to the television.
             let conn = tls::open(net, self.phone, self.tv, dial(Style::Small, "", "Living Room TV", 8009));
             tls::talk(net, conn, 120, 200);
@@ -683,7 +690,13 @@ impl Home {
                 );
                 ntp::ask(net, host, self.time);
             });
-            broker_session(net, host, self.hub, from + 2 * SECOND, until, Version::V5, TEMPERATURE);
+            broker_session(
+                net,
+                (host, self.hub),
+                (from + 2 * SECOND, until, 4 * SECOND),
+                Version::V5,
+                TEMPERATURE,
+            );
             net.session(
                 (from + 4 * SECOND, until, 12 * SECOND),
                 move |net| tls::open(net, host, self.thermostat_cloud, news),
@@ -702,82 +715,6 @@ impl Home {
     }
 }
 
-/// What a thing says to its broker: client id, user, topic, message.
-type Words = (&'static str, &'static str, &'static str, &'static [u8]);
 const PLUG: Words = ("shellyplug-s-610F7E", "plug", "shellies/shellyplug-s-610F7E/relay/0/power", b"41.27");
 const TEMPERATURE: Words =
     ("ecobee-511", "ecobee", "home/hall/climate", br#"{"temperature":20.9,"setpoint":21.0,"humidity":41}"#);
-
-/// A thing tells its broker something every few seconds and is told something now and then.
-fn broker_session(
-    net: &mut Net,
-    host: HostId,
-    broker: HostId,
-    from: u64,
-    until: u64,
-    version: Version,
-    words: Words,
-) {
-    let (client, user, topic, text) = words;
-    net.session(
-        (from, until, 4 * SECOND),
-        move |net| {
-            let conn = net.connect(host, broker, 1883, "mqtt");
-            net.exchange(conn, &mqtt::connect(version, client, Some(user), 60), &mqtt::connack(version));
-            net.exchange(
-                conn,
-                &mqtt::subscribe(version, 1, &format!("{topic}/set")),
-                &mqtt::suback(version, 1),
-            );
-            (conn, 1_u16)
-        },
-        move |net, (conn, id): &mut (ConnId, u16)| {
-            // No message has the identifier 0.
-            *id = id.checked_add(1).unwrap_or(1);
-            match *id % 6 {
-                0 => net.exchange(*conn, mqtt::PING, mqtt::PONG),
-                3 => {
-                    net.server_says(
-                        *conn,
-                        &mqtt::publish(version, Some(*id), &format!("{topic}/set"), b"on"),
-                    );
-                    net.client_says(*conn, &mqtt::puback(*id));
-                    net.settle(*conn);
-                }
-                5 => {
-                    net.client_says(*conn, &mqtt::publish(version, None, topic, text));
-                    net.settle(*conn);
-                }
-                _ => net.exchange(*conn, &mqtt::publish(version, Some(*id), topic, text), &mqtt::puback(*id)),
-            }
-        },
-        move |net, (conn, _)| {
-            let leave: &[u8] = if version == Version::V5 { &[0xe0, 2, 0, 0] } else { &[0xe0, 0] };
-            net.client_says(conn, leave);
-            net.close(conn);
-        },
-    );
-}
-
-/// A device keeps a TLS connection to its maker: it asks the router for the name first.
-fn cloud(
-    net: &mut Net,
-    (router, client, server): (HostId, HostId, HostId),
-    (first_s, period_s): (u64, u64),
-    dial: Dial,
-    (up, down): (usize, usize),
-) {
-    net.session(
-        (first_s * SECOND, EVER, period_s * SECOND),
-        move |net| {
-            let ip = net.v4(server, client);
-            dns::lookup(net, client, router, dial.sni, ip);
-            tls::open(net, client, server, dial)
-        },
-        move |net, conn| {
-            let extra = net.rng.range(0, 60) as usize;
-            tls::talk(net, *conn, up + extra, down + extra);
-        },
-        move |net, conn| tls::close(net, conn, dial.style),
-    );
-}

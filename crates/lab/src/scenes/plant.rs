@@ -6,18 +6,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use model::{Locality, MacAddr, Role};
 
-use crate::net::{Host, HostId, MILLI, Net, Os, SECOND};
+use super::common::{computer, windows_talk};
+use crate::net::{EVER, HOUR, Host, HostId, Hours, MILLI, MINUTE, Net, Os, SECOND};
 use crate::speak::enip::Identity;
 use crate::speak::link::Card as Neighbour;
 use crate::speak::s7::{Card, Place};
 use crate::speak::tls::{Dial, Name, Style};
 use crate::speak::{bacnet, dnp3, dns, enip, ftp, http, icmp, link, modbus, ntp, s7, snmp, ssh, telnet, tls};
 
-const MINUTE: u64 = 60 * SECOND;
-/// Until the scene's end.
-const EVER: u64 = u64::MAX;
+/// When engineers and the office work; operators come in shifts.
+const WORK: Hours = Hours::working(7, 18);
 
-const BOILER: Card = Card {
+pub(crate) const BOILER: Card = Card {
     order: "6ES7 515-2AM02-0AB0",
     firmware: [2, 9, 2],
     station: "S71500/ET200MP station_1",
@@ -26,7 +26,7 @@ const BOILER: Card = Card {
     serial: "S C-L9DL25732020",
     kind: "CPU 1515-2 PN",
 };
-const MIXER: Card = Card {
+pub(crate) const MIXER: Card = Card {
     order: "6ES7 315-2EH14-0AB0",
     firmware: [3, 2, 6],
     station: "SIMATIC 300(1)",
@@ -35,7 +35,7 @@ const MIXER: Card = Card {
     serial: "S C-C2UR28922012",
     kind: "CPU 315-2 PN/DP",
 };
-const PACKER: Card = Card {
+pub(crate) const PACKER: Card = Card {
     order: "6ES7 214-1AG40-0XB0",
     firmware: [4, 2, 1],
     station: "S7-1200 station_1",
@@ -45,7 +45,7 @@ const PACKER: Card = Card {
     kind: "CPU 1214C DC/DC/DC",
 };
 
-const LOGIX: Identity = Identity {
+pub(crate) const LOGIX: Identity = Identity {
     vendor: 1,
     kind: 14,
     product: 166,
@@ -139,11 +139,6 @@ struct Plant {
 
 fn dial(style: Style, sni: &'static str, host: &'static str, organisation: &'static str, port: u16) -> Dial {
     Dial { style, sni, protocols: &[], server: Name { host, organisation }, port }
-}
-
-/// A Windows computer of the plant.
-fn computer(name: &str, mac: &str, ip: [u8; 4], vendor: &str, hostname: &str, roles: &[Role]) -> Host {
-    Host::new(name, mac, Os::Windows).at(ip).vendor(vendor).hostname(hostname).os_name("Windows").roles(roles)
 }
 
 /// A Siemens controller.
@@ -574,7 +569,7 @@ impl Plant {
                 );
             });
         }
-        windows_talk(net, self.bms, "BMS-SRV", 4);
+        windows_talk(net, self.bms, "BMS-SRV", "PLANT", 4);
         net.every(15 * SECOND, 80 * SECOND, move |net| {
             self.look_up(net, self.bms, "patch.corp.example", [10, 20, 0, 10]);
         });
@@ -604,9 +599,9 @@ impl Plant {
             (self.historian, "HIST-SRV1", 3),
             (self.engineer, "ENG-WS1", 5),
         ] {
-            windows_talk(net, host, name, after);
+            windows_talk(net, host, name, "PLANT", after);
         }
-        net.every(30 * SECOND, 90 * SECOND, move |net| {
+        net.every_in(WORK, 30 * SECOND, 90 * SECOND, move |net| {
             dns::llmnr(net, self.engineer, "SCADA-SRV1", Some(self.scada));
             dns::nbns_ask(net, self.engineer, "HIST-SRV1", Some(self.historian));
         });
@@ -695,12 +690,12 @@ impl Plant {
                 icmp::ping(net, self.manager, host, 2);
             });
         }
-        net.every(40 * SECOND, 3 * MINUTE, move |net| {
+        net.every_in(WORK, 40 * SECOND, 3 * MINUTE, move |net| {
             let conn = ssh::open(net, (self.engineer, ssh::OPENSSH_WINDOWS), (self.core, ssh::CISCO));
             ssh::talk(net, conn, 25);
             net.close(conn);
         });
-        net.every(100 * SECOND, 4 * MINUTE, move |net| {
+        net.every_in(WORK, 100 * SECOND, 4 * MINUTE, move |net| {
             let commands = [
                 ("show interfaces status", "Port 1 up 100M full\r\nPort 2 up 1000M full"),
                 ("show version", "SCALANCE XC208 V04.03.00"),
@@ -743,8 +738,9 @@ impl Plant {
             tls::close(net, conn, Style::Program);
         });
         // The jump host works on the historian; the corporate historian reads from it.
-        net.session(
-            (35 * SECOND, EVER, 5 * SECOND),
+        net.session_in(
+            WORK,
+            (35 * SECOND, 5 * SECOND),
             move |net| {
                 tls::open(
                     net,
@@ -801,13 +797,13 @@ impl Plant {
     /// The engineering station identifies all controllers, looks at one's pages, and changes a program.
     fn engineer_at_work(self, net: &mut Net) {
         for (host, card, slot, after) in [(self.boiler, BOILER, 1, 60), (self.mixer, MIXER, 2, 75)] {
-            net.every(after * SECOND, 5 * MINUTE, move |net| {
+            net.every_in(WORK, after * SECOND, 5 * MINUTE, move |net| {
                 let mut link = s7::open(net, self.engineer, host, 1, slot);
                 link.identify(net, card);
                 net.close(link.conn);
             });
         }
-        net.every(82 * SECOND, 3 * MINUTE, move |net| {
+        net.every_in(WORK, 82 * SECOND, 3 * MINUTE, move |net| {
             let request = http::get(
                 "10.10.0.11",
                 "/Portal/Portal.mwsl?PriNav=Start",
@@ -824,7 +820,7 @@ impl Plant {
                 &http::answer("200 OK", "SIMATIC HTTP Server", "text/html", "", &page),
             );
         });
-        let change = (net.end - net.start) / 2;
+        let change = ((net.end - net.start) / 2).min(2 * HOUR);
         net.once(change, move |net| {
             let mut link = s7::open(net, self.engineer, self.mixer, 1, 2);
             // Block header: 'pp', version, language (ladder), type (organisation block), number.
@@ -899,18 +895,6 @@ fn anybody(net: &mut Net) -> Ipv4Addr {
             return Ipv4Addr::new(a, b, c, d);
         }
     }
-}
-
-/// A computer claims its NetBIOS names and looks for others by LLMNR.
-fn windows_talk(net: &mut Net, host: HostId, name: &'static str, after_s: u64) {
-    net.once(after_s * SECOND, move |net| {
-        link::announce(net, host);
-        for (name, kind, group) in [(name, 0, false), (name, 0x20, false), ("PLANT", 0, true)] {
-            dns::nbns_register(net, host, name, kind, group);
-            net.pause_us(700_000, 760_000);
-        }
-    });
-    net.every((after_s + 15) * SECOND, 100 * SECOND, move |net| dns::llmnr(net, host, "wpad", None));
 }
 
 /// One question and answer of Modbus: function, request, answer.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::bytes::{Put, build};
-use crate::net::{HostId, Net};
+use crate::net::{HostId, MILLI, Net};
 use crate::speak::link;
 
 /// How a client shows itself in its requests.
@@ -115,6 +115,40 @@ pub(crate) fn obtain(net: &mut Net, host: HostId, server: HostId, client: Client
     net.pause_us(400_000, 900_000);
     link::announce(net, host);
     net.pause_us(1_000, 9_000);
+}
+
+/// A host asks for an address again and is offered its own by two servers, the rogue one first, which it
+/// takes (RFC 2131 section 3.1): the rogue server makes itself router and name server.
+pub(crate) fn obtain_from_rogue(net: &mut Net, host: HostId, [rogue, honest]: [HostId; 2], client: Client) {
+    let mac = net.hosts[host].mac.0;
+    let transaction = net.rng.u32();
+    let nobody = Ipv4Addr::UNSPECIFIED;
+    let IpAddr::V4(ip) = net.v4(host, rogue) else { return };
+    let servers = [rogue, honest].map(|server| net.v4(server, host));
+    let [IpAddr::V4(false_own), IpAddr::V4(true_own)] = servers else { return };
+    let (all, none) = (SocketAddr::from(([255; 4], 67)), SocketAddr::from(([0; 4], 68)));
+    let to = SocketAddr::new(ip.into(), 68);
+    let mut head =
+        Message { operation: 1, transaction, mac, client: nobody, yours: nobody, broadcast: false };
+    net.udp(host, none, all, &message(&head, 1, &client_options(client, mac, None, None)));
+    let asked = net.clock;
+    for (server, own) in [(rogue, false_own), (honest, true_own)] {
+        net.wait_for(server);
+        (head.operation, head.yours) = (2, ip);
+        net.knows(server, ip.into());
+        net.udp(server, SocketAddr::new(own.into(), 67), to, &message(&head, 2, &lease(own)));
+    }
+    net.clock = net.clock.max(asked + 3 * MILLI);
+    (head.operation, head.yours) = (1, nobody);
+    let request = message(&head, 3, &client_options(client, mac, Some(ip), Some(false_own)));
+    net.udp(host, none, all, &request);
+    net.wait_for(rogue);
+    (head.operation, head.yours) = (2, ip);
+    net.udp(rogue, SocketAddr::new(false_own.into(), 67), to, &message(&head, 5, &lease(false_own)));
+    net.announced(host, all.ip(), ("udp", 67, "dhcp"));
+    net.speaks(rogue, "dhcp");
+    net.pause_us(10_000, 90_000);
+    link::announce(net, host);
 }
 
 /// A host asks to keep its address (RFC 2131 section 4.3.2, renewing), and is allowed to or not.

@@ -22,6 +22,8 @@ pub(crate) enum Data {
     Cname(String),
     Srv(u16, String),
     Txt(Vec<String>),
+    /// Type and content, as they are.
+    Raw(u16, Vec<u8>),
 }
 
 /// A record: owner, time to live, data.
@@ -56,6 +58,7 @@ fn record(out: &mut Vec<u8>, (name_of, ttl, data): &Record, flush: u16) {
         Data::Txt(texts) => {
             (16, IN | flush, build(|v| texts.iter().for_each(|text| _ = v.short(text.as_bytes()))))
         }
+        Data::Raw(kind, bytes) => (*kind, IN, bytes.clone()),
     };
     out.be16(kind).be16(class).be32(*ttl).long(&data);
 }
@@ -110,6 +113,23 @@ pub(crate) fn lookup_in_vain(net: &mut Net, client: HostId, server: HostId, host
     let id = net.rng.u16();
     let question = message(id, 0x0100, &[(host, A)], &[]);
     let answer = message(id, 0x8183, &[(host, A)], &[]);
+    net.ask(client, server, (53, "dns"), &question, &answer);
+}
+
+/// A client asks its name server for a record of any kind and is told one.
+pub(crate) fn query(net: &mut Net, client: HostId, server: HostId, host: &str, data: Data) {
+    let id = net.rng.u16();
+    let kind = match &data {
+        Data::A(_) => A,
+        Data::Aaaa(_) => AAAA,
+        Data::Ptr(_) => PTR,
+        Data::Cname(_) => 5,
+        Data::Srv(..) => 33,
+        Data::Txt(_) => 16,
+        Data::Raw(kind, _) => *kind,
+    };
+    let question = message(id, 0x0100, &[(host, kind)], &[]);
+    let answer = message(id, 0x8180, &[(host, kind)], &[(host.into(), 0, data)]);
     net.ask(client, server, (53, "dns"), &question, &answer);
 }
 

@@ -8,6 +8,18 @@ pub(crate) fn get(host: &str, path: &str, agent: &str, more: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n{more}\r\n").into()
 }
 
+/// A request that brings something, as text.
+pub(crate) fn post(host: &str, path: &str, agent: &str, kind: &str, body: &[u8]) -> Vec<u8> {
+    let mut text = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nContent-Type: {kind}\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    text.put(body);
+    text
+}
+
 /// An answer as text.
 pub(crate) fn answer(status: &str, server: &str, kind: &str, more: &str, body: &[u8]) -> Vec<u8> {
     let mut text = format!(
@@ -63,30 +75,55 @@ pub(crate) fn fetch_with_digest(
     net.close(conn);
 }
 
+/// A program tries to log in at a page by basic authentication (RFC 7617), with `token` as the coded user
+/// and password; `page` is shown if it is right.
+pub(crate) fn try_login(
+    net: &mut Net,
+    client: HostId,
+    (server, software): (HostId, &str),
+    token: &str,
+    page: Option<&[u8]>,
+) {
+    let host = net.v4(server, client).to_string();
+    let ask = get(&host, "/", "python-requests/2.31.0", &format!("Authorization: Basic {token}\r\n"));
+    let tell = match page {
+        Some(page) => answer("200 OK", software, "text/html", "", page),
+        None => {
+            let more = "WWW-Authenticate: Basic realm=\"login\"\r\n";
+            answer("401 Unauthorized", software, "text/html", more, b"<h1>401 Unauthorized</h1>")
+        }
+    };
+    fetch(net, client, server, 80, &ask, &tell);
+}
+
 /// A player opens a camera's stream, interleaved with the control connection (RFC 2326 section 10.12),
 /// and returns the connection, ready for [`stream`].
-pub(crate) fn play(net: &mut Net, client: HostId, server: HostId, path: &str) -> ConnId {
+pub(crate) fn play(
+    net: &mut Net,
+    (client, agent): (HostId, &str),
+    (server, software, realm): (HostId, &str, &str),
+    path: &str,
+) -> ConnId {
     let url = format!("rtsp://{}:554{path}", net.v4(server, client));
     let conn = net.connect(client, server, 554, "rtsp");
-    let agent = "User-Agent: HubPlayer/2.1\r\n";
+    let agent = format!("User-Agent: {agent}\r\n");
     let ask = |method: &str, number: u8, more: &str| -> Vec<u8> {
         format!("{method} {url} RTSP/1.0\r\nCSeq: {number}\r\n{agent}{more}\r\n").into()
     };
     let say = |status: &str, number: u8, more: &str, body: &str| -> Vec<u8> {
-        format!("RTSP/1.0 {status}\r\nCSeq: {number}\r\nServer: Hikvision RTSP Server\r\n{more}\r\n{body}")
-            .into()
+        format!("RTSP/1.0 {status}\r\nCSeq: {number}\r\nServer: {software}\r\n{more}\r\n{body}").into()
     };
     let methods = "Public: OPTIONS, DESCRIBE, PLAY, PAUSE, SETUP, TEARDOWN, GET_PARAMETER\r\n";
     net.exchange(conn, &ask("OPTIONS", 1, ""), &say("200 OK", 1, methods, ""));
     let nonce = net.rng.hex(32);
-    let challenge = format!("WWW-Authenticate: Digest realm=\"IP Camera(C2931)\", nonce=\"{nonce}\"\r\n");
+    let challenge = format!("WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"{nonce}\"\r\n");
     net.exchange(
         conn,
         &ask("DESCRIBE", 2, "Accept: application/sdp\r\n"),
         &say("401 Unauthorized", 2, &challenge, ""),
     );
     let proof = format!(
-        "Authorization: Digest username=\"viewer\", realm=\"IP Camera(C2931)\", nonce=\"{nonce}\", \
+        "Authorization: Digest username=\"viewer\", realm=\"{realm}\", nonce=\"{nonce}\", \
          uri=\"{url}\", response=\"{}\"\r\n",
         net.rng.hex(32)
     );

@@ -97,8 +97,17 @@ impl Link {
                 }
             }
         });
+        let ask = message(Kind::Job, number, &request, &[]);
+        let (data, stage) = net.replay(self.conn, data);
         let answer = message(Kind::AckData, number, &[4, places.len() as u8], &data);
-        net.exchange(self.conn, &message(Kind::Job, number, &request, &[]), &answer);
+        match stage {
+            None => net.exchange(self.conn, &ask, &answer),
+            Some(stage) => {
+                net.client_says(self.conn, &ask);
+                net.during(stage, |net| net.server_says(self.conn, &answer));
+                net.settle(self.conn);
+            }
+        }
     }
 
     /// Writes one variable.
@@ -204,6 +213,35 @@ impl Link {
         self.job(net, number, &insert, &[0x28], &[]);
     }
 
+    /// Asks how many blocks of each kind there are (user data, function group 3, "list blocks").
+    pub(crate) fn count_blocks(&mut self, net: &mut Net, counts: &[(u8, u16)]) {
+        let number = self.next();
+        let sequence = net.rng.u8() | 1;
+        let list = build(|m| counts.iter().for_each(|(kind, count)| _ = m.u8(b'0').u8(*kind).be16(*count)));
+        let data = build(|m| _ = m.u8(0xff).u8(9).long(&list));
+        let ask = [0, 1, 0x12, 4, 0x11, 0x43, 1, 0];
+        let tell = [0, 1, 0x12, 8, 0x12, 0x83, 1, sequence, 0, 0, 0, 0];
+        net.exchange(
+            self.conn,
+            &message(Kind::UserData, number, &ask, &[0x0a, 0, 0, 0]),
+            &message(Kind::UserData, number, &tell, &data),
+        );
+    }
+
+    /// Stops the controller's program.
+    pub(crate) fn stop(&mut self, net: &mut Net) {
+        let number = self.next();
+        let ask = build(|m| _ = m.u8(0x29).put(&[0; 5]).short(b"P_PROGRAM"));
+        self.job(net, number, &ask, &[0x29], &[]);
+    }
+
+    /// Starts the controller's program again.
+    pub(crate) fn restart(&mut self, net: &mut Net) {
+        let number = self.next();
+        let ask = build(|m| _ = m.u8(0x28).put(&[0, 0, 0, 0, 0, 0, 0xfd]).be16(0).short(b"P_PROGRAM"));
+        self.job(net, number, &ask, &[0x28], &[]);
+    }
+
     fn job(&self, net: &mut Net, number: u16, ask: &[u8], answer: &[u8], data: &[u8]) {
         net.exchange(
             self.conn,
@@ -223,4 +261,10 @@ pub(crate) struct Card {
     pub(crate) plant: &'static str,
     pub(crate) serial: &'static str,
     pub(crate) kind: &'static str,
+}
+
+/// A block as it is uploaded and downloaded, with a program of chance: header `pp`, version, language,
+/// type (0x08 organisation block, 0x0a data block, 0x0c function) and number.
+pub(crate) fn block(net: &mut Net, kind: u8, number: u16, size: usize) -> Vec<u8> {
+    build(|m| _ = m.put(&[b'p', b'p', 1, 1, 0x02, kind]).be16(number).put(&net.rng.bytes(size)))
 }

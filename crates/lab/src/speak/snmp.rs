@@ -11,6 +11,7 @@ pub(crate) enum Value<'a> {
     Oid(&'a [u32]),
     Ticks(u32),
     Counter(u32),
+    Integer(u32),
 }
 
 pub(crate) const SYSTEM: &[u32] = &[1, 3, 6, 1, 2, 1, 1];
@@ -67,6 +68,7 @@ fn variables(list: &[(Vec<u32>, Value<'_>)]) -> Vec<u8> {
                 Value::Oid(parts) => oid(parts),
                 Value::Ticks(ticks) => unsigned(0x43, ticks),
                 Value::Counter(count) => unsigned(0x41, count),
+                Value::Integer(number) => unsigned(2, number),
             };
             sequence(0x30, &[oid(name), value])
         })
@@ -92,8 +94,45 @@ pub(crate) fn read(
     values: &[(Vec<u32>, Value<'_>)],
 ) {
     let request = net.rng.u32() >> 1;
+    let port = net.port(manager);
+    get(net, (manager, port), agent, (name, request), values);
+}
+
+/// As [`read`], from the same port over and over.
+pub(crate) fn poll(
+    net: &mut Net,
+    manager: (HostId, u16),
+    agent: HostId,
+    name: &str,
+    values: &[(Vec<u32>, Value<'_>)],
+) {
+    let request = net.rng.u32() >> 1;
+    get(net, manager, agent, (name, request), values);
+}
+
+fn get(
+    net: &mut Net,
+    (manager, port): (HostId, u16),
+    agent: HostId,
+    (name, request): (&str, u32),
+    values: &[(Vec<u32>, Value<'_>)],
+) {
     let names: Vec<_> = values.iter().map(|(name, _)| (name.clone(), Value::Null)).collect();
     let question = community(name, pdu(0xa0, request, &names));
+    let answer = community(name, pdu(0xa2, request, values));
+    net.ask_from(manager, port, agent, (161, "snmp"), &[(&question, &answer)]);
+}
+
+/// A manager sets variables by version 2c.
+pub(crate) fn set(
+    net: &mut Net,
+    manager: HostId,
+    agent: HostId,
+    name: &str,
+    values: &[(Vec<u32>, Value<'_>)],
+) {
+    let request = net.rng.u32() >> 1;
+    let question = community(name, pdu(0xa3, request, values));
     let answer = community(name, pdu(0xa2, request, values));
     net.ask(manager, agent, (161, "snmp"), &question, &answer);
 }

@@ -312,6 +312,11 @@ pub(crate) fn open(net: &mut Net, client: HostId, server: HostId, dial: Dial) ->
     conn
 }
 
+/// Goes over to TLS on a connection that began without it.
+pub(crate) fn upgrade(net: &mut Net, conn: ConnId, dial: Dial) {
+    greet(net, conn, dial.style, dial.sni, dial.protocols, dial.server);
+}
+
 /// Opens a TLS connection over IPv6.
 pub(crate) fn open6(net: &mut Net, client: HostId, server: (HostId, Ipv6Addr), dial: Dial) -> ConnId {
     let conn = net.connect6(client, server, dial.port, "tls");

@@ -10,7 +10,7 @@ const ANSWER: u8 = 0x40;
 
 /// A frame of a message (ISO 15765-2 clause 9.3).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Piece<'a> {
+pub(in crate::proto) enum Piece<'a> {
     /// A whole message.
     Single(&'a [u8]),
     /// The beginning of one.
@@ -22,7 +22,7 @@ pub(super) enum Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    pub(super) fn read(data: &'a [u8]) -> Option<Self> {
+    pub(in crate::proto) fn read(data: &'a [u8]) -> Option<Self> {
         match *data {
             // The length in the second byte is that of CAN FD.
             [0, length, ref rest @ ..] if data.len() > 8 => rest.get(..length.into()).map(Self::Single),
@@ -36,7 +36,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    pub(super) const fn name(&self) -> &'static str {
+    pub(in crate::proto) const fn name(&self) -> &'static str {
         match self {
             Self::Single(_) => "single",
             Self::First(_) => "first",
@@ -45,7 +45,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    pub(super) fn service(&self) -> Option<Service> {
+    pub(in crate::proto) fn service(&self) -> Option<Service> {
         match self {
             Self::Single(bytes) | Self::First(bytes) => Service::read(bytes),
             Self::Consecutive | Self::FlowControl => None,
@@ -55,16 +55,16 @@ impl<'a> Piece<'a> {
 
 /// A diagnostic service that is asked for, given or refused.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Service {
+pub(in crate::proto) struct Service {
     /// Its number, that of the request.
-    pub(super) id: u8,
+    pub(in crate::proto) id: u8,
     /// What it is about: a data identifier, a routine, a parameter of emissions.
-    pub(super) parameter: Option<u16>,
+    pub(in crate::proto) parameter: Option<u16>,
     refused: Option<u8>,
 }
 
 impl Service {
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::proto) fn read(bytes: &[u8]) -> Option<Self> {
         Some(match *bytes {
             [REFUSED, id, code, ..] => Self { id, parameter: None, refused: Some(code) },
             [id, ref rest @ ..] => {
@@ -82,11 +82,11 @@ impl Service {
     }
 
     /// Why it was refused (ISO 14229-1 annex A), if it was.
-    pub(super) const fn refused(&self) -> Option<u8> {
+    pub(in crate::proto) const fn refused(&self) -> Option<u8> {
         self.refused
     }
 
-    pub(super) const fn name(&self) -> &'static str {
+    pub(in crate::proto) const fn name(&self) -> &'static str {
         match self.id {
             0x01 => "show-current-data",
             0x02 => "show-freeze-frame-data",
@@ -124,7 +124,7 @@ impl Service {
     }
 
     /// What kind of operation it is, and whether it changes something.
-    pub(super) const fn operation(&self) -> Option<(OperationKind, bool)> {
+    pub(in crate::proto) const fn operation(&self) -> Option<(OperationKind, bool)> {
         Some(match (self.id, self.parameter) {
             // ISO 14229-1 annex C.1: these identifiers say what a unit is.
             (0x22, Some(0xf180..=0xf19f)) | (0x09, _) => (OperationKind::Identify, false),

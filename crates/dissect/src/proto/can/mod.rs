@@ -2,10 +2,11 @@
 //!
 //! ISO 11898-1 (frames), SAE J1939-21 clause 5.1 (how 29-bit identifiers are divided), ISO 15765-2
 //! (messages in several frames), ISO 15765-4 clause 10 (the identifiers of diagnosis) and ISO 14229-1
-//! (diagnostic services). Frames name no sender: what is learnt belongs to the bus. When nobody wants
-//! messages, only diagnostic requests are looked at, because they alone change something.
+//! (diagnostic services). Frames name no sender: what is learnt belongs to the bus. Every data frame is told as it
+//! is, for those who learn how the bus behaves; of their contents, unless somebody wants messages, only diagnostic
+//! requests are looked at, because they alone change something.
 
-mod diagnosis;
+pub(super) mod diagnosis;
 
 use model::{Outcome, Side};
 use serde::Serialize;
@@ -140,8 +141,12 @@ impl Parser for Can {
         if let (Some(true), Some(service)) = (request, piece.as_ref().and_then(Piece::service)) {
             self.asked(input.from, id, &service, out);
         }
+        let is_extended = id & EXTENDED != 0;
+        if id & (REMOTE | ERROR) == 0 {
+            let bits = if is_extended { EXTENDED_IDENTIFIER } else { IDENTIFIER };
+            out.bus_frame(id & bits, is_extended, data);
+        }
         if out.wants_messages() {
-            let is_extended = id & EXTENDED != 0;
             let message = Message {
                 id: id & if is_extended { EXTENDED_IDENTIFIER } else { IDENTIFIER },
                 parameters: (is_extended && request.is_none())
@@ -212,8 +217,11 @@ mod tests {
         // Engine controller 1 from the engine; a request for a vehicle's number to all.
         let text = bus(&["8cf00400 f07d8400 00f000ff", "98eafff9 ecfe00", "00000123 01", "c0000001 00"]);
         insta::assert_snapshot!(text, @r#"
+        frame 0xcf00400 f07d840000f000ff
         client parameters {"id":217056256,"priority":3,"group":61444,"source":0,"name":"engine-controller-1","data":"f07d840000f000ff"}
+        frame 0x18eafff9 ecfe00
         client parameters {"id":418054137,"priority":6,"group":59904,"source":249,"destination":255,"name":"request","data":"ecfe00"}
+        frame 0x123 01
         client data {"id":291,"data":"01"}
         client remote-request {"id":1,"priority":0,"group":0,"source":1,"destination":0,"name":"torque-speed-control","data":"00"}
         "#);

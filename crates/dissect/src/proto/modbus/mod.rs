@@ -11,11 +11,11 @@ mod body;
 mod names;
 mod umas;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Value};
+use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use self::body::{Data, Fault, Values};
-use super::industrial::{Hex, Recent, asker, text};
+use super::industrial::{Hex, Points, Recent, asker, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict};
 
 /// Modbus/TCP.
@@ -180,6 +180,9 @@ struct Pending {
 struct Modbus {
     pending: Vec<Pending>,
     recent: Recent,
+    points: Points,
+    /// Packet time.
+    now: Timestamp,
     /// Sides whose stream has a gap and whose next header must be searched for.
     searching: [bool; 2],
     bad_headers: u8,
@@ -195,6 +198,7 @@ struct Modbus {
 impl Parser for Modbus {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.now = input.at;
         let mut taken = 0;
         while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
             if self.searching[input.from.index()] {
@@ -380,6 +384,9 @@ impl Modbus {
         }
         if let Ok(data) = &data {
             self.learn(from, adu, data, pending.as_ref(), out);
+            if let (Some(request), Some(values)) = (&pending, &data.values) {
+                self.sample(from, request, values, out);
+            }
             let refused = data.umas.is_some_and(|umas| umas.refuses());
             if let Some(pending) = pending {
                 let outcome = if refused { Outcome::Refused } else { Outcome::Done };
@@ -461,6 +468,19 @@ impl Modbus {
         }
     }
 
+    /// Tells the values that were read.
+    fn sample(&mut self, from: Side, asked: &Pending, values: &Values<'_>, out: &mut Emit<'_>) {
+        let Some(table) = table(asked.function).filter(|_| matches!(asked.function, 1..=4)) else { return };
+        for (offset, value) in values.iter().take(asked.quantity.into()).enumerate() {
+            let address = u32::from(asked.address) + offset as u32;
+            let key = u64::from(asked.unit) << 32 | u64::from(asked.function) << 24 | u64::from(address);
+            let value = f64::from(value);
+            if self.points.is_news(key, value, self.now) {
+                out.sample(from, format!("{table} {address} unit {}", asked.unit), value);
+            }
+        }
+    }
+
     /// Tells what was asked and how it ended. Polls are told once.
     fn tell(&mut self, from: Side, asked: Pending, outcome: Outcome, out: &mut Emit<'_>) {
         let (kind, name) = match asked.function {
@@ -504,22 +524,26 @@ impl Modbus {
         }
         let last = asked.address.saturating_add(asked.quantity.max(1) - 1);
         let first = asked.address;
-        let target = match asked.function {
-            1 | 5 | 15 => Some("coils"),
-            2 => Some("discrete-inputs"),
-            3 | 6 | 16 | 22 | 23 => Some("holding-registers"),
-            4 => Some("input-registers"),
-            24 => Some("fifo"),
-            _ => None,
-        };
         let unit = asked.unit;
-        let target = match target {
+        let target = match table(asked.function) {
             Some(table) if first == last => format!("{table} {first} unit {unit}"),
             Some(table) => format!("{table} {first}-{last} unit {unit}"),
             None => format!("unit {unit}"),
         };
         out.operation(from, kind, name, Some(target.into()), asked.value, outcome);
     }
+}
+
+/// The table that a function reads or writes.
+const fn table(function: u8) -> Option<&'static str> {
+    Some(match function {
+        1 | 5 | 15 => "coils",
+        2 => "discrete-inputs",
+        3 | 6 | 16 | 22 | 23 => "holding-registers",
+        4 => "input-registers",
+        24 => "fifo",
+        _ => return None,
+    })
 }
 
 fn message<'a>(adu: &Adu<'a>, data: Result<Data<'a>, Fault>, matched: bool) -> Message<'a> {

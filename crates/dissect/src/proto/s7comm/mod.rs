@@ -10,12 +10,12 @@ mod item;
 mod names;
 mod szl;
 
-use model::{Confidence, OperationKind, Outcome, Role, Side, Value};
+use model::{Confidence, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use self::item::Item;
 use super::cotp::{self, Connect, PORTS, TpktStream, Unit};
-use super::industrial::{Recent, asker};
+use super::industrial::{Points, Recent, asker};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// S7 communication.
@@ -138,6 +138,11 @@ struct S7comm {
     stream: TpktStream,
     pending: Vec<Pending>,
     recent: Recent,
+    /// References and items of reads whose values have not come yet.
+    reads: Vec<(u16, Box<[u8]>)>,
+    points: Points,
+    /// Packet time.
+    now: Timestamp,
     /// A status list of which more parts will come.
     list: Vec<u8>,
     roles_told: bool,
@@ -147,6 +152,7 @@ struct S7comm {
 impl Parser for S7comm {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.now = input.at;
         let mut stream = std::mem::take(&mut self.stream);
         let progress = stream.read(input, out, fits, |unit, out| match unit {
             Unit::Connect { request, connect } => connected(from, request, &connect, out),
@@ -256,6 +262,10 @@ impl S7comm {
         let name = names::function(function);
         let (kind, name, target, value) = match function {
             0x04 => {
+                if self.reads.len() >= MAX_PENDING {
+                    self.reads.remove(0);
+                }
+                self.reads.push((pdu.reference, reader.rest().into()));
                 if !self.recent.is_new(&digest(pdu.parameters)) {
                     return Ok(());
                 }
@@ -324,8 +334,36 @@ impl S7comm {
             Some(0x04) => pdu.data.first().is_some_and(|code| *code != 0xff),
             _ => false,
         };
+        if let (Some(0x04), Some(at)) =
+            (function, self.reads.iter().position(|(reference, _)| *reference == pdu.reference))
+        {
+            let (_, items) = self.reads.remove(at);
+            // What does not fit is told where the message is read.
+            let _ = self.sample(from, &items, pdu.data, out);
+        }
         let refused = item_failed || pdu.error.is_some_and(|error| error != (0, 0));
         self.answered(from, pdu.reference, refused, out);
+    }
+
+    /// Tells the values of items that are one number each.
+    fn sample(&mut self, from: Side, items: &[u8], data: &[u8], out: &mut Emit<'_>) -> Result<(), Short> {
+        let (mut items, mut data) = (Reader::new(items), Reader::new(data));
+        for _ in 0..items.u8()? {
+            let before = items.rest();
+            let item = item::specification(&mut items)?;
+            let named = &before[..before.len() - items.left()];
+            let (code, bytes) = item::data(&mut data)?;
+            let value = match item.value(bytes) {
+                Value::Unsigned(number) => number as f64,
+                Value::Signed(number) => number as f64,
+                Value::Real(number) => number,
+                _ => continue,
+            };
+            if code == 0xff && self.points.is_news(digest(named)[0], value, self.now) {
+                out.sample(from, item.target(), value);
+            }
+        }
+        Ok(())
     }
 
     fn answered(&mut self, from: Side, reference: u16, refused: bool, out: &mut Emit<'_>) {

@@ -56,8 +56,10 @@ fn reads_and_writes_name_their_items_as_step_7_does() {
         (Client, s7(JOB, 2, &write, &[0, 3, 0, 1, 1])),
         (Server, s7(ACK_DATA, 2, &[5, 1], &[0x05])),
     ]);
-    let told: Vec<&str> = text.lines().filter(|line| line.starts_with("operation")).collect();
+    let told: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("operation") || line.starts_with("sample")).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
+    sample server M 1.3 BIT 1 = 1
     operation client Read read-var DB1.DBX10.0 BYTE 4, M 1.3 BIT 1 - Done
     operation client Write write-var M 1.3 BIT 1 1 Refused
     "#);

@@ -1,0 +1,183 @@
+//! The attacks of the laboratory and what looks like them: every stage must be found, nobody else accused.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use brain::{Brain, Limits, Settings};
+use capture::Batch;
+use dissect::proto::Wants;
+use dissect::wire::LinkType;
+use flow::{Engine, Frame, Frames};
+use lab::{SceneOptions, TrueStage, Truth};
+use model::{Finding, Party, Severity};
+
+#[derive(Default)]
+struct Captured(Batch);
+
+impl Frames for Captured {
+    fn count(&self) -> usize {
+        self.0.frames.len()
+    }
+
+    fn frame(&self, index: usize) -> Frame<'_> {
+        let frame = &self.0.frames[index];
+        Frame { at: frame.at, link: frame.link, wire_length: frame.wire_length, bytes: self.0.bytes(frame) }
+    }
+}
+
+/// What is found in a scene, by whom it is raised first.
+fn watch(scene: &lab::Scene, settings: Settings, shards: usize) -> (Truth, Vec<Finding>) {
+    let mut engine = Engine::<Captured>::new(flow::Limits::default(), Wants { messages: false }, shards, 7);
+    let mut brain = Brain::new(Limits::default(), settings);
+    let (mut observations, mut events) = (Vec::new(), Vec::new());
+    let mut batch = Captured::default();
+    let mut judge = |engine: &mut Engine<Captured>, batch: Captured| {
+        engine.submit(&Arc::new(batch));
+        while engine.in_flight() > 0 {
+            engine.collect(&mut observations);
+        }
+        for observation in observations.drain(..) {
+            brain.observe(&observation, &mut events);
+        }
+    };
+    let truth = scene
+        .play(&mut |at, frame| {
+            let link = match lab::Link::of(frame) {
+                lab::Link::Ethernet => LinkType::ETHERNET,
+                lab::Link::Can => LinkType::CAN_SOCKETCAN,
+            };
+            batch.0.push(at, link, frame, frame.len() as u32);
+            if batch.0.frames.len() >= capture::MAX_BATCH_FRAMES {
+                judge(&mut engine, std::mem::take(&mut batch));
+            }
+            Ok(())
+        })
+        .expect("nobody fails");
+    judge(&mut engine, batch);
+    while engine.finish(&mut observations) {}
+    for observation in observations.drain(..) {
+        brain.observe(&observation, &mut events);
+    }
+    let mut findings: Vec<_> = brain.detect().findings().cloned().collect();
+    findings.sort_by_key(|finding| (finding.raised, finding.id));
+    (truth, findings)
+}
+
+fn options() -> SceneOptions {
+    SceneOptions::default()
+}
+
+/// The name of a party in the scene.
+fn name_of<'a>(truth: &'a Truth, party: &Party) -> Option<&'a str> {
+    let is = |device: &&lab::TrueDevice| match (party.host.ip, party.host.mac) {
+        (Some(ip), _) => device.ips.contains(&ip),
+        (None, Some(mac)) => device.macs.contains(&mac),
+        (None, None) => false,
+    };
+    truth.devices.iter().find(is).map(|device| device.name.as_str())
+}
+
+/// Whether a finding tells of a stage: it names one of those who take part, at that time.
+fn tells(truth: &Truth, finding: &Finding, stage: &TrueStage) -> bool {
+    let parties = [Some(&finding.actor), finding.victim.as_ref()];
+    let names = parties.into_iter().flatten().filter_map(|party| name_of(truth, party));
+    let mut takes_part =
+        names.filter(|name| *name == stage.actor || stage.victims.iter().any(|one| one == name));
+    finding.severity >= Severity::Low
+        && finding.first <= stage.last
+        && finding.last >= stage.first
+        && takes_part.next().is_some()
+}
+
+/// Findings as lines, for whoever has to mend a test.
+fn lines(truth: &Truth, findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let name = |party: &Party| name_of(truth, party).unwrap_or("?").to_owned();
+        let _ = writeln!(
+            text,
+            "    {:>8} {:<22} {} -> {} x{}: {}",
+            finding.severity,
+            finding.detector,
+            name(&finding.actor),
+            finding.victim.as_ref().map_or_else(|| "-".to_owned(), name),
+            finding.count,
+            finding.summary
+        );
+    }
+    text
+}
+
+/// Stages that are not found, and why not.
+const MISSED: &[(&str, &str)] = &[];
+
+#[test]
+fn every_stage_of_every_attack_is_found() {
+    let mut report = String::new();
+    let mut wrong = Vec::new();
+    for attack in lab::ATTACKS.iter().filter(|attack| !attack.benign) {
+        let scene = lab::attack(attack.name, None, &options()).unwrap();
+        let (truth, findings) = watch(&scene, Settings::default(), 1);
+        let _ = writeln!(report, "{}", attack.name);
+        for stage in truth.stages.iter().filter(|stage| stage.hostile) {
+            // What tells of it: by detector, how long after the stage began it was raised.
+            let mut by: BTreeMap<&str, f64> = BTreeMap::new();
+            for finding in findings.iter().filter(|finding| tells(&truth, finding, stage)) {
+                let after = finding.raised.since(stage.first).as_secs_f64();
+                by.entry(&finding.detector).or_insert(after);
+            }
+            let found: Vec<_> =
+                by.iter().map(|(detector, after)| format!("{detector} +{after:.1} s")).collect();
+            let _ = writeln!(report, "  {:<28} {}", stage.name, found.join(", "));
+            let is_missed = MISSED.contains(&(attack.name, &stage.name));
+            if by.is_empty() != is_missed {
+                let how = if is_missed { "is found now: take it off the list" } else { "is not found" };
+                wrong.push(format!("{}: {} {how}", attack.name, stage.name));
+            }
+        }
+        let _ = write!(report, "{}", lines(&truth, &findings));
+    }
+    println!("{report}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_only_looks_like_an_attack_stays_silent() {
+    let mut report = String::new();
+    for attack in lab::ATTACKS.iter().filter(|attack| attack.benign) {
+        let scene = lab::attack(attack.name, None, &options()).unwrap();
+        let (truth, mut findings) = watch(&scene, Settings::default(), 1);
+        findings.retain(|finding| finding.severity > Severity::Low);
+        if !findings.is_empty() {
+            let _ = write!(report, "{}\n{}", attack.name, lines(&truth, &findings));
+        }
+    }
+    assert!(report.is_empty(), "\n{report}");
+}
+
+#[test]
+fn scenes_without_an_attack_stay_silent() {
+    let mut report = String::new();
+    for kind in lab::SCENES {
+        let scene = lab::scene(kind.name, &options()).unwrap();
+        let (truth, mut findings) = watch(&scene, Settings::default(), 1);
+        findings.retain(|finding| finding.severity > Severity::Low);
+        if !findings.is_empty() {
+            let _ = write!(report, "{}\n{}", kind.name, lines(&truth, &findings));
+        }
+    }
+    assert!(report.is_empty(), "\n{report}");
+}
+
+#[test]
+fn the_findings_are_the_same_for_every_number_of_shards() {
+    for attack in lab::ATTACKS {
+        let scene = lab::attack(attack.name, None, &options()).unwrap();
+        let (_, alone) = watch(&scene, Settings::default(), 1);
+        for shards in [2, 4] {
+            let (_, shared) = watch(&scene, Settings::default(), shards);
+            assert_eq!(alone, shared, "{} at {shards} shards", attack.name);
+        }
+    }
+}

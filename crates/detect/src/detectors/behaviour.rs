@@ -1,0 +1,385 @@
+//! A device that does not behave as it does: see [`DETECTOR`].
+
+use model::{FlowRecord, Host, Severity, TcpState, Timestamp, What};
+use serde::{Deserialize, Serialize};
+
+use super::channel::digest_of_host;
+use crate::hosts::Who;
+use crate::judge::{Alarm, Out, Seen};
+use crate::learn::{Damped, DampedPair, Hours, Reservoir, from_bytes, to_bytes};
+use crate::rule::{Detector, Kind, Rule, Threshold};
+use crate::table::Table;
+
+/// Finds devices that do not behave as they do.
+pub(super) const DETECTOR: Rule = Rule {
+    id: "behaviour",
+    title: "Unusual behaviour",
+    severity: Severity::Medium,
+    attack: &["T1020", "T0814", "T0846"],
+    finds: "Several things that a device does in ten minutes are as they hardly ever were at once: how much it sends and \
+            gets, with how many it talks and by how many ports, how long, and how often in vain.",
+    matters: "What an intruder does with a device differs from what the device does, even if no rule knows how: it sends \
+              out data, attacks others or works for somebody else.",
+    fix: "Look at the conversations of the device in that time, those with peers and ports that it rarely has first.",
+    thresholds: &[
+        Threshold {
+            name: "level",
+            about: "the share of all ten minutes that may be as unusual, all models taken together",
+            unit: "",
+            usual: 1e-4,
+        },
+        Threshold { name: "models", about: "so many models must agree", unit: "models", usual: 3.0 },
+    ],
+    listens: &[Kind::Ended],
+    keeps: "8,192 hosts, 12 KiB each",
+    start: || Box::new(Behaviours { devices: Table::new(MAX_DEVICES), next: Timestamp::EPOCH }),
+};
+
+const LEVEL: usize = 0;
+const MODELS: usize = 1;
+
+const MAX_DEVICES: usize = 1 << 13;
+/// What a device does is added up over so long, in seconds.
+const SPAN: u64 = 600;
+/// So many spans of a device are kept, and so many say what is usual.
+const ROOM: usize = 256;
+const ENOUGH: u64 = 144;
+/// What was so long ago weighs half, in seconds.
+const HALF_LIFE: f64 = 7.0 * 86_400.0;
+/// So many peers and ports are told apart within a span.
+const MAX_DIFFERENT: usize = 1024;
+/// Sums are compared as logarithms; a difference by a tenth is none.
+const GRAIN: f64 = 0.1;
+
+/// What is added up.
+const FEATURES: [&str; 8] = [
+    "bytes sent",
+    "bytes received",
+    "packets sent",
+    "conversations",
+    "peers",
+    "ports",
+    "failed conversations",
+    "seconds of conversation",
+];
+const COUNT: usize = FEATURES.len();
+/// Features that go together: one is judged by the other.
+const PAIRS: [(usize, usize); 2] = [(0, 1), (3, 4)];
+/// Features, and pairs of them.
+const ALL: usize = COUNT + PAIRS.len();
+
+struct Behaviours {
+    devices: Table<u64, Behaviour>,
+    next: Timestamp,
+}
+
+/// What one device does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Behaviour {
+    key: u64,
+    host: Host,
+    /// The span that goes on, and what was added up in it.
+    span: u64,
+    sums: [f64; COUNT],
+    #[serde(skip)]
+    peers: Vec<u64>,
+    #[serde(skip)]
+    ports: Vec<u16>,
+    #[serde(skip)]
+    shown: Vec<model::FlowId>,
+    /// Each feature: its mean and spread, how surprising it was, and how two go together.
+    features: [Damped; COUNT],
+    pairs: [DampedPair; PAIRS.len()],
+    surprises: Vec<Reservoir>,
+    hours: Hours,
+    is_suspect: bool,
+}
+
+impl Behaviour {
+    fn new(key: u64, host: Host) -> Self {
+        Self {
+            key,
+            host,
+            span: 0,
+            sums: [0.0; COUNT],
+            peers: Vec::new(),
+            ports: Vec::new(),
+            shown: Vec::new(),
+            features: [Damped::default(); COUNT],
+            pairs: [DampedPair::default(); PAIRS.len()],
+            surprises: vec![Reservoir::default(); ALL],
+            hours: Hours::default(),
+            is_suspect: false,
+        }
+    }
+
+    fn add(&mut self, record: &FlowRecord, is_client: bool, peer: u64) {
+        let (sent, received) =
+            if is_client { (record.sent, record.received) } else { (record.received, record.sent) };
+        let failed = is_client
+            && (!record.answered()
+                || record.tcp.is_some_and(|tcp| matches!(tcp.state, TcpState::SynSent | TcpState::Refused)));
+        let more = [
+            sent.bytes as f64,
+            received.bytes as f64,
+            sent.packets as f64,
+            1.0,
+            0.0,
+            0.0,
+            f64::from(u8::from(failed)),
+            record.duration().as_secs_f64(),
+        ];
+        self.sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        if self.peers.len() < MAX_DIFFERENT && !self.peers.contains(&peer) {
+            self.peers.push(peer);
+        }
+        let port = record.head.server.port;
+        if self.ports.len() < MAX_DIFFERENT && !self.ports.contains(&port) {
+            self.ports.push(port);
+        }
+        if self.shown.len() < 8 {
+            self.shown.push(record.head.id);
+        }
+    }
+
+    /// The span is over: its features as logarithms.
+    fn close(&mut self) -> [f64; COUNT] {
+        self.sums[4] = self.peers.len() as f64;
+        self.sums[5] = self.ports.len() as f64;
+        let features = self.sums.map(f64::ln_1p);
+        self.sums = [0.0; COUNT];
+        self.peers.clear();
+        self.ports.clear();
+        features
+    }
+
+    /// How surprising each feature, and each pair, is, in what is usual for it.
+    fn surprises(&self, features: &[f64; COUNT]) -> [f64; ALL] {
+        let mut surprises = [0.0; ALL];
+        for (at, feature) in self.features.iter().enumerate() {
+            // Doing less is no harm; who does nothing is found elsewhere.
+            surprises[at] = (features[at] - feature.mean()).max(0.0) / feature.deviation().max(GRAIN);
+        }
+        for (at, ((one, other), pair)) in PAIRS.iter().zip(&self.pairs).enumerate() {
+            surprises[COUNT + at] = pair.surprise(features[*one], features[*other]);
+        }
+        surprises
+    }
+
+    fn learn(&mut self, features: &[f64; COUNT], surprises: &[f64; ALL], at: Timestamp) {
+        for (reservoir, surprise) in self.surprises.iter_mut().zip(surprises) {
+            // Nothing is surprising before anything is known.
+            if self.features[0].weight() >= 2.0 {
+                reservoir.add(*surprise as f32, ROOM);
+            }
+        }
+        for (feature, value) in self.features.iter_mut().zip(features) {
+            feature.add(*value, at, HALF_LIFE);
+        }
+        for ((one, other), pair) in PAIRS.iter().zip(&mut self.pairs) {
+            pair.add(features[*one], features[*other], at, HALF_LIFE);
+        }
+        self.hours.learn(at);
+    }
+
+    fn is_sane(&self) -> bool {
+        self.features.iter().all(Damped::is_sane)
+            && self.pairs.iter().all(DampedPair::is_sane)
+            && self.surprises.len() == ALL
+            && self.surprises.iter().all(|known| known.is_sane(ROOM))
+            && self.sums.iter().all(|sum| sum.is_finite())
+    }
+
+    /// The span is over: what it was is judged, and learnt unless it was told or the device is suspected.
+    fn judge(&mut self, at: Timestamp, out: &mut Out<'_>) {
+        let flows = std::mem::take(&mut self.shown);
+        let features = self.close();
+        let surprises = self.surprises(&features);
+        let knows = self.surprises[0].seen() >= ENOUGH;
+        if !knows {
+            self.learn(&features, &surprises, at);
+            return;
+        }
+        let mut shares = [(1.0, 0); ALL];
+        for (place, (known, surprise)) in self.surprises.iter().zip(surprises).enumerate() {
+            shares[place] = (known.p_value(surprise as f32, GRAIN), place);
+        }
+        shares.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let models = (out.limit(MODELS, &self.host) as usize).clamp(1, ALL);
+        let joint = joint(&shares.map(|(share, _)| share), models);
+        out.score(1.0 - joint, flows.first().copied(), Some(self.host));
+        let is_unusual = joint <= out.limit(LEVEL, &self.host);
+        if is_unusual && self.hours.knows(at) {
+            self.tell(&shares[..models], &features, joint, &flows, out);
+        }
+        // Whoever is told of is believed after a while all the same: its mean moves a little each time.
+        if !self.is_suspect && (!is_unusual || self.surprises[0].seen().is_multiple_of(2)) {
+            self.learn(&features, &surprises, at);
+        }
+    }
+
+    fn tell(
+        &self,
+        shares: &[(f64, usize)],
+        features: &[f64; COUNT],
+        joint: f64,
+        flows: &[model::FlowId],
+        out: &mut Out<'_>,
+    ) {
+        let host = self.host;
+        let mut alarm = Alarm::about(host).flows(flows).anomaly();
+        let mut names = Vec::new();
+        for (share, place) in shares {
+            let feature = if *place < COUNT { *place } else { PAIRS[place - COUNT].1 };
+            let name = FEATURES[feature];
+            let usual = self.features[feature].mean().exp_m1();
+            alarm = alarm.factor(
+                name,
+                format_args!("{:.0}", features[feature].exp_m1()),
+                format_args!("{usual:.0} in ten minutes; as unusual in {:.4} % of them", 100.0 * share),
+            );
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let names = names.join(", ");
+        out.raise(alarm, || {
+            format!(
+                "{host} behaved in ten minutes as it does in one of {:.0}: {names}",
+                1.0 / joint.max(1e-12)
+            )
+        });
+    }
+}
+
+/// A false-alarm rate from several of which `agree` must agree, however they depend on each other (B. Rüger,
+/// Metrika 25, 1978): the share of the one that comes in that place, times how many there are for each that must agree.
+fn joint(sorted: &[f64], agree: usize) -> f64 {
+    let share = sorted.get(agree - 1).copied().unwrap_or(1.0);
+    (share * sorted.len() as f64 / agree as f64).min(1.0)
+}
+
+impl Detector for Behaviours {
+    fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
+        let What::FlowEnded(record) = seen.what else { return };
+        let (client, server) = (record.head.client.host, record.head.server.host);
+        for (who, host, peer) in [(seen.client, client, server), (seen.server, server, client)] {
+            self.take(who, host, peer, record, seen, out);
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp, out: &mut Out<'_>) {
+        if now < self.next {
+            return;
+        }
+        self.next = Timestamp::from_secs((now.as_secs() / SPAN + 1) * SPAN);
+        let span = now.as_secs() / SPAN;
+        for (_, device) in self.devices.iter_mut() {
+            if device.span < span && !device.shown.is_empty() {
+                device.judge(Timestamp::from_secs(device.span * SPAN), out);
+            }
+            device.span = span;
+            device.is_suspect = out.is_suspect(&device.host);
+        }
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        to_bytes(&self.devices.iter().map(|(_, device)| device).collect::<Vec<_>>())
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        for mut device in from_bytes::<Vec<Behaviour>>(learnt).into_iter().flatten().take(MAX_DEVICES) {
+            if device.is_sane() {
+                // What was added up until then is not the whole span.
+                device.close();
+                let (known, _) = self.devices.entry(device.key, || device.clone());
+                *known = device;
+            }
+        }
+    }
+}
+
+impl Behaviours {
+    fn take(
+        &mut self,
+        who: Who,
+        host: Host,
+        peer: Host,
+        record: &FlowRecord,
+        seen: &Seen<'_>,
+        out: &Out<'_>,
+    ) {
+        if !who.is_somebody() || seen.site.is_external(&host) {
+            return;
+        }
+        let Some(key) = digest_of_host(&host) else { return };
+        let (device, _) = self.devices.entry(key, || Behaviour::new(key, host));
+        device.span = seen.at.as_secs() / SPAN;
+        device.is_suspect |= out.is_suspect(&host);
+        let is_client = record.head.client.host == host;
+        device.add(record, is_client, digest_of_host(&peer).unwrap_or(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Story, answered, datagrams, unanswered};
+
+    /// Camera traffic, a little different each time.
+    fn days(mut story: Story, from: u64, to: u64) -> Story {
+        for minute in from * 1440..to * 1440 {
+            story = story.wait(60);
+            let noise = minute.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+            story = story.flow(datagrams("10.0.0.5", "10.0.0.9", 5004, 20_000 + 40 * noise, 1000));
+            if noise % 5 == 0 {
+                story = story.flow(answered("10.0.0.5", "10.0.0.1", 443, "tls"));
+            }
+        }
+        story
+    }
+
+    fn camera() -> Story {
+        ["10.0.0.5", "10.0.0.9", "10.0.0.1"].into_iter().fold(Story::of(&DETECTOR), Story::with_host)
+    }
+
+    #[test]
+    fn a_device_that_does_as_it_does_is_silent_and_one_that_attacks_is_told() {
+        let mut story = days(camera(), 0, 3);
+        story.silent();
+        for second in 0..590_u32 {
+            let target = format!("203.0.{}.{}", 113 + second / 250, second % 250 + 1);
+            story = story.wait(1).flow(unanswered("10.0.0.5", &target, 23));
+            story = story.flow(datagrams("10.0.0.5", &target, 1000 + second as u16, 500_000, 0));
+        }
+        let story = story.wait(600).flow(datagrams("10.0.0.9", "10.0.0.1", 53, 50, 50));
+        let finding = story.only();
+        assert_eq!(finding.actor.to_string(), "10.0.0.5");
+        assert!(finding.factors.len() >= 3 && finding.conversations.len() == 8);
+    }
+
+    #[test]
+    fn the_joint_rate_holds_for_models_that_depend_on_each_other() {
+        // All the same: three agree whenever one does.
+        assert!(joint(&[0.01; 10], 3) >= 0.01);
+        // Two of ten that are sure prove nothing where three must agree.
+        assert_eq!(joint(&[1e-9, 1e-9, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0], 3), 1.0);
+        assert!(joint(&[1e-9, 1e-9, 1e-6, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0], 3) < 1e-5);
+    }
+
+    #[test]
+    fn what_is_learnt_survives_a_restart_and_nonsense_does_no_harm() {
+        let mut story = days(camera(), 0, 2);
+        let saved = story.detect().save();
+        let mut other = camera().wait(3 * 86_400);
+        assert!(other.detect().restore_learnt(saved[0].0, &saved[0].1));
+        let again = other.detect().save();
+        let mut third = camera().wait(3 * 86_400);
+        third.detect().restore_learnt(again[0].0, &again[0].1);
+        assert_eq!(third.detect().save(), again);
+        assert!(again[0].1.len() > saved[0].1.len() / 2);
+        for broken in [&b"\x01[1]"[..], b"\x01[{\"key\":1}]", b"", b"\x00"] {
+            camera().detect().restore_learnt(saved[0].0, broken);
+        }
+    }
+}

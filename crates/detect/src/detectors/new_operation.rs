@@ -1,0 +1,172 @@
+//! Something is asked for that never was: see [`DETECTOR`].
+
+use model::{Operation, OperationKind, Outcome, Severity, What};
+
+use super::channel::{How, Sets, channel, digest_of, is_industrial};
+use crate::judge::{Alarm, Out, Seen};
+use crate::rule::{Detector, Kind, Rule, Threshold};
+
+/// Finds operations that a channel never carried.
+pub(super) const DETECTOR: Rule = Rule {
+    id: "new-operation",
+    title: "New operation",
+    severity: Severity::Medium,
+    attack: &["T0855", "T0836"],
+    finds: "One device asks another for something that it never asked for: another function, or to write where it never \
+            wrote, although what it asks has been the same for so long that hardly anything else was to come.",
+    matters: "What an operator panel asks of a controller was laid out when the plant was built. Another function or \
+              another register is maintenance, a change of the program, or a command that somebody made up.",
+    fix: "Ask who is responsible for the plant whether this was meant. If so, declare it as expected; if not, look at \
+          what else the asking device did.",
+    thresholds: &[Threshold {
+        name: "level",
+        about: "how likely a new operation may be in a minute of activity, for it to be told",
+        unit: "",
+        usual: 0.01,
+    }],
+    listens: &[Kind::Operation, Kind::Ended, Kind::Sample],
+    keeps: "128 functions and 128 targets of each of 8,192 channels",
+    start: || {
+        Box::new(Operations { kinds: Sets::new(MAX_CHANNELS, ROOM), targets: Sets::new(MAX_CHANNELS, ROOM) })
+    },
+};
+
+const LEVEL: usize = 0;
+const MAX_CHANNELS: usize = 1 << 13;
+const ROOM: usize = 128;
+
+struct Operations {
+    kinds: Sets,
+    targets: Sets,
+}
+
+/// Whether operations of a kind change something, so that each is told.
+const fn changes(kind: OperationKind) -> bool {
+    !matches!(
+        kind,
+        OperationKind::Discover
+            | OperationKind::Identify
+            | OperationKind::Read
+            | OperationKind::Subscribe
+            | OperationKind::Publish
+            | OperationKind::Diagnose
+            | OperationKind::Authenticate
+            | OperationKind::TransferFile
+    )
+}
+
+impl Operations {
+    fn asked(&mut self, operation: &Operation, seen: &Seen<'_>, out: &mut Out<'_>) {
+        let Some(key) = channel(&operation.flow, &operation.protocol) else { return };
+        let asked = seen.asked(operation);
+        let (asker, target) = (asked.asker.host, asked.asked.host);
+        let (changes, is_machine) = (changes(operation.kind), is_industrial(&operation.protocol));
+        let mut how = How::between([&asker, &target], out.limit(LEVEL, &asker), is_machine, out);
+        how.told_once = !changes;
+        // What is refused for the first time was never tried.
+        let is_refused = operation.outcome == Outcome::Refused;
+        let name = digest_of(&[operation.name.as_bytes(), &[is_refused.into()]]);
+        let by_name = self.kinds.look(key, name, seen.at, &how);
+        let on = operation.target.as_deref().unwrap_or_default();
+        let by_target = self.targets.look(key, digest_of(&[&[changes.into()], on.as_bytes()]), seen.at, &how);
+        let severity = match (is_machine, changes) {
+            (true, true) => Severity::Medium,
+            (true, false) | (false, true) => Severity::Low,
+            (false, false) => Severity::Info,
+        };
+        let (what, surprise) = match (by_name, by_target) {
+            (Some(surprise), _) => (operation.name.to_string(), surprise),
+            // Where it reads is told when the read is told, which says little.
+            (None, Some(surprise)) if changes => (format!("{} {on}", operation.name), surprise),
+            _ => return,
+        };
+        let alarm = Alarm::about(asker)
+            .to(target)
+            .matter(&what)
+            .flow(operation.flow.id)
+            .anomaly()
+            .severity(severity)
+            .factor("operation", &what, surprise.usual());
+        out.raise(alarm, || format!("{asker} asked {target} for {what}, which it never did before"));
+    }
+}
+
+impl Detector for Operations {
+    fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
+        if !seen.client.is_somebody() || !seen.server.is_somebody() {
+            return;
+        }
+        let key = match seen.what {
+            What::Operation(operation) => return self.asked(operation, seen, out),
+            What::FlowEnded(record) => {
+                record.protocol.as_deref().and_then(|protocol| channel(&record.head, protocol))
+            }
+            What::Sample(sample) => channel(&sample.flow, &sample.protocol),
+            _ => None,
+        };
+        if let Some(key) = key {
+            self.kinds.active(key, seen.at);
+            self.targets.active(key, seen.at);
+        }
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        crate::learn::to_bytes(&(self.kinds.save()?, self.targets.save()?))
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        if let Some((kinds, targets)) = crate::learn::from_bytes::<(Vec<u8>, Vec<u8>)>(learnt) {
+            self.kinds.restore(&kinds);
+            self.targets.restore(&targets);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Operation, OperationKind, Outcome, Severity};
+
+    use super::DETECTOR;
+    use crate::testing::{On, Story, answered, operation};
+
+    fn write(target: &str) -> Operation {
+        let name = "write-single-register";
+        operation("10.0.0.5", "10.0.0.9", "modbus", OperationKind::Write, name, Outcome::Done).on(target)
+    }
+
+    /// A station that reads always and writes two registers in turn.
+    fn plant(minutes: u64) -> Story {
+        let mut story = Story::of(&DETECTOR).with_host("10.0.0.9").with_host("10.0.0.5");
+        let read = "read-holding-registers";
+        story = story.asks(
+            operation("10.0.0.5", "10.0.0.9", "modbus", OperationKind::Read, read, Outcome::Done).on("0-9"),
+        );
+        for minute in 0..minutes {
+            let register = format!("holding-registers {} unit 1", minute / 3 % 2);
+            story = story.wait(60).asks(write(&register));
+            story = story.flow(answered("10.0.0.5", "10.0.0.9", 502, "modbus"));
+        }
+        story
+    }
+
+    #[test]
+    fn a_function_and_a_register_that_were_never_used_are_told_once_the_rest_is_known() {
+        let stop =
+            || operation("10.0.0.5", "10.0.0.9", "modbus", OperationKind::Stop, "umas-stop", Outcome::Done);
+        let finding = plant(400).asks(stop()).only();
+        assert_eq!((&*finding.matter, finding.severity), ("umas-stop", Severity::Medium));
+        let finding = plant(400).asks(write("holding-registers 99 unit 1")).only();
+        assert!(finding.matter.contains("99"));
+        plant(400).asks(write("holding-registers 1 unit 1")).silent();
+        plant(30).asks(stop()).silent();
+    }
+
+    #[test]
+    fn what_is_learnt_survives_a_restart() {
+        let mut story = plant(400);
+        let saved = story.detect().save();
+        let mut other = plant(0).wait(86_400);
+        assert!(other.detect().restore_learnt(saved[0].0, &saved[0].1));
+        assert!(other.asks(write("holding-registers 99 unit 1")).only().matter.contains("99"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Somebody new talks to a device that has few peers: see [`DETECTOR`].
+
+use model::{FlowHead, Host, What};
+
+use super::channel::{How, Sets, digest_of_host, is_controller, severity};
+use crate::hosts::Who;
+use crate::judge::{Alarm, Out, Seen};
+use crate::rule::{Detector, Kind, Rule, Threshold};
+
+/// Finds peers that a device never had.
+pub(super) const DETECTOR: Rule = Rule {
+    id: "new-peer",
+    title: "New peer",
+    severity: model::Severity::Medium,
+    attack: &["T0848", "T0886", "T1021"],
+    finds: "A device talks to one it never talked to before, although it has had the same few peers for so long that \
+            hardly another was to come.",
+    matters: "A controller, a camera or a pump talks to those for whom it was set up. Another one is a new machine, a \
+              laptop for maintenance, or an intruder who has arrived.",
+    fix: "Find out what the new peer is and what it did. If it belongs there, declare it as expected.",
+    thresholds: &[Threshold {
+        name: "level",
+        about: "how likely a new peer may be in a minute of activity, for it to be told",
+        unit: "",
+        usual: 0.01,
+    }],
+    listens: &[Kind::Opened, Kind::Ended, Kind::Sample],
+    keeps: "32 peers of each of 16,384 hosts",
+    start: || Box::new(Peers { sets: Sets::new(MAX_HOSTS, MAX_PEERS) }),
+};
+
+const LEVEL: usize = 0;
+const MAX_HOSTS: usize = 1 << 14;
+/// Who has more peers has no few.
+const MAX_PEERS: usize = 32;
+
+struct Peers {
+    sets: Sets,
+}
+
+impl Peers {
+    fn look(&mut self, host: &Host, peer: &Host, head: &FlowHead, seen: &Seen<'_>, out: &mut Out<'_>) {
+        let (Some(key), Some(thing)) = (digest_of_host(host), digest_of_host(peer)) else { return };
+        let is_machine = is_controller(&seen.site, host);
+        let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
+        let Some(surprise) = self.sets.look(key, thing, seen.at, &how) else { return };
+        let (client, server) = (head.client.host, head.server.host);
+        let matter = peer.to_string();
+        let alarm = Alarm::about(client)
+            .to(server)
+            .matter(&matter)
+            .flow(head.id)
+            .anomaly()
+            .severity(severity(is_machine))
+            .factor("peers", peer, surprise.usual());
+        out.raise(alarm, || {
+            format!("{host} has a new peer, {peer}; it had the same {} for long", surprise.known)
+        });
+    }
+
+    fn both(&mut self, head: &FlowHead, seen: &Seen<'_>, out: &mut Out<'_>) {
+        let (client, server) = (&head.client.host, &head.server.host);
+        let watches = |who: Who, host: &Host| who.is_somebody() && !seen.site.is_external(host);
+        if watches(seen.server, server) {
+            self.look(server, client, head, seen, out);
+        }
+        if watches(seen.client, client) {
+            self.look(client, server, head, seen, out);
+        }
+    }
+}
+
+impl Detector for Peers {
+    fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
+        match seen.what {
+            What::FlowOpened(head) if head.server_reach != model::Reach::Unknown => {
+                self.both(head, seen, out);
+            }
+            What::FlowEnded(record) if record.answered() => self.both(&record.head, seen, out),
+            What::Sample(sample) => {
+                for host in [&sample.flow.client.host, &sample.flow.server.host] {
+                    if let Some(key) = digest_of_host(host) {
+                        self.sets.active(key, seen.at);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        self.sets.save()
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        self.sets.restore(learnt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Attribute, Confidence, Fact, Host, Severity, What};
+
+    use super::DETECTOR;
+    use crate::testing::{Story, answered};
+
+    /// A controller that two stations ask every minute.
+    fn plant(minutes: u64) -> Story {
+        let mut story =
+            Story::of(&DETECTOR).with_host("10.0.0.9").with_host("10.0.0.5").with_host("10.0.0.6");
+        story = story.then(What::Fact(Box::new(Fact {
+            about: Host::from_ip([10, 0, 0, 9].into()),
+            attribute: Attribute::Role,
+            value: "plc".into(),
+            source: "modbus.response".into(),
+            confidence: Confidence::LIKELY,
+        })));
+        for _ in 0..minutes {
+            story = story.wait(60);
+            for client in ["10.0.0.5", "10.0.0.6"] {
+                story = story.flow(answered(client, "10.0.0.9", 502, "modbus"));
+            }
+        }
+        story
+    }
+
+    #[test]
+    fn a_new_peer_of_a_controller_is_told_once_its_peers_are_known() {
+        let story = plant(400).with_host("10.0.0.77").flow(answered("10.0.0.77", "10.0.0.9", 502, "modbus"));
+        let finding = story.only();
+        assert_eq!(finding.severity, Severity::Medium);
+        assert_eq!(finding.actor.to_string(), "10.0.0.77");
+        plant(30).with_host("10.0.0.77").flow(answered("10.0.0.77", "10.0.0.9", 502, "modbus")).silent();
+    }
+
+    #[test]
+    fn who_has_ever_new_peers_is_not_told_of() {
+        let mut story = Story::of(&DETECTOR).with_host("10.0.0.5");
+        for minute in 0..3000_u32 {
+            let peer = format!("93.184.{}.{}", minute / 7 / 200, minute / 7 % 200 + 1);
+            story = story.wait(60).flow(answered("10.0.0.5", &peer, 443, "tls"));
+        }
+        story.silent();
+    }
+
+    #[test]
+    fn what_is_learnt_survives_a_restart() {
+        let mut story = plant(400);
+        let saved = story.detect().save();
+        let mut other = plant(0).wait(86_400);
+        assert!(other.detect().restore_learnt(saved[0].0, &saved[0].1));
+        let other = other.with_host("10.0.0.77").flow(answered("10.0.0.77", "10.0.0.9", 502, "modbus"));
+        assert_eq!(other.only().severity, Severity::Medium);
+    }
+}

@@ -1,0 +1,162 @@
+//! A device offers or uses what it never did: see [`DETECTOR`].
+
+use model::{FlowRecord, Host, What};
+
+use super::channel::{How, Sets, digest_of, digest_of_host, is_controller, is_industrial, severity};
+use crate::hosts::Who;
+use crate::judge::{Alarm, Out, Seen};
+use crate::rule::{Detector, Kind, Rule, Threshold};
+
+/// Finds services that a device never offered or used.
+pub(super) const DETECTOR: Rule = Rule {
+    id: "new-service",
+    title: "New service",
+    severity: model::Severity::Medium,
+    attack: &["T0886", "T1505", "T1571"],
+    finds: "A device offers a service that it never offered, or uses one that it never used, although what it offers \
+            and uses has been the same for so long that hardly anything else was to come.",
+    matters: "Devices do the same all their lives. A service that appears is an update, a change of settings, or a back \
+              door; one that is used for the first time is a new task, or somebody else's.",
+    fix: "Find out what changed on the device. If it is an update or a new task, declare it as expected.",
+    thresholds: &[Threshold {
+        name: "level",
+        about: "how likely a new service may be in a minute of activity, for it to be told",
+        unit: "",
+        usual: 0.01,
+    }],
+    listens: &[Kind::Ended, Kind::Sample],
+    keeps: "32 services offered and 32 used of each of 16,384 hosts",
+    start: || {
+        Box::new(Services {
+            offers: Sets::new(MAX_HOSTS, MAX_SERVICES),
+            uses: Sets::new(MAX_HOSTS, MAX_SERVICES),
+        })
+    },
+};
+
+const LEVEL: usize = 0;
+const MAX_HOSTS: usize = 1 << 14;
+const MAX_SERVICES: usize = 32;
+
+struct Services {
+    offers: Sets,
+    uses: Sets,
+}
+
+/// A service as it is told apart and named: the protocol where it is known, and the port.
+fn service(record: &FlowRecord) -> String {
+    let (transport, port) = (record.head.transport, record.head.server.port);
+    match (&record.protocol, port) {
+        (Some(protocol), 0) => format!("{protocol} {transport}"),
+        (Some(protocol), port) => format!("{protocol} {transport}/{port}"),
+        (None, port) => format!("{transport}/{port}"),
+    }
+}
+
+impl Services {
+    fn look(
+        sets: &mut Sets,
+        [host, peer]: [&Host; 2],
+        verb: &str,
+        record: &FlowRecord,
+        seen: &Seen<'_>,
+        out: &mut Out<'_>,
+    ) {
+        let Some(key) = digest_of_host(host) else { return };
+        let name = service(record);
+        let is_machine =
+            is_controller(&seen.site, host) || record.protocol.as_deref().is_some_and(is_industrial);
+        let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
+        let Some(surprise) = sets.look(key, digest_of(&[name.as_bytes()]), seen.at, &how) else { return };
+        let matter = format!("{verb} {name}");
+        let alarm = Alarm::about(*host)
+            .matter(&matter)
+            .flow(record.head.id)
+            .anomaly()
+            .severity(severity(is_machine))
+            .factor("service", &name, surprise.usual());
+        out.raise(alarm, || format!("{host} {verb} {name}, which it never did, with {peer}"));
+    }
+}
+
+impl Detector for Services {
+    fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
+        match seen.what {
+            What::FlowEnded(record) if record.answered() => {
+                let (client, server) = (&record.head.client.host, &record.head.server.host);
+                let watches = |who: Who, host: &Host| who.is_somebody() && !seen.site.is_external(host);
+                if watches(seen.server, server) {
+                    Self::look(&mut self.offers, [server, client], "offers", record, seen, out);
+                }
+                if watches(seen.client, client) {
+                    Self::look(&mut self.uses, [client, server], "uses", record, seen, out);
+                }
+            }
+            What::Sample(sample) => {
+                let (client, server) = (&sample.flow.client.host, &sample.flow.server.host);
+                if let Some(key) = digest_of_host(server) {
+                    self.offers.active(key, seen.at);
+                }
+                if let Some(key) = digest_of_host(client) {
+                    self.uses.active(key, seen.at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        crate::learn::to_bytes(&(self.offers.save()?, self.uses.save()?))
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        if let Some((offers, uses)) = crate::learn::from_bytes::<(Vec<u8>, Vec<u8>)>(learnt) {
+            self.offers.restore(&offers);
+            self.uses.restore(&uses);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DETECTOR;
+    use crate::testing::{Story, answered};
+
+    fn plant(minutes: u64) -> Story {
+        let mut story = Story::of(&DETECTOR).with_host("10.0.0.9").with_host("10.0.0.5");
+        for _ in 0..minutes {
+            story = story.wait(60).flow(answered("10.0.0.5", "10.0.0.9", 502, "modbus"));
+        }
+        story
+    }
+
+    #[test]
+    fn what_is_offered_and_used_for_the_first_time_is_told_once_the_rest_is_known() {
+        let story = plant(400).flow(answered("10.0.0.5", "10.0.0.9", 44818, "enip"));
+        let matters: Vec<_> = story.findings().into_iter().map(|finding| finding.matter).collect();
+        assert_eq!(matters.len(), 2);
+        assert!(
+            matters.contains(&"offers enip tcp/44818".into())
+                && matters.contains(&"uses enip tcp/44818".into())
+        );
+        plant(30).flow(answered("10.0.0.5", "10.0.0.9", 44818, "enip")).silent();
+    }
+
+    #[test]
+    fn people_are_not_told_of_at_an_hour_that_is_not_known() {
+        let mut story = Story::of(&DETECTOR).with_host("10.0.0.9").with_host("10.0.0.5");
+        for _ in 0..400 {
+            story = story.wait(60).flow(answered("10.0.0.5", "10.0.0.9", 80, "http"));
+        }
+        story.flow(answered("10.0.0.5", "10.0.0.9", 22, "ssh")).silent();
+    }
+
+    #[test]
+    fn what_is_learnt_survives_a_restart() {
+        let mut story = plant(400);
+        let saved = story.detect().save();
+        let mut other = plant(0).wait(86_400);
+        assert!(other.detect().restore_learnt(saved[0].0, &saved[0].1));
+        assert_eq!(other.flow(answered("10.0.0.5", "10.0.0.9", 44818, "enip")).findings().len(), 2);
+    }
+}

@@ -1,0 +1,498 @@
+//! Values that a process never had: see [`DETECTOR`].
+
+use model::{FlowId, Host, Operation, OperationKind, Outcome, Severity, Timestamp, Value, What};
+use serde::{Deserialize, Serialize};
+
+use super::channel::{digest_of, digest_of_host};
+use crate::judge::{Alarm, Out, Seen};
+use crate::learn::{News, Novelty, Reservoir, from_bytes, to_bytes};
+use crate::rule::{Detector, Kind, Rule, Threshold};
+use crate::table::Table;
+
+/// Finds values that do not fit what a point of a process usually has.
+pub(super) const DETECTOR: Rule = Rule {
+    id: "process-value",
+    title: "Unusual process value",
+    severity: Severity::Medium,
+    attack: &["T0836", "T0856", "T0832"],
+    finds: "A value that is written or read lies outside of all that the point ever had, changes far faster than ever, \
+            stands still although it always moved, or goes through the very same course as before.",
+    matters: "Whoever attacks a process gives it values that hurt it, and shows the operators values from better days. \
+              Stuxnet did both.",
+    fix: "Compare the value with the process itself, on the spot. Find out who wrote it, or why the sensor does not \
+          move.",
+    thresholds: &[
+        Threshold {
+            name: "level",
+            about: "the share of values that may lie as far out, as far as those that were learnt tell",
+            unit: "",
+            usual: 1e-6,
+        },
+        Threshold {
+            name: "state-level",
+            about: "how likely a new value of a point with few may be, for it to be told",
+            unit: "",
+            usual: 0.005,
+        },
+        Threshold {
+            name: "repeated",
+            about: "so many values in the same order as before are a recording",
+            unit: "values",
+            usual: 24.0,
+        },
+    ],
+    listens: &[Kind::Operation, Kind::Sample],
+    keeps: "8,192 points, 2 KiB each, at most 24 of one device",
+    start: || Box::new(Values { points: Table::new(MAX_POINTS), devices: Table::new(MAX_DEVICES) }),
+};
+
+const LEVEL: usize = 0;
+const STATE_LEVEL: usize = 1;
+const REPEATED: usize = 2;
+
+const MAX_POINTS: usize = 1 << 13;
+const MAX_DEVICES: usize = 1 << 12;
+/// So many points of a device are watched: those that came first.
+const MAX_OF_DEVICE: u32 = 24;
+/// So many values, and changes, of a point are kept.
+const ROOM: usize = 128;
+/// So many values say what is usual.
+const ENOUGH: u64 = 300;
+/// A point with no more values than this has states.
+const STATES: usize = 16;
+/// So many values are remembered in their order.
+const COURSE: usize = 128;
+/// In a course that could be a recording, so many values differ at least.
+const MIN_DIFFERENT: usize = 12;
+/// A point that goes so many times as often one way as the other is a counter.
+const COUNTER: u64 = 20;
+/// A point that always moved stands still after so many times its longest stand, in seconds at least so many.
+const STANDS: f64 = 10.0;
+const MIN_STAND: f64 = 120.0;
+
+struct Values {
+    points: Table<u64, Point>,
+    /// How many points of a device are watched.
+    devices: Table<u64, u32>,
+}
+
+/// What values a point has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Point {
+    key: u64,
+    /// Values, and negative values, so that both ends are tails.
+    values: Reservoir,
+    negative: Reservoir,
+    /// Sizes of changes per second.
+    changes: Reservoir,
+    /// Values as states, while they are few.
+    states: Novelty,
+    count: u64,
+    last: f64,
+    at: Timestamp,
+    /// When it moved last, and how long it stood at most, in seconds.
+    moved: Timestamp,
+    longest: f64,
+    told_stand: bool,
+    /// The last values in their order, the oldest first, and how far they follow earlier ones.
+    course: Vec<f32>,
+    follows: Option<(usize, usize)>,
+    /// Whether it goes through the same course again and again.
+    is_cyclic: bool,
+    /// How often it went up and down.
+    ups: u32,
+    downs: u32,
+}
+
+impl Point {
+    fn new(key: u64, value: f64, at: Timestamp) -> Self {
+        Self {
+            key,
+            values: Reservoir::default(),
+            negative: Reservoir::default(),
+            changes: Reservoir::default(),
+            states: Novelty::default(),
+            count: 0,
+            last: value,
+            at,
+            moved: at,
+            longest: 0.0,
+            told_stand: false,
+            course: Vec::new(),
+            follows: None,
+            is_cyclic: false,
+            ups: 0,
+            downs: 0,
+        }
+    }
+
+    /// Whether there are too many values for states.
+    fn is_measured(&self) -> bool {
+        self.states.unseen() >= 1.0 && self.count > STATES as u64
+    }
+
+    /// Whether it only goes up, or only down, but for where it begins anew.
+    const fn is_counter(&self) -> bool {
+        let (ups, downs) = (self.ups as u64, self.downs as u64);
+        ups >= COUNTER * downs || downs >= COUNTER * ups
+    }
+
+    fn learn(&mut self, value: f64, rate: f64) {
+        self.ups = self.ups.saturating_add(u32::from(value > self.last));
+        self.downs = self.downs.saturating_add(u32::from(value < self.last));
+        self.values.add(value as f32, ROOM);
+        self.negative.add(-value as f32, ROOM);
+        self.changes.add(rate as f32, ROOM);
+    }
+
+    /// How many values in a row, up to this one, are the same as earlier ones in the same order.
+    fn follow(&mut self, value: f32) -> usize {
+        let length = self.course.len();
+        let goes_on = self.follows.filter(|(place, _)| self.course.get(*place) == Some(&value));
+        self.follows = match goes_on {
+            Some((place, run)) => Some((place + 1, run + 1)),
+            // The latest earlier place from which the value goes on.
+            None => self.course[..length.saturating_sub(1)]
+                .iter()
+                .rposition(|known| *known == value)
+                .map(|place| (place + 1, 1)),
+        };
+        if length >= COURSE {
+            self.course.remove(0);
+            self.follows = self.follows.and_then(|(place, run)| Some((place.checked_sub(1)?, run)));
+        }
+        self.course.push(value);
+        self.follows.map_or(0, |(_, run)| run)
+    }
+
+    fn is_sane(&self) -> bool {
+        [&self.values, &self.negative, &self.changes].iter().all(|known| known.is_sane(ROOM))
+            && self.states.is_sane(STATES)
+            && self.course.len() <= COURSE
+            && self.last.is_finite()
+            && self.longest.is_finite()
+    }
+}
+
+/// A value, whose it is, and who gave it.
+struct Given<'a> {
+    owner: Host,
+    other: Host,
+    point: &'a str,
+    value: f64,
+    flow: FlowId,
+    written: bool,
+}
+
+/// What is wrong with a value.
+struct Wrong {
+    what: &'static str,
+    seen: String,
+    usual: String,
+}
+
+impl Values {
+    fn given(&mut self, given: &Given<'_>, at: Timestamp, out: &mut Out<'_>) {
+        let Some(owner) = digest_of_host(&given.owner) else { return };
+        let key = digest_of(&[&owner.to_le_bytes(), given.point.as_bytes(), &[given.written.into()]]);
+        if self.points.get(&key).is_none() {
+            let (count, _) = self.devices.entry(owner, || 0);
+            if *count >= MAX_OF_DEVICE {
+                return;
+            }
+            *count += 1;
+        }
+        let (point, _) = self.points.entry(key, || Point::new(key, given.value, at));
+        let is_suspect = out.is_suspect(&given.other) || out.is_suspect(&given.owner);
+        let wrong = Self::judge(point, given, at, is_suspect, out);
+        if let Some(wrong) = wrong {
+            Self::tell(given, &wrong, out);
+        }
+    }
+
+    fn judge(
+        point: &mut Point,
+        given: &Given<'_>,
+        at: Timestamp,
+        is_suspect: bool,
+        out: &mut Out<'_>,
+    ) -> Option<Wrong> {
+        let (value, host) = (given.value, &given.owner);
+        let level = out.limit(LEVEL, host);
+        let passed = at.since(point.at).as_secs_f64().max(1.0);
+        let change = (value - point.last).abs();
+        let rate = change / passed;
+        let knows = point.count >= ENOUGH;
+        let usual = |known: &Reservoir, sign: f32| known.greatest().map_or(0.0, |value| sign * value);
+        // The step between neighbouring values says which differences mean nothing.
+        let grain = f64::from(usual(&point.changes, 1.0)).max(f64::EPSILON);
+        let mut wrong = None;
+        let news = point.states.judge(
+            value.to_bits(),
+            point.count,
+            out.limit(STATE_LEVEL, host),
+            !is_suspect,
+            STATES,
+        );
+        if point.is_measured() {
+            let ends = [
+                (&point.values, value, "value above all before", 1.0),
+                (&point.negative, -value, "value below all before", -1.0),
+            ];
+            if knows && !point.is_counter() {
+                let mut smallest = 1.0_f64;
+                for (known, value, what, sign) in ends {
+                    let share = known.p_value(value as f32, grain);
+                    smallest = smallest.min(share);
+                    if share <= level {
+                        let usual = format!("{}", usual(known, sign));
+                        wrong = Some(Wrong { what, seen: given.value.to_string(), usual });
+                    }
+                }
+                let share = point.changes.p_value(rate as f32, grain);
+                smallest = smallest.min(share);
+                if wrong.is_none() && share <= level {
+                    let usual = format!("at most {:.3}/s", usual(&point.changes, 1.0));
+                    wrong = Some(Wrong { what: "change", seen: format!("{rate:.3}/s"), usual });
+                }
+                out.score(1.0 - smallest, Some(given.flow), Some(given.owner));
+            }
+        } else if news != News::Old {
+            let usual = format!("{} others", point.states.len());
+            wrong = Some(Wrong { what: "value never had", seen: value.to_string(), usual });
+        }
+        point.count += 1;
+        let is_wrong = wrong.is_some();
+        if !given.written && !is_wrong {
+            wrong = Self::judge_course(point, value, at, knows, out.limit(REPEATED, host));
+        }
+        if !is_wrong && !is_suspect {
+            point.learn(value, rate);
+        }
+        (point.last, point.at) = (value, point.at.max(at));
+        wrong
+    }
+
+    /// Whether the values of a point stand still, or repeat.
+    fn judge_course(
+        point: &mut Point,
+        value: f64,
+        at: Timestamp,
+        knows: bool,
+        repeated: f64,
+    ) -> Option<Wrong> {
+        let stood = at.since(point.moved).as_secs_f64();
+        if value == point.last {
+            let limit = (STANDS * point.longest).max(MIN_STAND);
+            if knows && point.is_measured() && stood > limit && !point.told_stand {
+                point.told_stand = true;
+                let (seen, usual) = (format!("{stood:.0} s"), format!("at most {:.0} s", point.longest));
+                return Some(Wrong { what: "stands still", seen, usual });
+            }
+            return None;
+        }
+        point.moved = at;
+        if !std::mem::take(&mut point.told_stand) {
+            point.longest = point.longest.max(stood);
+        }
+        let run = point.follow(value as f32);
+        if !point.is_measured() || point.is_counter() || point.is_cyclic || (run as f64) < repeated {
+            return None;
+        }
+        let recent = &point.course[point.course.len() - run.min(point.course.len())..];
+        let mut different: Vec<u32> = recent.iter().map(|value| value.to_bits()).collect();
+        different.sort_unstable();
+        different.dedup();
+        if different.len() < MIN_DIFFERENT {
+            return None;
+        }
+        // A cycle that the process goes through by itself is no recording, and a recording is told once.
+        point.is_cyclic = true;
+        let seen = format!("{run} values in the same order as before");
+        knows.then(|| Wrong { what: "repeats", seen, usual: "never".into() })
+    }
+
+    fn tell(given: &Given<'_>, wrong: &Wrong, out: &mut Out<'_>) {
+        let Given { owner, other, point, value, flow, written } = given;
+        let matter = format!("{point} {}", wrong.what);
+        let mut alarm = Alarm::about(if *written { *other } else { *owner });
+        if *written {
+            alarm = alarm.to(*owner);
+        }
+        let alarm = alarm
+            .matter(&matter)
+            .flow(*flow)
+            .anomaly()
+            .severity(if *written || wrong.what == "repeats" { Severity::Medium } else { Severity::Low })
+            .factor(wrong.what, &wrong.seen, &wrong.usual)
+            .factor("value", value, "as before");
+        let verb = if *written { "was written" } else { "was read" };
+        out.raise(alarm, || {
+            format!(
+                "{value} {verb} at {point} of {owner}: {} ({}, usual is {})",
+                wrong.what, wrong.seen, wrong.usual
+            )
+        });
+    }
+}
+
+/// A value as a number, if it is one.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Bool(value) => Some(f64::from(u8::from(*value))),
+        Value::Unsigned(value) => Some(*value as f64),
+        Value::Signed(value) => Some(*value as f64),
+        Value::Real(value) => Some(*value).filter(|value| value.is_finite()),
+        Value::List(values) => match &values[..] {
+            [value] => number(value),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn writes(operation: &Operation) -> bool {
+    matches!(operation.kind, OperationKind::Write | OperationKind::Execute)
+        && operation.outcome != Outcome::Refused
+}
+
+impl Detector for Values {
+    fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
+        if !seen.client.is_somebody() || !seen.server.is_somebody() {
+            return;
+        }
+        match seen.what {
+            What::Operation(operation) if writes(operation) => {
+                let asked = seen.asked(operation);
+                let (Some(value), Some(point)) =
+                    (operation.value.as_ref().and_then(number), &operation.target)
+                else {
+                    return;
+                };
+                let (owner, other) = (asked.asked.host, asked.asker.host);
+                let given = Given { owner, other, point, value, flow: operation.flow.id, written: true };
+                self.given(&given, seen.at, out);
+            }
+            What::Sample(sample) => {
+                let owner = sample.flow.endpoint(sample.from).host;
+                let other = sample.flow.endpoint(sample.from.other()).host;
+                let (point, value) = (&sample.point, sample.value);
+                let given = Given { owner, other, point, value, flow: sample.flow.id, written: false };
+                self.given(&given, seen.at, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let points: Vec<_> = self.points.iter().map(|(_, point)| point).collect();
+        let devices: Vec<_> = self.devices.iter().collect();
+        to_bytes(&(points, devices))
+    }
+
+    fn restore(&mut self, learnt: &[u8]) {
+        let Some((points, devices)) = from_bytes::<(Vec<Point>, Vec<(u64, u32)>)>(learnt) else { return };
+        for mut point in points.into_iter().take(MAX_POINTS).filter(Point::is_sane) {
+            point.follows = None;
+            let (known, _) = self.points.entry(point.key, || point.clone());
+            *known = point;
+        }
+        for (device, count) in devices.into_iter().take(MAX_DEVICES) {
+            *self.devices.entry(device, || count).0 = count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{OperationKind, Outcome, Sample, Severity, Side, Transport, Value, What};
+
+    use super::DETECTOR;
+    use crate::testing::{On, Story, head, operation};
+
+    fn hosts() -> Story {
+        Story::of(&DETECTOR).with_host("10.0.0.5").with_host("10.0.0.9")
+    }
+
+    fn read(story: Story, value: f64) -> Story {
+        story.wait(2).then(What::Sample(Box::new(Sample {
+            flow: head("10.0.0.5", "10.0.0.9", 502, Transport::Tcp),
+            from: Side::Server,
+            protocol: "modbus".into(),
+            point: "input-registers 3 unit 1".into(),
+            value,
+        })))
+    }
+
+    /// A level that goes up and down, with noise of the sensor.
+    fn level(step: u32) -> f64 {
+        let noise = f64::from(step.wrapping_mul(2_654_435_761) >> 16 & 0xff) / 16.0;
+        (500.0 + 200.0 * (f64::from(step) / 40.0).sin() + noise).round()
+    }
+
+    fn process(story: Story, from: u32, to: u32) -> Story {
+        (from..to).fold(story, |story, step| read(story, level(step)))
+    }
+
+    fn what(story: &Story) -> Vec<String> {
+        story
+            .findings()
+            .iter()
+            .map(|finding| finding.matter.rsplit("1 ").next().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_process_that_goes_on_is_silent() {
+        process(hosts(), 0, 6000).silent();
+        // So does a counter that begins anew, and a point that only knows two states.
+        (0..3000_u32).fold(hosts(), |story, step| read(story, f64::from(step * 50 % 65_536))).silent();
+        (0..3000_u32).fold(hosts(), |story, step| read(story, f64::from(step / 40 % 2))).silent();
+    }
+
+    #[test]
+    fn values_far_out_and_leaps_are_told() {
+        assert_eq!(what(&read(process(hosts(), 0, 2000), 9000.0)), ["value above all before"]);
+        assert_eq!(what(&read(process(hosts(), 0, 2000), -9000.0)), ["value below all before"]);
+        // Where it stands at its lowest, to its highest.
+        let bottom = (2000..2400).find(|step| level(*step) < 305.0).unwrap();
+        assert_eq!(what(&read(process(hosts(), 0, bottom), 700.0)), ["change"]);
+    }
+
+    #[test]
+    fn a_state_that_never_was_is_told() {
+        let story = (0..3000_u32).fold(hosts(), |story, step| read(story, f64::from(step / 40 % 2)));
+        assert_eq!(what(&read(story, 7.0)), ["value never had"]);
+    }
+
+    #[test]
+    fn a_recording_and_a_frozen_value_are_told() {
+        let story = process(hosts(), 0, 2000);
+        let story = (0..60).fold(story, |story, step| read(story, level(1900 + step)));
+        assert_eq!(what(&story), ["repeats"]);
+        assert_eq!(story.only().severity, Severity::Medium);
+        let story = (0..200).fold(process(hosts(), 0, 2000), |story, _| read(story, level(1999)));
+        assert_eq!(what(&story), ["stands still"]);
+    }
+
+    #[test]
+    fn what_is_written_is_watched_and_survives_a_restart() {
+        let write = |value: u64| {
+            let name = "write-single-register";
+            operation("10.0.0.5", "10.0.0.9", "modbus", OperationKind::Write, name, Outcome::Done)
+                .on("holding-registers 7 unit 1")
+                .writing(Value::Unsigned(value))
+        };
+        let mut story = hosts();
+        for step in 0..600 {
+            story = story.wait(10).asks(write(level(step) as u64));
+        }
+        story.silent();
+        let saved = story.detect().save();
+        let mut other = hosts().wait(86_400);
+        assert!(other.detect().restore_learnt(saved[0].0, &saved[0].1));
+        let finding = other.asks(write(60_000)).only();
+        assert_eq!((finding.actor.to_string().as_str(), finding.severity), ("10.0.0.5", Severity::Medium));
+        assert!(finding.factors.iter().any(|factor| factor.seen.contains("60000")));
+    }
+}

@@ -1,0 +1,300 @@
+//! `pavise drill`: an attack of the laboratory, played before Pavise and explained step by step.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use brain::{Brain, Settings};
+use dissect::proto::Wants;
+use dissect::wire::LinkType;
+use flow::{Engine, Limits};
+use lab::{SceneOptions, TrueStage, Truth};
+use model::{Change, Event, Finding, FindingId, Observation, Party, Severity, Timestamp};
+use serde::Serialize;
+
+use crate::command::Drill;
+use crate::found::{self, paragraph};
+use crate::output::{Output, Problem};
+use crate::session::Captured;
+use crate::show::{LEFT, RIGHT, Set, moment, table};
+
+/// Pavise hears so much packet time at once, in nanoseconds, so that what it says comes when it happens.
+const STEP: u64 = 1_000_000_000;
+/// Nobody waits longer than this for the next thing to happen.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(options: &Drill) -> Result<(), Problem> {
+    let duration = Duration::from_secs(u64::from(options.minutes) * 60);
+    let scene = SceneOptions { seed: options.seed, duration, ..SceneOptions::default() };
+    let scene = lab::attack(&options.name, options.scene.as_deref(), &scene).map_err(|error| {
+        Problem::Other(format!("{error}; `pavise lab attack --list` tells what each shows"))
+    })?;
+    let truth = scene.truth();
+    let speed = if options.json { 0.0 } else { options.speed };
+    let mut stage = Stage::new(&truth, speed, options.json);
+    // What cannot be printed is found out here, for a sink can only say that it failed.
+    let mut problem = None;
+    stage.introduce()?;
+    let played = scene.play(&mut |at, frame| {
+        stage.frame(at, frame).map_err(|error| {
+            problem = Some(error);
+            io::Error::other("stopped")
+        })
+    });
+    match (played, problem) {
+        (_, Some(problem)) => return Err(problem),
+        (Err(error), None) => return Err(Problem::Other(format!("the scene cannot be played: {error}"))),
+        (Ok(_), None) => {}
+    }
+    stage.end()
+}
+
+/// A scene under way, and Pavise before it.
+struct Stage<'a> {
+    truth: &'a Truth,
+    engine: Engine<Captured>,
+    brain: Brain,
+    batch: Captured,
+    observations: Vec<Observation>,
+    events: Vec<Event>,
+    /// When the frames of the batch are to be looked at.
+    next: Timestamp,
+    /// How many stages have been told.
+    told: usize,
+    /// Findings that were told.
+    found: Vec<FindingId>,
+    out: Output,
+    /// Seconds of packet time in one second; 0 for as fast as can be.
+    speed: f64,
+    /// Packet time up to which was waited, and when.
+    waited: (Timestamp, Instant),
+    quiet: bool,
+}
+
+/// How a stage was found, for programs.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    stage: &'a str,
+    techniques: &'a [String],
+    first: Timestamp,
+    /// How many seconds after the stage began it was found, by detector.
+    found: BTreeMap<String, f64>,
+}
+
+impl<'a> Stage<'a> {
+    fn new(truth: &'a Truth, speed: f64, quiet: bool) -> Self {
+        let limits = Limits { flows: 1 << 16, ..Limits::default() };
+        Self {
+            truth,
+            engine: Engine::new(limits, Wants { messages: false }, 1, 0),
+            brain: Brain::new(inventory::Limits::default(), Settings::default()),
+            batch: Captured::default(),
+            observations: Vec::new(),
+            events: Vec::new(),
+            next: truth.start,
+            told: 0,
+            found: Vec::new(),
+            out: Output::new(),
+            speed,
+            waited: (truth.start, Instant::now()),
+            quiet,
+        }
+    }
+
+    fn line(&mut self, text: impl fmt::Display) -> Result<(), Problem> {
+        if self.quiet {
+            return Ok(());
+        }
+        self.out.line(text)?;
+        self.out.flush()
+    }
+
+    fn introduce(&mut self) -> Result<(), Problem> {
+        let Truth { scene, devices, attack, .. } = self.truth;
+        let kind = lab::ATTACKS.iter().find(|known| Some(known.name) == attack.as_deref());
+        let about = kind.map_or("", |kind| kind.about);
+        self.line(format_args!(
+            "Drill: {} in a scene called {scene} with {} devices: {about}.\n\
+             Lines with > tell what the attacker does, lines with ! what Pavise says of it.\n\n\
+             {}  Everybody does what they always do; Pavise learns.",
+            attack.as_deref().unwrap_or("nothing"),
+            devices.len(),
+            clock(self.truth.start)
+        ))
+    }
+
+    fn frame(&mut self, at: Timestamp, frame: &[u8]) -> Result<(), Problem> {
+        if at >= self.next {
+            self.look()?;
+            self.next = Timestamp::from_nanos(at.as_nanos() + STEP);
+            self.wait(at);
+        }
+        while let Some(stage) = self.truth.stages.get(self.told).filter(|stage| stage.first <= at) {
+            self.told += 1;
+            self.tell(stage)?;
+        }
+        let link = match lab::Link::of(frame) {
+            lab::Link::Ethernet => LinkType::ETHERNET,
+            lab::Link::Can => LinkType::CAN_SOCKETCAN,
+        };
+        self.batch.0.push(at, link, frame, frame.len() as u32);
+        if self.batch.0.frames.len() >= capture::MAX_BATCH_FRAMES {
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Lets real time pass as packet time does.
+    fn wait(&mut self, at: Timestamp) {
+        if self.speed > 0.0 {
+            let (before, since) = self.waited;
+            let due = at.since(before).div_f64(self.speed).min(PATIENCE);
+            thread::sleep(due.saturating_sub(since.elapsed()));
+            self.waited = (at, Instant::now());
+        }
+    }
+
+    /// Says what the attacker begins to do.
+    fn tell(&mut self, stage: &TrueStage) -> Result<(), Problem> {
+        let techniques: Vec<_> = stage
+            .techniques
+            .iter()
+            .map(|id| {
+                detect::technique(id).map_or_else(|| id.clone(), |known| format!("{id} {}", known.name))
+            })
+            .collect();
+        let harmless = if stage.hostile { "" } else { "harmless: " };
+        self.line(format_args!(
+            "\n{}  > {harmless}{} by {} ({})\n{}",
+            clock(stage.first),
+            stage.name,
+            stage.actor,
+            techniques.join(", "),
+            paragraph(&stage.about).trim_end()
+        ))
+    }
+
+    /// Shows Pavise what has happened, and says what it says.
+    fn look(&mut self) -> Result<(), Problem> {
+        self.engine.submit(&Arc::new(std::mem::take(&mut self.batch)));
+        while self.engine.in_flight() > 0 {
+            self.engine.collect(&mut self.observations);
+        }
+        self.judge()
+    }
+
+    fn judge(&mut self) -> Result<(), Problem> {
+        for observation in self.observations.drain(..) {
+            self.brain.observe(&observation, &mut self.events);
+        }
+        for event in std::mem::take(&mut self.events) {
+            let Change::FindingRaised { finding } = event.change else { continue };
+            let worse = if self.found.contains(&finding.id) { "now " } else { "" };
+            self.found.push(finding.id);
+            self.line(format_args!(
+                "{}  ! {worse}{}  {}: {}",
+                clock(event.at),
+                finding.severity,
+                finding.title,
+                finding.summary
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<(), Problem> {
+        self.look()?;
+        while self.engine.finish(&mut self.observations) {
+            self.judge()?;
+        }
+        self.judge()?;
+        let mut findings: Vec<Finding> = self.brain.detect().findings().cloned().collect();
+        found::in_order(&mut findings);
+        let outcomes: Vec<_> = self.truth.stages.iter().map(|stage| self.outcome(stage, &findings)).collect();
+        if self.quiet {
+            self.out.json(&outcomes)?;
+            return self.out.flush();
+        }
+        let hostile = self.truth.stages.iter().any(|stage| stage.hostile);
+        if hostile {
+            self.sum_up(&outcomes)?;
+        } else {
+            let alarms = findings.iter().filter(|finding| finding.severity > Severity::Low).count();
+            self.line(match alarms {
+                0 => "\nIt was harmless, and Pavise raised no alarm.".to_owned(),
+                alarms => format!("\nIt was harmless, but Pavise raised {alarms} alarms."),
+            })?;
+        }
+        let mut incidents: Vec<_> = self.brain.detect().incidents().cloned().collect();
+        found::incidents_in_order(&mut incidents);
+        if let Some(worst) = incidents.first() {
+            let response = paragraph(&worst.response);
+            self.line(format_args!(
+                "\nThe incident: {} ({})\nWhat to do first\n{response}",
+                worst.title, worst.severity
+            ))?;
+        }
+        self.line(
+            "`pavise lab attack` writes the same as a capture; `pavise detectors ID` explains a detector.",
+        )
+    }
+
+    fn sum_up(&mut self, outcomes: &[Outcome<'_>]) -> Result<(), Problem> {
+        let mut rows =
+            table(&[("STAGE", LEFT), ("BEGAN", LEFT), ("FOUND BY", Set::Text(72)), ("AFTER", RIGHT)]);
+        for outcome in outcomes {
+            let soonest = outcome.found.values().copied().min_by(f64::total_cmp);
+            let by: Vec<_> = outcome.found.keys().map(String::as_str).collect();
+            rows.add_row([
+                outcome.stage.to_owned(),
+                moment(outcome.first),
+                if by.is_empty() { "-".to_owned() } else { by.join(", ") },
+                soonest.map_or_else(|| "-".to_owned(), |after| format!("{after:.1} s")),
+            ]);
+        }
+        let found = outcomes.iter().filter(|outcome| !outcome.found.is_empty()).count();
+        self.line(format_args!("\n{rows}\n{found} of {} stages were found.", outcomes.len()))
+    }
+
+    /// Which findings tell of a stage: they name one of those who take part, at that time.
+    fn outcome<'s>(&self, stage: &'s TrueStage, findings: &[Finding]) -> Outcome<'s> {
+        let mut found: BTreeMap<String, f64> = BTreeMap::new();
+        for finding in findings {
+            let mut parties = [Some(&finding.actor), finding.victim.as_ref()].into_iter().flatten();
+            let takes_part = parties.any(|party| {
+                self.name_of(party).is_some_and(|name| {
+                    name == stage.actor || stage.victims.iter().any(|victim| victim == name)
+                })
+            });
+            if takes_part
+                && finding.severity >= Severity::Low
+                && finding.first <= stage.last
+                && finding.last >= stage.first
+            {
+                let after = finding.raised.since(stage.first).as_secs_f64();
+                let soonest = found.entry(finding.detector.to_string()).or_insert(after);
+                *soonest = soonest.min(after);
+            }
+        }
+        Outcome { stage: &stage.name, techniques: &stage.techniques, first: stage.first, found }
+    }
+
+    /// What a party is called in the scene.
+    fn name_of(&self, party: &Party) -> Option<&str> {
+        let is = |device: &&lab::TrueDevice| match (party.host.ip, party.host.mac) {
+            (Some(ip), _) => device.ips.contains(&ip),
+            (None, Some(mac)) => device.macs.contains(&mac),
+            (None, None) => false,
+        };
+        self.truth.devices.iter().find(is).map(|device| device.name.as_str())
+    }
+}
+
+/// The time of day.
+fn clock(at: Timestamp) -> String {
+    let text = moment(at);
+    text.split_once('T').map_or(text.clone(), |(_, time)| time.trim_end_matches('Z').to_owned())
+}

@@ -1,0 +1,223 @@
+//! What is found: told, explained, shown by packets, judged.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// A capture of an attack of the laboratory.
+fn attack(place: &Place, name: &str) -> PathBuf {
+    let path = place.path("attack.pcapng");
+    let scene = lab::attack(name, None, &SceneOptions::default()).unwrap();
+    scene.write(&mut File::create(&path).unwrap()).unwrap();
+    path
+}
+
+fn json(place: &Place, arguments: &[&str]) -> Value {
+    let done = place.run(arguments);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    serde_json::from_str(&done.out).unwrap()
+}
+
+/// Findings of a detector, as `pavise findings --json` tells them.
+fn of(all: &Value, detector: &str) -> Vec<Value> {
+    all.as_array().unwrap().iter().filter(|finding| finding["detector"] == detector).cloned().collect()
+}
+
+#[test]
+fn a_finding_is_told_explained_and_shown_by_packets_that_yield_it_again() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    let done = place.run(&["watch", capture.to_str().unwrap()]);
+    assert!(
+        done.out.contains("Incidents\n") && done.out.contains("host-scan") | done.out.contains("Host scan")
+    );
+    let all = json(&place, &["findings", "--json"]);
+    let scan = of(&all, "host-scan").remove(0);
+    let id = scan["id"].as_str().unwrap();
+    assert_eq!(scan["evidence"]["state"], "kept");
+    assert_eq!(scan["evidence"]["replays"], true);
+
+    let page = place.run(&["finding", id]);
+    for part in ["Why it matters", "What to do", "they show it by themselves", "T1046"] {
+        assert!(page.out.contains(part), "{part}: {}", page.out);
+    }
+    let slice = place.path("slice.pcapng");
+    assert_eq!(place.run(&["finding", id, "--pcap", slice.to_str().unwrap()]).status, Some(0));
+    let other = place.path("other");
+    let other = other.to_str().unwrap();
+    assert_eq!(place.run(&["watch", slice.to_str().unwrap(), "--state", other]).status, Some(0));
+    let again = json(&place, &["findings", "--json", "--state", other]);
+    assert!(of(&again, "host-scan").iter().any(|finding| finding["id"] == id), "{again}");
+
+    let incident = scan["incident"].as_str().unwrap();
+    let incidents = json(&place, &["incidents", "--json"]);
+    assert!(incidents.as_array().unwrap().iter().any(|known| known["id"] == incident));
+    let story = place.run(&["incidents", incident]);
+    assert!(story.out.contains(id) && story.out.contains("What to do first"), "{}", story.out);
+}
+
+#[test]
+fn packets_that_were_changed_are_not_handed_out() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    place.run(&["watch", capture.to_str().unwrap()]);
+    let all = json(&place, &["findings", "--json", "--detector", "host-scan"]);
+    let id = all[0]["id"].as_str().unwrap();
+    let kept = place.path("state").join("evidence").join(format!("{id}.pcapng"));
+    let mut bytes = fs::read(&kept).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&kept, bytes).unwrap();
+    let done = place.run(&["finding", id, "--pcap", "slice.pcapng"]);
+    assert_eq!(done.status, Some(1));
+    assert!(done.said.contains("its SHA-256 is another"), "{}", done.said);
+    assert!(!place.path("slice.pcapng").exists());
+}
+
+#[test]
+fn a_verdict_silences_what_its_scope_covers_and_can_be_taken_back() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    place.run(&["watch", capture.to_str().unwrap()]);
+    let all = json(&place, &["findings", "--json", "--detector", "host-scan"]);
+    let id = all[0]["id"].as_str().unwrap();
+    let listed = |more: &[&str]| place.run(&[&["findings"], more].concat()).out.contains(id);
+    assert!(listed(&[]));
+    let reason = "our scanner";
+    let done = place.run(&["verdict", id, "expected", "--scope", "actor", "--reason", reason]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert!(!listed(&[]) && listed(&["--all"]));
+    assert!(place.run(&["finding", id]).out.contains(reason));
+    // What is watched later is covered, too: the same capture under another name.
+    let other = place.path("other.pcapng");
+    fs::copy(&capture, &other).unwrap();
+    let done = place.run(&["watch", other.to_str().unwrap()]);
+    assert!(!done.out.contains(id), "{}", done.out);
+    assert_eq!(place.run(&["verdict", id, "clear"]).status, Some(0));
+    assert!(listed(&[]));
+}
+
+#[test]
+fn what_was_observed_can_be_taken_in_again() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    let done = place.run(&["watch", capture.to_str().unwrap(), "--json"]);
+    let recorded = place.file("seen.jsonl", &done.out);
+    let other = place.path("other");
+    let other = other.to_str().unwrap();
+    let done = place.run(&["watch", recorded.to_str().unwrap(), "--state", other]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    for what in ["devices", "flows", "incidents", "protocols"] {
+        let (first, again) =
+            (json(&place, &[what, "--json"]), json(&place, &[what, "--json", "--state", other]));
+        assert_eq!(first, again, "{what}");
+    }
+    let ids = |state: &[&str]| {
+        let all = json(&place, &[&["findings", "--json"], state].concat());
+        all.as_array().unwrap().iter().map(|finding| finding["id"].to_string()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(ids(&[]), ids(&["--state", other]));
+    let again = place.run(&["watch", recorded.to_str().unwrap(), "--state", other]);
+    assert!(again.said.contains("without being added twice"), "{}", again.said);
+}
+
+#[test]
+fn settings_hold_and_wrong_ones_are_told() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    let capture = capture.to_str().unwrap();
+    let off = place.file("off.toml", "off = [\"host-scan\"]\n");
+    place.run(&["watch", capture, "--settings", off.to_str().unwrap()]);
+    assert!(of(&json(&place, &["findings", "--json"]), "host-scan").is_empty());
+    for (text, says) in [
+        ("off = [\"no-such\"]", "no detector is called \"no-such\""),
+        ("[thresholds]\n\"host-scan.failures\" = -1", "cannot be -1"),
+        ("[thresholds]\n\"host-scan.nothing\" = 1", "no threshold is called"),
+        ("colour = 1", "unknown field"),
+        ("[[expected]]\nreason = \"x\"", "needs an actor"),
+        ("[[scope]]\nnetwork = \"10.0.0.0/40\"", "is no network"),
+    ] {
+        let wrong = place.file("wrong.toml", text);
+        let done = place.run(&["watch", capture, "--settings", wrong.to_str().unwrap()]);
+        assert_eq!(done.status, Some(1), "{text}");
+        assert!(done.said.contains(says), "{text}: {}", done.said);
+    }
+}
+
+#[test]
+fn indicators_of_others_are_matched_and_bad_files_of_them_told() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    let capture = capture.to_str().unwrap();
+    let truth = lab::attack("mirai", None, &SceneOptions::default()).unwrap().truth();
+    let master = truth.devices.iter().find(|device| device.name == "master").unwrap().ips[0];
+    let list =
+        place.file("list.csv", format!("{master},master of a botnet\nd41d8cd98f00b204e9800998ecf8427e\n"));
+    let done = place.run(&["watch", capture, "--intel", list.to_str().unwrap()]);
+    assert!(done.said.contains("1 indicators (1 of kinds that are not seen"), "{}", done.said);
+    let found = of(&json(&place, &["findings", "--json"]), "threat-intelligence");
+    assert!(found[0]["summary"].as_str().unwrap().contains("in list.csv as master of a botnet"), "{found:?}");
+    let bad = place.file("bad.json", "{\"objects\": 7}");
+    let done = place.run(&["watch", capture, "--intel", bad.to_str().unwrap()]);
+    assert_eq!(done.status, Some(1));
+    assert!(done.said.contains("is no STIX 2.1 bundle"), "{}", done.said);
+}
+
+#[test]
+fn a_drill_explains_each_step_and_says_what_was_found() {
+    let place = Place::new();
+    let done = place.run(&["drill", "mirai", "--speed", "0"]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    for part in [
+        "> telnet-scan",
+        "! medium",
+        "T1046 Network Service Discovery",
+        "stages were found",
+        "What to do first",
+    ] {
+        assert!(done.out.contains(part), "{part}: {}", done.out);
+    }
+    let outcomes = json(&place, &["drill", "mirai", "--json"]);
+    let scan =
+        &outcomes.as_array().unwrap().iter().find(|stage| stage["stage"] == "scanning-in-turn").unwrap();
+    assert!(scan["found"]["host-scan"].as_f64().unwrap() < 60.0, "{outcomes}");
+    assert!(place.run(&["drill", "backup", "--speed", "0"]).out.contains("raised no alarm"));
+    let wrong = place.run(&["drill", "no-such"]);
+    assert_eq!(wrong.status, Some(1));
+    assert!(wrong.said.contains("no attack is called"), "{}", wrong.said);
+    assert!(!place.path("state").exists(), "a drill keeps nothing");
+}
+
+#[test]
+fn bad_questions_get_one_clear_sentence() {
+    let place = Place::new();
+    place.file("empty.jsonl", "");
+    assert_eq!(place.run(&["watch", "empty.jsonl"]).status, Some(0));
+    for (arguments, says) in [
+        (&["finding", "f000000000000"][..], "no finding is known as f000000000000"),
+        (&["incidents", "i0"], "no incident is known as i0"),
+        (&["verdict", "f0", "true"], "no finding is known as f0"),
+        (&["findings", "--detector", "x"], "no detector is called x"),
+        (&["detectors", "x"], "no detector is called x"),
+    ] {
+        let done = place.run(arguments);
+        assert_eq!(done.status, Some(1), "{arguments:?}");
+        assert!(done.said.contains(says), "{arguments:?}: {}", done.said);
+    }
+    let bad = place.file("bad.jsonl", "{\"observation\":\"flow-ended\"}\n");
+    let done = place.run(&["watch", bad.to_str().unwrap()]);
+    assert_eq!(done.status, Some(1));
+    assert!(done.said.contains("line 1: not an observation"), "{}", done.said);
+}
+
+#[test]
+fn the_catalogue_in_the_documents_is_the_one_of_this_version() {
+    let place = Place::new();
+    let made = place.run(&["detectors", "--markdown"]).out;
+    let kept = fs::read_to_string(testkit::workspace().join("docs/detectors.md")).unwrap_or_default();
+    assert!(
+        made == kept,
+        "docs/detectors.md is old: cargo run -p pavise -- detectors --markdown > docs/detectors.md"
+    );
+    let all = json(&place, &["detectors", "--json"]);
+    assert_eq!(all.as_array().unwrap().len(), detect::DETECTORS.len());
+}
