@@ -41,7 +41,13 @@ senders, made-up ones as well, or from one outside. A single sender inside is to
     ],
     listens: &[Kind::Ended],
     keeps: "what was received in ten seconds by each of the 4096 services that were flooded last",
-    start: || Box::new(InboundFlood { rates: Table::new(MAX_TARGETS), all: Rate::default() }),
+    start: || {
+        Box::new(InboundFlood {
+            rates: Table::new(MAX_TARGETS),
+            all: Rate::default(),
+            most: (Host::default(), 0.0),
+        })
+    },
 };
 
 const ATTEMPTS: usize = 0;
@@ -55,25 +61,39 @@ struct InboundFlood {
     rates: Table<(Who, u16), Rate>,
     /// What made-up senders send to anybody.
     all: Rate,
+    /// Whoever gets more than half of it, and by how much more than half (Boyer and Moore, "MJRTY - A Fast Majority
+    /// Vote Algorithm", 1981).
+    most: (Host, f64),
 }
 
 impl InboundFlood {
     /// A flood that is spread over a whole network hurts what forwards it.
     fn spread(&mut self, what: OneWay, sender: u32, record: &FlowRecord, out: &mut Out<'_>) {
         self.all.count(what, sender, record);
+        let (server, votes) = (record.head.server.host, record.sent.packets as f64);
+        self.most = match self.most {
+            (host, lead) if Addr::of(&host) == Addr::of(&server) => (host, lead + votes),
+            (host, lead) if lead > votes => (host, lead - votes),
+            (_, lead) => (server, votes - lead),
+        };
         let (count, nobody) = (self.all.knocks, Host::default());
         if count < out.limit(AT_ALL, &nobody) {
             return;
         }
         let senders = self.all.senders();
-        let alarm = Alarm::about(nobody)
+        let (victim, lead) = self.most;
+        let is_one = lead > count / 2.0;
+        let mut alarm = Alarm::about(nobody)
             .since(self.all.since)
             .flow(record.head.id)
             .crossed(AT_ALL, count)
             .factor("senders that nobody knows", format_args!("about {senders:.0} or more"), "hardly any");
+        if is_one {
+            alarm = alarm.to(victim);
+        }
         out.raise(alarm, || {
-            let last = record.head.server;
-            format!("senders that nobody knows tried to connect {count:.0} times within ten seconds, the last time to {last}")
+            let whom = if is_one { format!("to {victim}") } else { format!("the last time to {server}") };
+            format!("senders that nobody knows tried to connect {count:.0} times within ten seconds, {whom}")
         });
     }
 }

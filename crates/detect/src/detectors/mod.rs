@@ -1,9 +1,11 @@
 //! The detectors: one file each, one line in the list.
 
 mod address_conflict;
+mod arp_scan;
 mod arp_spoofing;
 mod beaconing;
 mod behaviour;
+mod botnet_command_channel;
 mod brute_force;
 mod can;
 mod can_identifier;
@@ -80,6 +82,7 @@ use crate::rule::Rule;
 pub static DETECTORS: &[&Rule] = &[
     // Who looks around.
     &host_scan::DETECTOR,
+    &arp_scan::DETECTOR,
     &port_scan::DETECTOR,
     &controller_scan::DETECTOR,
     // Who poses as another.
@@ -103,6 +106,19 @@ pub static DETECTORS: &[&Rule] = &[
     // Who goes on, and what he takes.
     &lateral_movement::DETECTOR,
     &outbound_transfer::DETECTOR,
+    // Who floods whom.
+    &outbound_flood::DETECTOR,
+    &inbound_flood::DETECTOR,
+    // What becomes of devices.
+    &worm_spread::DETECTOR,
+    &executable_download::DETECTOR,
+    &irc_botnet::DETECTOR,
+    &botnet_command_channel::DETECTOR,
+    &unauthenticated_write::DETECTOR,
+    &protocol_violation::DETECTOR,
+    // Who comes in and goes out.
+    &internet_access::DETECTOR,
+    &remote_access::DETECTOR,
     // What others have warned of.
     &threat_intelligence::DETECTOR,
     // Who changes controllers.
@@ -133,18 +149,6 @@ pub static DETECTORS: &[&Rule] = &[
     &can_identifier::DETECTOR,
     &can_timing::DETECTOR,
     &can_payload::DETECTOR,
-    // Who floods whom.
-    &outbound_flood::DETECTOR,
-    &inbound_flood::DETECTOR,
-    // What becomes of devices.
-    &worm_spread::DETECTOR,
-    &executable_download::DETECTOR,
-    &irc_botnet::DETECTOR,
-    &unauthenticated_write::DETECTOR,
-    &protocol_violation::DETECTOR,
-    // Who comes in and goes out.
-    &internet_access::DETECTOR,
-    &remote_access::DETECTOR,
     &can_j1939::DETECTOR,
     &new_peer::DETECTOR,
     &new_service::DETECTOR,

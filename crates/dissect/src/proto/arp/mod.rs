@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use model::{BindingSource, MacAddr};
+use model::{BindingSource, MacAddr, OperationKind, Outcome};
 use serde::Serialize;
 
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
@@ -102,6 +102,10 @@ impl Parser for Arp {
                 out.message(from, message.kind().name(), &message);
                 // A probe has no address yet: `binding` knows that an unspecified one belongs to nobody.
                 out.binding(message.sender_mac, IpAddr::V4(message.sender_ip), BindingSource::Arp);
+                if message.kind() == Kind::Request {
+                    let target = Some(message.target_ip.to_string().into());
+                    out.operation(from, OperationKind::Discover, "who-has", target, None, Outcome::Asked);
+                }
                 // RFC 826 has the sender fill in its own address. One that differs from the frame's was
                 // sent on behalf of somebody: proxies do so, and those who pretend.
                 if let Some(mac) = out.host(from).mac.filter(|mac| *mac != message.sender_mac) {
@@ -143,6 +147,7 @@ mod tests {
         insta::assert_snapshot!(converse(&PROTOCOL, &[(Client, &request), (Server, &reply)]), @r#"
         client request {"operation":1,"sender_mac":"02:00:00:00:00:0a","sender_ip":"192.0.2.10","target_mac":"00:00:00:00:00:00","target_ip":"192.0.2.20"}
         binding 192.0.2.10 is at 02:00:00:00:00:0a
+        operation client Discover who-has 192.0.2.20 - Asked
         server reply {"operation":2,"sender_mac":"02:00:00:00:00:14","sender_ip":"192.0.2.20","target_mac":"00:00:00:00:00:00","target_ip":"192.0.2.10"}
         binding 192.0.2.20 is at 02:00:00:00:00:14
         "#);
