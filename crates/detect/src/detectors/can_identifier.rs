@@ -148,7 +148,7 @@ impl Identifiers {
     /// An identifier came often for the first time, or many for the first time; in the first second all do.
     fn burst(&mut self, slot: u64) {
         if slot > self.last_burst {
-            self.bursts += u32::from(self.set.trials() > 1);
+            self.bursts = self.bursts.saturating_add(u32::from(self.set.trials() > 1));
             self.last_burst = slot;
         }
     }

@@ -261,7 +261,7 @@ impl Values {
             let usual = format!("{} others", point.states.len());
             wrong = Some(Wrong { what: "value never had", seen: value.to_string(), usual });
         }
-        point.count += 1;
+        point.count = point.count.saturating_add(1);
         let is_wrong = wrong.is_some();
         if !given.written && !is_wrong {
             wrong = Self::judge_course(point, value, at, knows, out.limit(REPEATED, host));
