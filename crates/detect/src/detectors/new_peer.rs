@@ -45,10 +45,8 @@ impl Peers {
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
         let Some(surprise) = self.sets.look(key, thing, seen.at, &how) else { return };
         let (client, server) = (head.client.host, head.server.host);
-        let matter = peer.to_string();
         let alarm = Alarm::about(client)
             .to(server)
-            .matter(&matter)
             .flow(head.id)
             .anomaly()
             .severity(severity(is_machine))
