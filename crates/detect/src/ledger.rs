@@ -8,6 +8,7 @@ use model::{
     Severity, Shed, Slice, Timestamp, Verdict,
 };
 
+use crate::detectors::LEARNING;
 use crate::hosts::Addr;
 use crate::incident::{Incidents, QUIET_HOURS};
 use crate::judge::Alarm;
@@ -275,6 +276,13 @@ impl Ledger {
         if let Some(judgement) = finding.judgement.as_ref().filter(|known| known.scope != Scope::Finding) {
             self.rule(Ruling::of(&finding, judgement));
         }
+        let is_suspicious = finding.severity >= Severity::Medium
+            && !LEARNING.contains(&&*finding.detector)
+            && finding.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences());
+        if let Some(actor) = Addr::of(&finding.actor.host).filter(|_| is_suspicious) {
+            let last = self.suspects.entry(actor).or_insert(finding.last);
+            *last = finding.last.max(*last);
+        }
         self.make_room();
         self.incidents.know(&finding);
         self.findings.insert(finding.id, finding);
@@ -375,6 +383,9 @@ mod tests {
         assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS)), "long ago");
         ledger.raise(raised(host(1), at(QUIET_HOURS), false), &[], &inventory, String::new);
         assert!(ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "seen again");
+        let mut restored = Ledger::default();
+        ledger.findings().cloned().for_each(|finding| restored.restore(finding));
+        assert!(restored.is_suspect(&host(1), at(QUIET_HOURS + 1)), "after a restart");
         let id = ledger.findings().find(|finding| finding.actor.host == host(1)).map(|finding| finding.id);
         let judgement = Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason: "".into() };
         assert!(ledger.judge(id.unwrap(), Some(judgement)));

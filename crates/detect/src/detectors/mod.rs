@@ -36,6 +36,20 @@ pub static DETECTORS: &[&Rule] = &[
     &behaviour::DETECTOR,
 ];
 
+/// Those whose findings only say that something is not as it was learnt.
+pub(crate) static LEARNING: &[&str] = &[
+    "behaviour",
+    "can-identifier",
+    "can-payload",
+    "can-timing",
+    "new-operation",
+    "new-peer",
+    "new-service",
+    "process-value",
+    "rhythm-change",
+    "silent-channel",
+];
+
 #[cfg(test)]
 mod tests {
     use model::{BusData, BusFrame, FlowId, OperationKind, Outcome, Sample, Side, Transport, Value, What};
@@ -117,6 +131,14 @@ mod tests {
             let saved = live(hosts(rule), 400).detect().save();
             let bytes: usize = saved.iter().map(|(_, bytes)| bytes.len()).sum();
             assert!(bytes < 32 << 10, "{}: {bytes}", rule.id);
+        }
+    }
+
+    #[test]
+    fn those_that_learn_can_go_on_after_a_restart() {
+        for id in LEARNING {
+            let rule = DETECTORS.iter().find(|rule| rule.id == *id).unwrap();
+            assert!((rule.start)().save().is_some(), "{id}");
         }
     }
 

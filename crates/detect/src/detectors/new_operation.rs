@@ -83,6 +83,7 @@ impl Operations {
             (None, Some(surprise)) if changes => (format!("{} {on}", operation.name), surprise),
             _ => return,
         };
+        out.score(1.0 - surprise.unseen, Some(operation.flow.id), Some(asker));
         let alarm = Alarm::about(asker)
             .to(target)
             .matter(&what)

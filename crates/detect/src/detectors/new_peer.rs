@@ -45,6 +45,7 @@ impl Peers {
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
         let Some(surprise) = self.sets.look(key, thing, seen.at, &how) else { return };
         let (client, server) = (head.client.host, head.server.host);
+        out.score(1.0 - surprise.unseen, Some(head.id), Some(*host));
         let alarm = Alarm::about(client)
             .to(server)
             .flow(head.id)

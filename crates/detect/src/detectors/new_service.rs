@@ -71,6 +71,7 @@ impl Services {
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
         let Some(surprise) = sets.look(key, digest_of(&[name.as_bytes()]), seen.at, &how) else { return };
         let matter = format!("{verb} {name}");
+        out.score(1.0 - surprise.unseen, Some(record.head.id), Some(*host));
         let alarm = Alarm::about(*host)
             .matter(&matter)
             .flow(record.head.id)

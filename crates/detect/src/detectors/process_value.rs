@@ -42,7 +42,7 @@ pub(super) const DETECTOR: Rule = Rule {
         },
     ],
     listens: &[Kind::Operation, Kind::Sample],
-    keeps: "8,192 points, 2 KiB each, at most 24 of one device",
+    keeps: "8,192 points, 2,600 bytes each, at most 16 of one device",
     start: || Box::new(Values { points: Table::new(MAX_POINTS), devices: Table::new(MAX_DEVICES) }),
 };
 
@@ -53,7 +53,7 @@ const REPEATED: usize = 2;
 const MAX_POINTS: usize = 1 << 13;
 const MAX_DEVICES: usize = 1 << 12;
 /// So many points of a device are watched: those that came first.
-const MAX_OF_DEVICE: u32 = 24;
+const MAX_OF_DEVICE: u32 = 16;
 /// So many values, and changes, of a point are kept.
 const ROOM: usize = 128;
 /// Values close in time are like each other: what counts are the extremes of blocks of so many seconds, and so many
