@@ -51,7 +51,8 @@ fn tactics_of(finding: &Finding) -> impl Iterator<Item = Tactic> {
 }
 
 fn is_same(one: &Party, other: &Party) -> bool {
-    one.device.is_some() && one.device == other.device || Addr::of(&one.host) == Addr::of(&other.host)
+    let addr = Addr::of(&one.host);
+    one.device.is_some() && one.device == other.device || addr.is_some() && addr == Addr::of(&other.host)
 }
 
 fn has(parties: &[Party], party: &Party) -> bool {

@@ -9,7 +9,7 @@ use model::{
 };
 
 use crate::attack::{Tactic, technique};
-use crate::detectors::DETECTORS;
+use crate::detectors::{DETECTORS, LEARNING};
 use crate::hosts::Addr;
 use crate::incident::{Incidents, QUIET_HOURS};
 use crate::judge::{Alarm, Suspicion};
@@ -285,6 +285,13 @@ impl Ledger {
         if let Some(judgement) = finding.judgement.as_ref().filter(|known| known.scope != Scope::Finding) {
             self.rule(Ruling::of(&finding, judgement));
         }
+        let is_suspicious = finding.severity >= Severity::Medium
+            && !LEARNING.contains(&&*finding.detector)
+            && finding.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences());
+        if let Some(actor) = Addr::of(&finding.actor.host).filter(|_| is_suspicious) {
+            let last = self.suspects.entry(actor).or_insert(finding.last);
+            *last = finding.last.max(*last);
+        }
         self.make_room();
         self.incidents.know(&finding);
         self.findings.insert(finding.id, finding);
@@ -392,5 +399,43 @@ impl Ledger {
                 each(Shed { limit: limit.into(), count, packets: 0, bytes: 0 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Verdict;
+
+    use super::*;
+    use crate::detectors::DETECTORS;
+
+    fn raised(actor: Host, at: Timestamp, is_anomaly: bool) -> Raised<'static> {
+        let alarm = Alarm::about(actor).severity(Severity::Medium);
+        let alarm = if is_anomaly { alarm.anomaly() } else { alarm };
+        Raised { rule: DETECTORS[0], at, alarm, crossed: None }
+    }
+
+    #[test]
+    fn who_does_something_bad_is_suspected_until_that_is_judged_or_long_ago() {
+        let inventory = Inventory::new(inventory::Limits::default());
+        let mut ledger = Ledger::default();
+        let host = |last| Host::from_ip([10, 0, 0, last].into());
+        let at = |hours| Timestamp::from_secs(1_772_438_400 + hours * 3600);
+        ledger.raise(raised(host(1), at(0), false), &[], &inventory, String::new);
+        ledger.raise(raised(host(2), at(0), true), &[], &inventory, String::new);
+        assert!(ledger.is_suspect(&host(1), at(1)));
+        assert!(!ledger.is_suspect(&host(2), at(1)), "who is only unusual");
+        assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS)), "long ago");
+        ledger.raise(raised(host(1), at(QUIET_HOURS), false), &[], &inventory, String::new);
+        assert!(ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "seen again");
+        let mut restored = Ledger::default();
+        ledger.findings().cloned().for_each(|finding| restored.restore(finding));
+        assert!(restored.is_suspect(&host(1), at(QUIET_HOURS + 1)), "after a restart");
+        let id = ledger.findings().find(|finding| finding.actor.host == host(1)).map(|finding| finding.id);
+        let judgement = Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason: "".into() };
+        assert!(ledger.judge(id.unwrap(), Some(judgement)));
+        assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "meant to be");
+        ledger.raise(raised(host(1), at(QUIET_HOURS), false), &[], &inventory, String::new);
+        assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "still meant to be");
     }
 }

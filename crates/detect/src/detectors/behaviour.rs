@@ -276,7 +276,7 @@ impl Detector for Behaviours {
         let span = now.as_secs() / SPAN;
         for (_, device) in self.devices.iter_mut() {
             if device.span < span && !device.shown.is_empty() {
-                device.judge(Timestamp::from_secs(device.span * SPAN), out);
+                device.judge(Timestamp::from_secs(device.span.saturating_mul(SPAN)), out);
             }
             device.span = span;
             device.is_suspect = out.is_suspect(&device.host);

@@ -83,15 +83,24 @@ struct Count {
     key: u32,
     since: Timestamp,
     frames: u32,
+    /// How often it came in the second before.
+    before: u32,
 }
 
-/// Counts one more frame of an identifier; begins anew after a second if `anew`.
+impl Count {
+    /// Whether it comes in a burst, or did a moment ago.
+    fn is_burst(&self) -> bool {
+        self.frames.max(self.before) >= SURE_BURST
+    }
+}
+
+/// The count of an identifier.
 fn count(counts: &mut Vec<Count>, key: u32, at: Timestamp) -> &mut Count {
     let place = counts.iter().position(|count| count.key == key).unwrap_or_else(|| {
         if counts.len() >= MAX_COUNTED {
             counts.remove(0);
         }
-        counts.push(Count { key, since: at, frames: 0 });
+        counts.push(Count { key, since: at, frames: 0, before: 0 });
         counts.len() - 1
     });
     &mut counts[place]
@@ -112,7 +121,9 @@ impl Identifiers {
         let count = count(&mut self.slow, key, at);
         let is_over = at.since(count.since).as_secs() >= 1;
         if is_over {
-            (count.since, count.frames) = (at, 0);
+            let goes_on = at.since(count.since).as_secs() < 2;
+            (count.since, count.before) = (at, if goes_on { count.frames } else { 0 });
+            count.frames = 0;
         }
         count.frames += 1;
         let frames = count.frames;
@@ -148,7 +159,7 @@ impl Identifiers {
     /// An identifier came often for the first time, or many for the first time; in the first second all do.
     fn burst(&mut self, slot: u64) {
         if slot > self.last_burst {
-            self.bursts += u32::from(self.set.trials() > 1);
+            self.bursts = self.bursts.saturating_add(u32::from(self.set.trials() > 1));
             self.last_burst = slot;
         }
     }
@@ -226,7 +237,7 @@ impl Detector for Identifiers {
         let (news, frames) = self.judge(key, seen.at, out);
         let is_known = self.set.knows(key.into());
         if out.wants_scores() {
-            let is_burst = is_known && frames >= SURE_BURST;
+            let is_burst = is_known && self.slow.iter().any(|count| count.key == key && count.is_burst());
             out.score(if is_known && !is_burst { 0.0 } else { 1.0 - unseen }, Some(frame.flow), None);
         }
         if is_known && news == News::Old {

@@ -63,8 +63,10 @@ pub(super) fn channel(head: &FlowHead, protocol: &str) -> Option<u64> {
     Some(digest_of(&[&client?, &server?, protocol.as_bytes()]))
 }
 
-/// Trials are so long, in seconds.
-pub(super) const TRIAL: u64 = 60;
+/// What a host does is looked at in trials of so many seconds.
+pub(super) const HOST_TRIAL: u64 = 60;
+/// Machines that ask each other do so in cycles of a second or so: trials are shorter.
+pub(super) const CHANNEL_TRIAL: u64 = 10;
 
 /// One set of things for each host or channel, and the hours in which it was active.
 pub(super) struct Sets {
@@ -72,6 +74,8 @@ pub(super) struct Sets {
     /// So many things are known of each.
     room: usize,
     limit: usize,
+    /// How long a trial is, in seconds.
+    trial: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -83,10 +87,10 @@ struct Entry {
 
 /// Something that was never there before.
 pub(super) struct Surprise {
-    /// How likely something new was at most, in a minute of activity.
+    /// How likely something new was at most, in a trial.
     pub(super) unseen: f64,
     /// Minutes of activity.
-    pub(super) trials: u32,
+    pub(super) minutes: u64,
     /// How many things are known.
     pub(super) known: usize,
 }
@@ -97,22 +101,22 @@ impl Surprise {
         format!(
             "{} known in {} min, others less likely than {:.2} %",
             self.known,
-            self.trials,
+            self.minutes,
             100.0 * self.unseen
         )
     }
 }
 
 impl Sets {
-    /// Sets for so many, with room for so many things each.
-    pub(super) fn new(limit: usize, room: usize) -> Self {
-        Self { sets: Table::new(limit), room, limit }
+    /// Sets for so many, with room for so many things each, and trials of so many seconds.
+    pub(super) fn new(limit: usize, room: usize, trial: u64) -> Self {
+        Self { sets: Table::new(limit), room, limit, trial }
     }
 
     /// It was active and did what is usual, as far as was told.
     pub(super) fn active(&mut self, key: u64, at: Timestamp) {
         if let Some(entry) = self.sets.get_mut(&key) {
-            entry.set.try_again(at.as_secs() / TRIAL);
+            entry.set.try_again(at.as_secs() / self.trial);
             entry.hours.learn(at);
         }
     }
@@ -122,14 +126,15 @@ impl Sets {
     pub(super) fn look(&mut self, key: u64, thing: u64, at: Timestamp, how: &How) -> Option<Surprise> {
         let room = self.room;
         let (entry, _) = self.sets.entry(key, || Entry { key, ..Entry::default() });
-        let (unseen, trials, known) = (entry.set.unseen(), entry.set.trials(), entry.set.len());
+        let (unseen, known) = (entry.set.unseen(), entry.set.len());
+        let minutes = u64::from(entry.set.trials()) * self.trial / 60;
         let level = if how.is_machine || entry.hours.knows(at) { how.level } else { 0.0 };
-        let news = entry.set.judge(thing, at.as_secs() / TRIAL, level, how.may_learn, room);
+        let news = entry.set.judge(thing, at.as_secs() / self.trial, level, how.may_learn, room);
         if how.told_once {
             entry.set.not_single(thing);
         }
         entry.hours.learn(at);
-        (news != News::Old).then_some(Surprise { unseen, trials, known })
+        (news != News::Old).then_some(Surprise { unseen, minutes, known })
     }
 
     pub(super) fn save(&self) -> Option<Vec<u8>> {

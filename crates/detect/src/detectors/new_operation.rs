@@ -2,7 +2,7 @@
 
 use model::{Operation, OperationKind, Outcome, Severity, What};
 
-use super::channel::{How, Sets, channel, digest_of, is_industrial};
+use super::channel::{CHANNEL_TRIAL, How, Sets, channel, digest_of, is_industrial};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 
@@ -20,14 +20,17 @@ pub(super) const DETECTOR: Rule = Rule {
           what else the asking device did.",
     thresholds: &[Threshold {
         name: "level",
-        about: "how likely a new operation may be in a minute of activity, for it to be told",
+        about: "how likely a new operation may be in ten seconds of activity, for it to be told",
         unit: "",
         usual: 0.01,
     }],
     listens: &[Kind::Operation, Kind::Ended, Kind::Sample],
     keeps: "128 functions and 128 targets of each of 8,192 channels",
     start: || {
-        Box::new(Operations { kinds: Sets::new(MAX_CHANNELS, ROOM), targets: Sets::new(MAX_CHANNELS, ROOM) })
+        Box::new(Operations {
+            kinds: Sets::new(MAX_CHANNELS, ROOM, CHANNEL_TRIAL),
+            targets: Sets::new(MAX_CHANNELS, ROOM, CHANNEL_TRIAL),
+        })
     },
 };
 
@@ -80,6 +83,7 @@ impl Operations {
             (None, Some(surprise)) if changes => (format!("{} {on}", operation.name), surprise),
             _ => return,
         };
+        out.score(1.0 - surprise.unseen, Some(operation.flow.id), Some(asker));
         let alarm = Alarm::about(asker)
             .to(target)
             .matter(&what)

@@ -2,7 +2,7 @@
 
 use model::{FlowHead, Host, What};
 
-use super::channel::{How, Sets, digest_of_host, is_controller, severity};
+use super::channel::{HOST_TRIAL, How, Sets, digest_of_host, is_controller, severity};
 use crate::hosts::Who;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -26,7 +26,7 @@ pub(super) const DETECTOR: Rule = Rule {
     }],
     listens: &[Kind::Opened, Kind::Ended, Kind::Sample],
     keeps: "32 peers of each of 16,384 hosts",
-    start: || Box::new(Peers { sets: Sets::new(MAX_HOSTS, MAX_PEERS) }),
+    start: || Box::new(Peers { sets: Sets::new(MAX_HOSTS, MAX_PEERS, HOST_TRIAL) }),
 };
 
 const LEVEL: usize = 0;
@@ -45,10 +45,9 @@ impl Peers {
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
         let Some(surprise) = self.sets.look(key, thing, seen.at, &how) else { return };
         let (client, server) = (head.client.host, head.server.host);
-        let matter = peer.to_string();
+        out.score(1.0 - surprise.unseen, Some(head.id), Some(*host));
         let alarm = Alarm::about(client)
             .to(server)
-            .matter(&matter)
             .flow(head.id)
             .anomaly()
             .severity(severity(is_machine))

@@ -2,7 +2,9 @@
 
 use model::{FlowRecord, Host, What};
 
-use super::channel::{How, Sets, digest_of, digest_of_host, is_controller, is_industrial, severity};
+use super::channel::{
+    HOST_TRIAL, How, Sets, digest_of, digest_of_host, is_controller, is_industrial, severity,
+};
 use crate::hosts::Who;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -28,8 +30,8 @@ pub(super) const DETECTOR: Rule = Rule {
     keeps: "32 services offered and 32 used of each of 16,384 hosts",
     start: || {
         Box::new(Services {
-            offers: Sets::new(MAX_HOSTS, MAX_SERVICES),
-            uses: Sets::new(MAX_HOSTS, MAX_SERVICES),
+            offers: Sets::new(MAX_HOSTS, MAX_SERVICES, HOST_TRIAL),
+            uses: Sets::new(MAX_HOSTS, MAX_SERVICES, HOST_TRIAL),
         })
     },
 };
@@ -69,6 +71,7 @@ impl Services {
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
         let Some(surprise) = sets.look(key, digest_of(&[name.as_bytes()]), seen.at, &how) else { return };
         let matter = format!("{verb} {name}");
+        out.score(1.0 - surprise.unseen, Some(record.head.id), Some(*host));
         let alarm = Alarm::about(*host)
             .matter(&matter)
             .flow(record.head.id)

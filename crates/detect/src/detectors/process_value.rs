@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{digest_of, digest_of_host};
 use crate::judge::{Alarm, Out, Seen};
-use crate::learn::{News, Novelty, Reservoir, from_bytes, to_bytes};
+use crate::learn::{Hours, News, Novelty, Reservoir, from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 use crate::table::Table;
 
@@ -32,7 +32,7 @@ pub(super) const DETECTOR: Rule = Rule {
             name: "state-level",
             about: "how likely a new value of a point with few may be, for it to be told",
             unit: "",
-            usual: 0.005,
+            usual: 0.01,
         },
         Threshold {
             name: "repeated",
@@ -42,7 +42,7 @@ pub(super) const DETECTOR: Rule = Rule {
         },
     ],
     listens: &[Kind::Operation, Kind::Sample],
-    keeps: "8,192 points, 2 KiB each, at most 24 of one device",
+    keeps: "8,192 points, 2,600 bytes each, at most 16 of one device",
     start: || Box::new(Values { points: Table::new(MAX_POINTS), devices: Table::new(MAX_DEVICES) }),
 };
 
@@ -53,11 +53,18 @@ const REPEATED: usize = 2;
 const MAX_POINTS: usize = 1 << 13;
 const MAX_DEVICES: usize = 1 << 12;
 /// So many points of a device are watched: those that came first.
-const MAX_OF_DEVICE: u32 = 24;
+const MAX_OF_DEVICE: u32 = 16;
 /// So many values, and changes, of a point are kept.
 const ROOM: usize = 128;
-/// So many values say what is usual.
-const ENOUGH: u64 = 300;
+/// Values close in time are like each other: what counts are the extremes of blocks of so many seconds, and so many
+/// blocks say what is usual.
+const BLOCK: u64 = 600;
+const ENOUGH: u64 = 80;
+/// A value counts as far out only beyond the range that the point had, by about as much again: a tail is as long as this
+/// share of the range at least.
+const GRAIN: f64 = 0.1;
+/// After so many blocks that were told, what is new is learnt all the same.
+const PATIENCE: u32 = 6;
 /// A point with no more values than this has states.
 const STATES: usize = 16;
 /// So many values are remembered in their order.
@@ -80,11 +87,17 @@ struct Values {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Point {
     key: u64,
-    /// Values, and negative values, so that both ends are tails.
+    /// The greatest values of blocks, and the smallest, negative, so that both ends are tails.
     values: Reservoir,
     negative: Reservoir,
-    /// Sizes of changes per second.
+    /// The greatest changes per second of blocks.
     changes: Reservoir,
+    /// The block that goes on, its extremes, and whether something was told in it, and in how many.
+    block: u64,
+    extremes: [f64; 3],
+    is_told: bool,
+    told: u32,
+    hours: Hours,
     /// Values as states, while they are few.
     states: Novelty,
     count: u64,
@@ -111,6 +124,11 @@ impl Point {
             values: Reservoir::default(),
             negative: Reservoir::default(),
             changes: Reservoir::default(),
+            block: at.as_secs() / BLOCK,
+            extremes: [value, -value, 0.0],
+            is_told: false,
+            told: 0,
+            hours: Hours::default(),
             states: Novelty::default(),
             count: 0,
             last: value,
@@ -137,12 +155,33 @@ impl Point {
         ups >= COUNTER * downs || downs >= COUNTER * ups
     }
 
-    fn learn(&mut self, value: f64, rate: f64) {
+    /// The values of the block that goes on are taken together; those of one that has passed are learnt.
+    fn learn(&mut self, value: f64, rate: f64, at: Timestamp, may_learn: bool) {
+        let block = at.as_secs() / BLOCK;
+        if block > self.block {
+            self.told = self.told.saturating_add(u32::from(self.is_told));
+            if may_learn && (!self.is_told || self.told > PATIENCE) {
+                let [greatest, smallest, change] = self.extremes;
+                self.values.add(greatest as f32, ROOM);
+                self.negative.add(smallest as f32, ROOM);
+                self.changes.add(change as f32, ROOM);
+            }
+            (self.block, self.is_told) = (block, false);
+            self.extremes = [value, -value, rate];
+        }
         self.ups = self.ups.saturating_add(u32::from(value > self.last));
         self.downs = self.downs.saturating_add(u32::from(value < self.last));
-        self.values.add(value as f32, ROOM);
-        self.negative.add(-value as f32, ROOM);
-        self.changes.add(rate as f32, ROOM);
+        self.extremes =
+            [self.extremes[0].max(value), self.extremes[1].max(-value), self.extremes[2].max(rate)];
+    }
+
+    fn knows(&self) -> bool {
+        self.values.seen() >= ENOUGH
+    }
+
+    /// The range that its values had.
+    fn range(&self) -> Option<(f64, f64)> {
+        Some(((-self.negative.greatest()?).into(), self.values.greatest()?.into()))
     }
 
     /// How many values in a row, up to this one, are the same as earlier ones in the same order.
@@ -171,6 +210,7 @@ impl Point {
             && self.course.len() <= COURSE
             && self.last.is_finite()
             && self.longest.is_finite()
+            && self.extremes.iter().all(|value| value.is_finite())
     }
 }
 
@@ -218,73 +258,69 @@ impl Values {
         out: &mut Out<'_>,
     ) -> Option<Wrong> {
         let (value, host) = (given.value, &given.owner);
-        let level = out.limit(LEVEL, host);
-        let passed = at.since(point.at).as_secs_f64().max(1.0);
-        let change = (value - point.last).abs();
-        let rate = change / passed;
-        let knows = point.count >= ENOUGH;
-        let usual = |known: &Reservoir, sign: f32| known.greatest().map_or(0.0, |value| sign * value);
-        // The step between neighbouring values says which differences mean nothing.
-        let grain = f64::from(usual(&point.changes, 1.0)).max(f64::EPSILON);
+        let rate = (value - point.last).abs() / at.since(point.at).as_secs_f64().max(1.0);
+        let moves = value != point.last;
+        // What comes is a trial, what stays is none.
+        let slot = at.as_secs() / BLOCK;
+        let is_new_state = (moves || point.count == 0)
+            && point.states.judge(value.to_bits(), slot, out.limit(STATE_LEVEL, host), !is_suspect, STATES)
+                == News::New;
         let mut wrong = None;
-        let news = point.states.judge(
-            value.to_bits(),
-            point.count,
-            out.limit(STATE_LEVEL, host),
-            !is_suspect,
-            STATES,
-        );
-        if point.is_measured() {
-            let ends = [
-                (&point.values, value, "value above all before", 1.0),
-                (&point.negative, -value, "value below all before", -1.0),
-            ];
-            if knows && !point.is_counter() {
-                let mut smallest = 1.0_f64;
-                for (known, value, what, sign) in ends {
-                    let share = known.p_value(value as f32, grain);
-                    smallest = smallest.min(share);
-                    if share <= level {
-                        let usual = format!("{}", usual(known, sign));
-                        wrong = Some(Wrong { what, seen: given.value.to_string(), usual });
-                    }
-                }
-                let share = point.changes.p_value(rate as f32, grain);
-                smallest = smallest.min(share);
-                if wrong.is_none() && share <= level {
-                    let usual = format!("at most {:.3}/s", usual(&point.changes, 1.0));
-                    wrong = Some(Wrong { what: "change", seen: format!("{rate:.3}/s"), usual });
-                }
-                out.score(1.0 - smallest, Some(given.flow), Some(given.owner));
+        if let Some((low, high)) = point.range().filter(|_| point.knows()) {
+            let spread = high - low;
+            if point.is_measured() && !point.is_counter() {
+                wrong = Self::judge_range(point, given, rate, out);
+            } else if is_new_state && (value > high + spread || value < low - spread) {
+                let usual = format!("{} others", point.states.len());
+                wrong = Some(Wrong { what: "value never had", seen: value.to_string(), usual });
             }
-        } else if news != News::Old {
-            let usual = format!("{} others", point.states.len());
-            wrong = Some(Wrong { what: "value never had", seen: value.to_string(), usual });
         }
-        point.count += 1;
         let is_wrong = wrong.is_some();
         if !given.written && !is_wrong {
-            wrong = Self::judge_course(point, value, at, knows, out.limit(REPEATED, host));
+            wrong = Self::judge_course(point, value, at, out.limit(REPEATED, host));
         }
-        if !is_wrong && !is_suspect {
-            point.learn(value, rate);
+        point.learn(value, rate, at, !is_suspect);
+        if moves {
+            point.hours.learn(at);
         }
+        point.count = point.count.saturating_add(1);
         (point.last, point.at) = (value, point.at.max(at));
-        wrong
+        // One value after the other is as wrong: it is told once in a block.
+        let is_told = is_wrong && std::mem::replace(&mut point.is_told, true);
+        wrong.filter(|_| !is_told)
+    }
+
+    /// Whether a value of a point that measures something lies far out, or leaps.
+    fn judge_range(point: &Point, given: &Given<'_>, rate: f64, out: &mut Out<'_>) -> Option<Wrong> {
+        let (low, high) = point.range()?;
+        let level = out.limit(LEVEL, &given.owner);
+        let fastest = point.changes.greatest().map_or(0.0, f64::from);
+        let (value, grain) = (given.value, GRAIN * (high - low));
+        let sides = [
+            (&point.values, value, grain, "value above all before", high.to_string()),
+            (&point.negative, -value, grain, "value below all before", low.to_string()),
+            (&point.changes, rate, GRAIN * fastest, "change", format!("at most {fastest:.3}/s")),
+        ];
+        let shares =
+            sides.map(|(known, value, grain, what, usual)| (known.p_value(value as f32, grain), what, usual));
+        let least = shares.iter().map(|(share, ..)| *share).fold(1.0, f64::min);
+        out.score(1.0 - least, Some(given.flow), Some(given.owner));
+        let (_, what, usual) = shares.into_iter().find(|(share, ..)| *share <= level)?;
+        let seen = if what == "change" { format!("{rate:.3}/s") } else { value.to_string() };
+        Some(Wrong { what, seen, usual })
     }
 
     /// Whether the values of a point stand still, or repeat.
-    fn judge_course(
-        point: &mut Point,
-        value: f64,
-        at: Timestamp,
-        knows: bool,
-        repeated: f64,
-    ) -> Option<Wrong> {
+    fn judge_course(point: &mut Point, value: f64, at: Timestamp, repeated: f64) -> Option<Wrong> {
+        if at.since(point.at).as_secs_f64() > MIN_STAND {
+            // Nobody was told what it did.
+            point.moved = at;
+        }
         let stood = at.since(point.moved).as_secs_f64();
         if value == point.last {
             let limit = (STANDS * point.longest).max(MIN_STAND);
-            if knows && point.is_measured() && stood > limit && !point.told_stand {
+            let is_telling = point.knows() && point.is_measured() && point.hours.knows(at);
+            if is_telling && stood > limit && !point.told_stand {
                 point.told_stand = true;
                 let (seen, usual) = (format!("{stood:.0} s"), format!("at most {:.0} s", point.longest));
                 return Some(Wrong { what: "stands still", seen, usual });
@@ -309,7 +345,7 @@ impl Values {
         // A cycle that the process goes through by itself is no recording, and a recording is told once.
         point.is_cyclic = true;
         let seen = format!("{run} values in the same order as before");
-        knows.then(|| Wrong { what: "repeats", seen, usual: "never".into() })
+        point.knows().then(|| Wrong { what: "repeats", seen, usual: "never".into() })
     }
 
     fn tell(given: &Given<'_>, wrong: &Wrong, out: &mut Out<'_>) {
@@ -415,7 +451,7 @@ mod tests {
     }
 
     fn read(story: Story, value: f64) -> Story {
-        story.wait(2).then(What::Sample(Box::new(Sample {
+        story.wait(30).then(What::Sample(Box::new(Sample {
             flow: head("10.0.0.5", "10.0.0.9", 502, Transport::Tcp),
             from: Side::Server,
             protocol: "modbus".into(),
@@ -444,35 +480,42 @@ mod tests {
 
     #[test]
     fn a_process_that_goes_on_is_silent() {
-        process(hosts(), 0, 6000).silent();
+        process(hosts(), 0, 9000).silent();
         // So does a counter that begins anew, and a point that only knows two states.
-        (0..3000_u32).fold(hosts(), |story, step| read(story, f64::from(step * 50 % 65_536))).silent();
-        (0..3000_u32).fold(hosts(), |story, step| read(story, f64::from(step / 40 % 2))).silent();
+        (0..9000_u32).fold(hosts(), |story, step| read(story, f64::from(step * 50 % 65_536))).silent();
+        (0..9000_u32).fold(hosts(), |story, step| read(story, f64::from(step / 40 % 2))).silent();
     }
 
     #[test]
     fn values_far_out_and_leaps_are_told() {
-        assert_eq!(what(&read(process(hosts(), 0, 2000), 9000.0)), ["value above all before"]);
-        assert_eq!(what(&read(process(hosts(), 0, 2000), -9000.0)), ["value below all before"]);
+        assert_eq!(what(&read(process(hosts(), 0, 4000), 9000.0)), ["value above all before"]);
+        assert_eq!(what(&read(process(hosts(), 0, 4000), -9000.0)), ["value below all before"]);
         // Where it stands at its lowest, to its highest.
-        let bottom = (2000..2400).find(|step| level(*step) < 305.0).unwrap();
-        assert_eq!(what(&read(process(hosts(), 0, bottom), 700.0)), ["change"]);
+        let bottom = (4000..4400).find(|step| level(*step) < 305.0).unwrap();
+        assert_eq!(what(&read(process(hosts(), 0, bottom), 690.0)), ["change"]);
     }
 
     #[test]
     fn a_state_that_never_was_is_told() {
-        let story = (0..3000_u32).fold(hosts(), |story, step| read(story, f64::from(step / 40 % 2)));
+        let story = (0..13_000_u32).fold(hosts(), |story, step| read(story, f64::from(step / 40 % 2)));
         assert_eq!(what(&read(story, 7.0)), ["value never had"]);
     }
 
     #[test]
     fn a_recording_and_a_frozen_value_are_told() {
-        let story = process(hosts(), 0, 2000);
-        let story = (0..60).fold(story, |story, step| read(story, level(1900 + step)));
-        assert_eq!(what(&story), ["repeats"]);
-        assert_eq!(story.only().severity, Severity::Medium);
-        let story = (0..200).fold(process(hosts(), 0, 2000), |story, _| read(story, level(1999)));
+        let story = process(hosts(), 0, 4000);
+        let story = (0..60).fold(story, |story, step| read(story, level(3900 + step)));
+        let findings = story.findings();
+        let repeats = findings.iter().find(|finding| finding.matter.ends_with("repeats")).unwrap();
+        assert_eq!(repeats.severity, Severity::Medium);
+        let story = (0..200).fold(process(hosts(), 0, 4000), |story, _| read(story, level(3999)));
         assert_eq!(what(&story), ["stands still"]);
+    }
+
+    #[test]
+    fn what_nobody_looked_at_did_not_stand_still() {
+        let story = process(hosts(), 0, 4000).wait(7200);
+        read(story, level(3999)).silent();
     }
 
     #[test]
@@ -484,8 +527,8 @@ mod tests {
                 .writing(Value::Unsigned(value))
         };
         let mut story = hosts();
-        for step in 0..600 {
-            story = story.wait(10).asks(write(level(step) as u64));
+        for step in 0..4000 {
+            story = story.wait(30).asks(write(level(step) as u64));
         }
         story.silent();
         let saved = story.detect().save();

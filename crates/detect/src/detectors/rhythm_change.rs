@@ -92,7 +92,7 @@ impl Detector for Rhythms {
         let times = (rate / usual).max(usual / rate);
         let knows = rhythm.fast.seen() >= ENOUGH;
         let is_unusual = knows && share <= out.limit(LEVEL, &client) && times >= out.limit(TIMES, &client);
-        rhythm.running = if is_unusual { rhythm.running + 1 } else { 0 };
+        rhythm.running = if is_unusual { rhythm.running.saturating_add(1) } else { 0 };
         if knows {
             out.score(1.0 - share, Some(record.head.id), Some(client));
         }

@@ -30,9 +30,9 @@ impl Bursts {
         if at.as_nanos().saturating_sub(self.begun.as_nanos()) >= window {
             self.pass(at);
         }
-        self.now_looked += 1;
-        self.now_flagged += u32::from(is_flagged);
-        if !is_flagged || self.told || self.now_flagged < MIN_FLAGS || self.now_flagged <= 2 * self.most {
+        self.now_looked = self.now_looked.saturating_add(1);
+        self.now_flagged = self.now_flagged.saturating_add(u32::from(is_flagged));
+        if !is_flagged || self.told || self.now_flagged < MIN_FLAGS || self.now_flagged / 2 <= self.most {
             return None;
         }
         // A share that was never seen is not 0 (Laplace).
@@ -48,8 +48,8 @@ impl Bursts {
     /// A window has passed. What was told is not learnt.
     fn pass(&mut self, at: Timestamp) {
         if !self.told {
-            self.looked += u64::from(self.now_looked);
-            self.flagged += u64::from(self.now_flagged);
+            self.looked = self.looked.saturating_add(self.now_looked.into());
+            self.flagged = self.flagged.saturating_add(self.now_flagged.into());
             self.most = self.most.max(self.now_flagged);
         }
         self.was_told = self.told;

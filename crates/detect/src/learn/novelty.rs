@@ -94,10 +94,10 @@ impl Novelty {
         }
         if is_closed || self.unseen() <= level {
             if !is_closed {
-                self.surprises += 1;
-                (self.closed_until, self.burst) = (slot + QUARANTINE, 0);
+                self.surprises = self.surprises.saturating_add(1);
+                (self.closed_until, self.burst) = (slot.saturating_add(QUARANTINE), 0);
             }
-            self.burst += 1;
+            self.burst = self.burst.saturating_add(1);
             if self.told.len() >= MAX_TOLD {
                 self.told.remove(0);
             }
@@ -142,7 +142,7 @@ impl Novelty {
         if self.overflown || self.trials == 0 {
             return 1.0;
         }
-        (poisson_upper(self.singles + self.surprises) / f64::from(self.trials)).min(1.0)
+        (poisson_upper(self.singles.saturating_add(self.surprises)) / f64::from(self.trials)).min(1.0)
     }
 
     /// Whether something is known.

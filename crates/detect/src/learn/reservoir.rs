@@ -22,7 +22,7 @@ impl Reservoir {
         if !value.is_finite() {
             return;
         }
-        self.seen += 1;
+        self.seen = self.seen.saturating_add(1);
         if self.sample.len() >= limit {
             let lot = mix(self.seen) % self.seen;
             if lot >= limit as u64 {

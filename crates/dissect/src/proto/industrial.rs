@@ -70,7 +70,7 @@ impl Recent {
 }
 
 /// How many points of a conversation are watched at most; others are not told.
-const MAX_POINTS: usize = 128;
+const MAX_POINTS: usize = 32;
 /// A point's value is told at most once in so many nanoseconds.
 const SAMPLE_EVERY: u64 = 1_000_000_000;
 /// A value that does not change is told again after so many nanoseconds.

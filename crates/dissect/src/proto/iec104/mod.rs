@@ -8,10 +8,10 @@
 
 mod names;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Value};
+use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
-use super::industrial::{Hex, Recent, asker};
+use super::industrial::{Hex, Points, Recent, asker};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// IEC 60870-5-104.
@@ -238,12 +238,16 @@ struct Iec104 {
     bad_frames: u8,
     pending: Vec<Pending>,
     recent: Recent,
+    points: Points,
+    /// Packet time.
+    now: Timestamp,
     roles_told: bool,
 }
 
 impl Parser for Iec104 {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.now = input.at;
         let mut taken = 0;
         while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
             match look(bytes) {
@@ -356,6 +360,15 @@ impl Iec104 {
             let address = format!("iec104 common address {}", asdu.station);
             out.fact(from, Attribute::Identifier, address, "iec104.common-address", Confidence::STRONG);
         }
+        if reports && asdu.agrees() && !asdu.test {
+            for (address, element) in asdu.objects() {
+                let Some(value) = reported(asdu.kind, element) else { continue };
+                let key = u64::from(asdu.station) << 32 | u64::from(address);
+                if self.points.is_news(key, value, self.now) {
+                    out.sample(from, format!("object {address} station {}", asdu.station), value);
+                }
+            }
+        }
         let Some(operation) = asdu.operation else { return };
         let first = asdu.objects().next();
         match asdu.cause {
@@ -402,6 +415,28 @@ impl Iec104 {
             _ => {}
         }
     }
+}
+
+/// The value that is reported, with or without a time (IEC 60870-5-101, 7.2.6 and 7.3.1), unless it is said to be
+/// invalid.
+fn reported(kind: u8, element: &[u8]) -> Option<f64> {
+    /// The bit of every quality that says so (7.2.6.3).
+    const INVALID: u8 = 0x80;
+    let pair = || element.first_chunk::<2>().map(|bytes| f64::from(i16::from_le_bytes(*bytes)));
+    let first = *element.first()?;
+    let (value, quality) = match kind {
+        1 | 2 | 30 => (f64::from(first & 1), first),
+        3 | 4 | 31 => (f64::from(first & 3), first),
+        // Seven bits with a sign, and whether it is moving.
+        5 | 6 | 32 => (f64::from((first << 1) as i8 >> 1), *element.get(1)?),
+        9 | 10 | 34 => (pair()? / 32_768.0, *element.get(2)?),
+        21 => (pair()? / 32_768.0, 0),
+        11 | 12 | 35 => (pair()?, *element.get(2)?),
+        13 | 14 | 36 => (f64::from(f32::from_le_bytes(*element.first_chunk()?)), *element.get(4)?),
+        15 | 16 | 37 => (f64::from(i32::from_le_bytes(*element.first_chunk()?)), *element.get(4)?),
+        _ => return None,
+    };
+    (quality & INVALID == 0).then_some(value)
 }
 
 /// What a command sets (IEC 60870-5-101, 7.2.6): the state of a command, or the value of a set point.

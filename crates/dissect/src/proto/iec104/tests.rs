@@ -57,6 +57,29 @@ fn elements_of_a_sequence_have_addresses_one_after_the_other() {
 }
 
 #[test]
+fn values_that_are_reported_are_samples_unless_they_are_invalid() {
+    let reports: [(&[u8], Option<f64>); 9] = [
+        (&[1, 0x01], Some(1.0)),
+        (&[1, 0x81], None),
+        (&[3, 0x02], Some(2.0)),
+        // Step -1, moving.
+        (&[5, 0xff, 0], Some(-1.0)),
+        (&[9, 0x00, 0xc0, 0], Some(-0.5)),
+        (&[11, 0x18, 0xfc, 0], Some(-1000.0)),
+        (&[13, 0, 0, 0x48, 0x42, 0], Some(50.0)),
+        (&[13, 0, 0, 0x48, 0x42, 0x80], None),
+        (&[15, 0xff, 0xff, 0xff, 0xff, 0], Some(-1.0)),
+    ];
+    for (report, value) in reports {
+        let asdu = [&[report[0], 1, 3, 0, 3, 0, 10, 0, 0][..], &report[1..]].concat();
+        let text = converse(&PROTOCOL, &[(Server, &information(&asdu))]);
+        let sample = text.lines().find(|line| line.starts_with("sample"));
+        let wanted = value.map(|value| format!("sample server object 10 station 3 = {value}"));
+        assert_eq!(sample, wanted.as_deref(), "{report:02x?}");
+    }
+}
+
+#[test]
 fn chance_is_not_telecontrol() {
     let verdict = |bytes: &[u8]| probe(&opening(bytes, 2_404, true));
     assert_eq!(verdict(START_ACT), Verdict::Yes);
