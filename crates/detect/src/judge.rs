@@ -1,8 +1,9 @@
 //! The machine: shows observations to the detectors and keeps what they say.
 
+use std::cell::Cell;
 use std::fmt;
 
-use inventory::{Glance, Inventory};
+use inventory::{Glance, Inventory, Place};
 use model::{
     Endpoint, Event, Factor, Finding, FindingId, FlowHead, FlowId, Host, Incident, Judgement, Locality, Name,
     Observation, Operation, Severity, Shed, Side, Timestamp, What,
@@ -24,12 +25,36 @@ const TICK: u64 = 1_000_000_000;
 pub struct Site<'a> {
     inventory: &'a Inventory,
     limits: &'a Limits,
+    /// Those who take part, of whom nearly every detector asks the same.
+    parties: &'a [Participant; 2],
+}
+
+/// Somebody who takes part in an observation, and where the inventory keeps him once a detector has asked.
+struct Participant {
+    host: Option<Host>,
+    place: Cell<Option<Option<Place>>>,
+}
+
+impl Participant {
+    const NOBODY: Self = Self { host: None, place: Cell::new(None) };
+
+    const fn new(host: Option<Host>) -> Self {
+        Self { host, place: Cell::new(None) }
+    }
 }
 
 impl<'a> Site<'a> {
     /// What is known of a host, if it is proven to exist.
     pub fn glance(&self, host: &Host) -> Option<Glance<'a>> {
-        self.inventory.glance(host)
+        let Some(party) = self.parties.iter().find(|party| party.host.as_ref() == Some(host)) else {
+            return self.inventory.glance(host);
+        };
+        let place = party.place.get().unwrap_or_else(|| {
+            let place = self.inventory.place_of(host);
+            party.place.set(Some(place));
+            place
+        });
+        place.map(|place| self.inventory.glance_at(place))
     }
 
     /// What others have warned of.
@@ -250,7 +275,7 @@ impl Out<'_> {
 
     /// A threshold of the detector, by its place in the descriptor, as it is set for a host.
     pub fn limit(&self, threshold: usize, host: &Host) -> f64 {
-        let Site { limits, inventory } = self.site;
+        let Site { limits, inventory, .. } = self.site;
         if limits.are_plain() {
             return limits.usual(self.rule, threshold);
         }
@@ -275,7 +300,7 @@ impl Out<'_> {
         if self.is_off(&alarm) {
             return;
         }
-        let Site { limits, inventory } = self.site;
+        let Site { limits, inventory, .. } = self.site;
         let crossed =
             alarm.crossed.map(|(threshold, seen)| (threshold, self.limit(threshold, &alarm.actor), seen));
         let rule = &DETECTORS[self.rule];
@@ -305,7 +330,7 @@ impl Out<'_> {
 
     /// Whether the detector is switched off for one of those who take part.
     fn is_off(&self, alarm: &Alarm<'_>) -> bool {
-        let Site { limits, inventory } = self.site;
+        let Site { limits, inventory, .. } = self.site;
         if limits.are_plain() {
             return false;
         }
@@ -403,7 +428,8 @@ impl Detect {
             return;
         }
         let [client, server] = ends.map(|host| host.map_or(Who::NOBODY, |host| self.who(&host, inventory)));
-        let site = Site { inventory, limits: &self.limits };
+        let parties = ends.map(Participant::new);
+        let site = Site { inventory, limits: &self.limits, parties: &parties };
         let seen = Seen { at, what, client, server, site };
         for place in &self.listening[kind as usize] {
             let (rule, detector) = &mut self.detectors[*place];
@@ -416,7 +442,8 @@ impl Detect {
     /// Lets packet time go on to `now`.
     pub fn tick(&mut self, now: Timestamp, inventory: &Inventory, events: &mut Vec<Event>) {
         self.next_tick = Timestamp::from_nanos(now.as_nanos().saturating_add(TICK));
-        let site = Site { inventory, limits: &self.limits };
+        let parties = [Participant::NOBODY; 2];
+        let site = Site { inventory, limits: &self.limits, parties: &parties };
         for (rule, detector) in &mut self.detectors {
             let (ledger, scores) = (&mut self.ledger, &mut self.scores);
             detector.tick(now, &mut Out { rule: *rule, at: now, site, ledger, scores });

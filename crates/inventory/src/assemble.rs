@@ -45,19 +45,32 @@ pub struct Glance<'a> {
     pub kind: Option<&'a str>,
 }
 
+/// Where the inventory keeps a device, until it takes the next observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u32);
+
 impl Inventory {
     /// What is known of a host, if it is proven to exist; at the cost of a lookup.
     pub fn glance(&self, host: &Host) -> Option<Glance<'_>> {
-        let root = self.root(self.find_key(Self::key_of(host)?)?);
+        self.place_of(host).map(|place| self.glance_at(place))
+    }
+
+    /// The device that a host is, if it is proven to exist.
+    pub fn place_of(&self, host: &Host) -> Option<Place> {
+        Some(Place(self.root(self.find_key(Self::key_of(host)?)?)))
+    }
+
+    /// What is known of a device at a glance.
+    pub fn glance_at(&self, Place(root): Place) -> Glance<'_> {
         let best = &self.stand(root).best;
         let text = |attribute| best.of(attribute).and_then(|value| str::from_utf8(value).ok());
-        Some(Glance {
+        Glance {
             id: self.id(root),
             locality: self.locality(root),
             first: self.cold(root).first,
             role: text(Attribute::Role),
             kind: text(Attribute::Type),
-        })
+        }
     }
 
     /// The outlines of all devices, in the order of [`Inventory::devices`], at a small part of its cost.

@@ -79,7 +79,7 @@ mod table;
 mod unproven;
 pub mod vendor;
 
-pub use assemble::{Glance, Outline};
+pub use assemble::{Glance, Outline, Place};
 pub use limits::Limits;
 pub use node::{Counts, Inventory};
 pub use observe::VOUCHED;
