@@ -6,35 +6,10 @@ use model::{FlowHead, Host, Role, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::hosts::Addr;
+pub(super) use crate::judge::is_industrial;
 use crate::judge::{Out, Site};
 use crate::learn::{Hours, News, Novelty, from_bytes, to_bytes};
 use crate::table::Table;
-
-/// Protocols of machines that control a process: what they say was laid out when the plant was built.
-const INDUSTRIAL: &[&str] = &[
-    "bacnet",
-    "dnp3",
-    "enip",
-    "ethercat",
-    "goose",
-    "hart-ip",
-    "iec104",
-    "mms",
-    "modbus",
-    "omron-fins",
-    "opcua",
-    "profinet-io-cm",
-    "profinet-rt",
-    "s7comm",
-    "s7comm-plus",
-    "sv",
-    "synchrophasor",
-];
-
-/// Whether a protocol is one of machines that control a process.
-pub(super) fn is_industrial(protocol: &str) -> bool {
-    INDUSTRIAL.binary_search(&protocol).is_ok()
-}
 
 /// Whether a device controls a process, by the part that it plays.
 pub(super) fn is_controller(site: &Site<'_>, host: &Host) -> bool {
@@ -203,12 +178,6 @@ pub(super) fn blame(channels: &[[Host; 2]]) -> Vec<Host> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn industrial_protocols_are_in_order() {
-        assert!(INDUSTRIAL.is_sorted());
-        assert!(is_industrial("modbus") && !is_industrial("http"));
-    }
 
     #[test]
     fn who_has_more_of_the_channels_is_to_blame() {
