@@ -5,7 +5,7 @@
 //! observations in the same order give the same events, byte for byte, today or in a replay next year. It
 //! knows no edge.
 
-pub use detect::{Detect, Settings};
+pub use detect::{Detect, Expected, Settings};
 pub use inventory::{GROUP, Inventory, Limits};
 use model::{Event, Observation, Shed, Timestamp};
 

@@ -3,6 +3,7 @@
 use model::{FlowHead, Host, What};
 
 use super::channel::{HOST_TRIAL, How, Sets, digest_of_host, is_controller, severity};
+use super::contacts::Contact;
 use crate::hosts::Who;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -24,7 +25,7 @@ pub(super) const DETECTOR: Rule = Rule {
         unit: "",
         usual: 0.01,
     }],
-    listens: &[Kind::Opened, Kind::Ended, Kind::Sample],
+    listens: &[Kind::Identified, Kind::Ended, Kind::Sample],
     keeps: "32 peers of each of 16,384 hosts",
     start: || Box::new(Peers { sets: Sets::new(MAX_HOSTS, MAX_PEERS, HOST_TRIAL) }),
 };
@@ -72,10 +73,13 @@ impl Peers {
 impl Detector for Peers {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         match seen.what {
-            What::FlowOpened(head) if head.server_reach != model::Reach::Unknown => {
-                self.both(head, seen, out);
+            // Who is only knocked at, or refuses, is no peer: anybody can make up senders.
+            What::FlowIdentified(identified) if identified.flow.server_reach != model::Reach::Unknown => {
+                self.both(&identified.flow, seen, out);
             }
-            What::FlowEnded(record) if record.answered() => self.both(&record.head, seen, out),
+            What::FlowEnded(record) if Contact::of(record) == Some(Contact::Answered) => {
+                self.both(&record.head, seen, out);
+            }
             What::Sample(sample) => {
                 for host in [&sample.flow.client.host, &sample.flow.server.host] {
                     if let Some(key) = digest_of_host(host) {

@@ -5,6 +5,7 @@ use model::{FlowRecord, Host, What};
 use super::channel::{
     HOST_TRIAL, How, Sets, digest_of, digest_of_host, is_controller, is_industrial, severity,
 };
+use super::contacts::Contact;
 use crate::hosts::Who;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -85,7 +86,7 @@ impl Services {
 impl Detector for Services {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         match seen.what {
-            What::FlowEnded(record) if record.answered() => {
+            What::FlowEnded(record) if Contact::of(record) == Some(Contact::Answered) => {
                 let (client, server) = (&record.head.client.host, &record.head.server.host);
                 let watches = |who: Who, host: &Host| who.is_somebody() && !seen.site.is_external(host);
                 if watches(seen.server, server) {

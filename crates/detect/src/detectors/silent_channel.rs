@@ -65,6 +65,8 @@ const EVERY: u64 = 10;
 const BLIND: u64 = 120;
 /// If more than half of so many channels fall silent, the plant stops.
 const SEVERAL: usize = 4;
+/// A conversation that lasts so many times the usual pause is a session; shorter ones are words of a channel.
+const SESSION: f64 = 3.0;
 /// A pause of so many seconds in hours that are not known is a night.
 const NIGHT: f64 = 3600.0;
 
@@ -105,6 +107,8 @@ enum State {
     Silent,
     /// Nobody listened: how long is not known.
     Unknown,
+    /// A long session was closed in good order: somebody has left.
+    Left,
 }
 
 impl Channel {
@@ -142,7 +146,7 @@ impl Channel {
                 self.longest = self.longest.max(pause);
                 self.steady_since = at;
             }
-            State::Speaking | State::Unknown => {}
+            State::Speaking | State::Unknown | State::Left => {}
         }
         (self.state, self.flow, self.last) = (State::Speaking, head.id, self.last.max(at));
         self.hours.learn(at);
@@ -194,6 +198,13 @@ impl Detector for Channels {
         let Some(key) = channel(head, protocol) else { return };
         let (channel, _) = self.channels.entry(key, || Channel::new(key, head, protocol, seen.at));
         channel.spoke(head, seen.at);
+        if let What::FlowEnded(record) = seen.what
+            && record.tcp.as_ref().is_some_and(|tcp| tcp.state == model::TcpState::Closed)
+            && record.end == model::EndReason::Finished
+            && record.duration().as_secs_f64() > SESSION * channel.usual()
+        {
+            channel.state = State::Left;
+        }
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Out<'_>) {
@@ -215,7 +226,7 @@ impl Detector for Channels {
             match channel.state {
                 State::Speaking if channel.silence(now, out).is_some() => silent.push(*key),
                 State::Speaking => speaking += 1,
-                State::Silent | State::Unknown => {}
+                State::Silent | State::Unknown | State::Left => {}
             }
         }
         let stops = silent.len() >= SEVERAL && silent.len() > speaking;
@@ -306,6 +317,15 @@ mod tests {
         polls(story, 300, &["10.0.0.9", "10.0.0.10"], "modbus").silent();
         let story = polls(hosts(), 3000, &["10.0.0.9", "10.0.0.10"], "http");
         polls(story, 3000, &["10.0.0.10"], "http").silent();
+    }
+
+    #[test]
+    fn whoever_closes_a_long_session_has_left() {
+        let mut story = polls(hosts(), 3000, &["10.0.0.9", "10.0.0.10"], "modbus");
+        let mut session = answered("10.0.0.5", "10.0.0.9", 502, "modbus");
+        session.last = session.first + std::time::Duration::from_secs(2900);
+        story = story.flow(session);
+        polls(story, 3000, &["10.0.0.10"], "modbus").silent();
     }
 
     #[test]
