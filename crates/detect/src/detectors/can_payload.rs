@@ -21,18 +21,27 @@ pub(super) const DETECTOR: Rule = Rule {
               how attackers find out which frames do something.",
     fix: "Find out what was connected to the bus, the diagnostic socket first, and take it off. Look at what the \
           identifier tells, and whether anything acted on it.",
-    thresholds: &[Threshold {
-        name: "level",
-        about: "how likely so many unusual frames may be by chance in the window of an identifier",
-        unit: "",
-        usual: 1e-9,
-    }],
+    thresholds: &[
+        Threshold {
+            name: "level",
+            about: "how likely so many unusual frames may be by chance in the window of an identifier",
+            unit: "",
+            usual: 1e-9,
+        },
+        Threshold {
+            name: "settled",
+            about: "how likely such a window may be by what was seen of the identifier, for one to be told",
+            unit: "",
+            usual: 0.01,
+        },
+    ],
     listens: &[Kind::BusFrame],
     keeps: "1,024 identifiers of the bus, 1 KiB each; of long frames the first 8 bytes",
     start: || Box::new(Payloads { contents: Table::new(MAX_IDENTIFIERS) }),
 };
 
 const LEVEL: usize = 0;
+const SETTLED: usize = 1;
 
 /// So many surprises of an identifier are kept.
 const SURPRISES: usize = 128;
@@ -181,7 +190,15 @@ impl Detector for Payloads {
         let rate = if knows { contents.surprises.p_value(surprise, GRAIN) } else { 1.0 };
         out.score(1.0 - rate, Some(frame.flow), None);
         let is_unusual = rate <= UNUSUAL;
+        // Before it has been in all its states, what is unusual is only new, and is learnt.
+        let has_settled = contents.bursts.unseen() <= out.limit(SETTLED, &BUS);
         let burst = contents.bursts.look(is_unusual, seen.at, WINDOW_NS, out.limit(LEVEL, &BUS));
+        if !has_settled {
+            contents.usual = word;
+            contents.surprises.add(surprise, SURPRISES);
+            contents.learn(changed);
+            return;
+        }
         if let Some(flags) = burst {
             let id = name(frame);
             let usual = contents.surprises.quantile(0.99).unwrap_or(0.0);
@@ -260,10 +277,10 @@ mod tests {
 
     #[test]
     fn counters_values_and_states_are_usual_and_random_contents_are_not() {
-        let mut story = traffic(Story::of(&DETECTOR), 0, 20_000);
+        let mut story = traffic(Story::of(&DETECTOR), 0, 40_000);
         story.silent();
         let mut state = 0x1234_5678_9abc_def1_u64;
-        for step in 20_000..20_060 {
+        for step in 40_000..40_060 {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
@@ -272,16 +289,16 @@ mod tests {
         let finding = story.only();
         assert_eq!(&*finding.matter, "2A0");
         assert!(finding.factors.iter().any(|factor| &*factor.name == "bits that hardly ever change"));
-        story = traffic(story, 20_060, 30_000);
+        story = traffic(story, 40_060, 50_000);
         assert_eq!(story.findings().len(), 1);
     }
 
     #[test]
     fn a_number_that_hovers_about_a_carry_is_usual() {
         let mut story = Story::of(&DETECTOR);
-        for step in 0..20_000_u32 {
-            // It climbs slowly through 0x0fff and 0x1000, to and fro.
-            let number = 0x0f00 + step / 50 + step % 3;
+        for step in 0..60_000_u32 {
+            // It stands for long, and then climbs slowly through 0x0fff and 0x1000, to and fro.
+            let number = 0x0fc0 + step.saturating_sub(40_000) / 200 + step % 3;
             let [_, _, high, low] = number.to_be_bytes();
             story = story.wait_ms(10).then(frame(0x2a0, &[high, low, 0, 0, low, high, 0, 0]));
         }

@@ -3,6 +3,8 @@
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::poisson_upper;
+
 /// Fewer flags are never a burst.
 const MIN_FLAGS: u32 = 3;
 
@@ -12,8 +14,10 @@ pub(crate) struct Bursts {
     /// Looked at and flagged in windows that have passed.
     looked: u64,
     flagged: u64,
-    /// The most flags in one of them.
+    /// The most flags in one of them, how many there were, and in how many there were bursts.
     most: u32,
+    windows: u32,
+    bursty: u32,
     /// The window that goes on.
     begun: Timestamp,
     now_looked: u32,
@@ -45,8 +49,16 @@ impl Bursts {
         Some(self.now_flagged)
     }
 
+    /// How likely it is at most that a window has a burst, with a confidence of 95 %: something changes its state now
+    /// and then, and before it has been in all its states a burst says nothing.
+    pub(crate) fn unseen(&self) -> f64 {
+        if self.windows == 0 { 1.0 } else { poisson_upper(self.bursty) / f64::from(self.windows) }
+    }
+
     /// A window has passed. What was told is not learnt.
     fn pass(&mut self, at: Timestamp) {
+        self.windows = self.windows.saturating_add(1);
+        self.bursty = self.bursty.saturating_add(u32::from(self.now_flagged >= MIN_FLAGS));
         if !self.told {
             self.looked = self.looked.saturating_add(self.now_looked.into());
             self.flagged = self.flagged.saturating_add(self.now_flagged.into());
