@@ -82,12 +82,15 @@ fn name_of<'a>(truth: &'a Truth, party: &Party) -> Option<&'a str> {
 fn tells(truth: &Truth, finding: &Finding, stage: &TrueStage) -> bool {
     let parties = [Some(&finding.actor), finding.victim.as_ref()];
     let names = parties.into_iter().flatten().filter_map(|party| name_of(truth, party));
-    let mut takes_part =
-        names.filter(|name| *name == stage.actor || stage.victims.iter().any(|one| one == name));
+    // On a bus there are only identifiers.
+    let on_bus = finding.actor.host == model::Host::default();
+    let bus = (on_bus && stage.victims.iter().any(|one| one.starts_with("0x"))).then_some("bus");
+    let takes_part = |name: &&str| *name == stage.actor || stage.victims.iter().any(|one| one == name);
+    let mut taking_part = names.filter(takes_part).chain(bus);
     finding.severity > Severity::Low
         && finding.first <= stage.last
         && finding.last >= stage.first
-        && takes_part.next().is_some()
+        && taking_part.next().is_some()
 }
 
 /// What is authorised has to be said: nothing else tells a scanner of one's own from another's.

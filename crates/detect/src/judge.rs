@@ -500,6 +500,11 @@ impl Detect {
         self.scores.want();
     }
 
+    /// The scores that wait to be drained.
+    pub fn scores(&self) -> &[Score] {
+        self.scores.waiting()
+    }
+
     /// Hands over the scores since the last time, in the order of the observations.
     pub fn drain_scores(&mut self) -> std::vec::Drain<'_, Score> {
         self.scores.drain()

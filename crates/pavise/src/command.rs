@@ -85,6 +85,9 @@ pub(crate) struct Watch {
     /// fingerprints; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) intel: Vec<PathBuf>,
+    /// Write how unusual each observation was, from 0 to 1, as JSON lines: for measuring the detectors that learn
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scores: Option<PathBuf>,
     /// How much of the latest traffic is held as evidence, in MiB; 0 keeps no packets of what is found
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=65_536))]
     pub(crate) ring: u32,

@@ -17,6 +17,8 @@ pub(crate) enum Problem {
     Store(StoreError),
     /// Standard output cannot be written.
     Output(io::Error),
+    /// Scores could not be written.
+    Scores(io::Error),
     /// A file could not be written: what, where, why.
     File(&'static str, String, io::Error),
     /// Anything that one sentence says.
@@ -42,6 +44,9 @@ impl fmt::Display for Problem {
             Self::Store(error) => write!(f, "{error}"),
             Self::Output(error) => {
                 write!(f, "cannot write to standard output: {error}; check where it is sent to")
+            }
+            Self::Scores(error) => {
+                write!(f, "cannot write the scores: {error}; name another file or make room")
             }
             Self::File(what, path, error) => {
                 write!(f, "cannot write the {what} {path}: {error}; name another file or make room")

@@ -1,6 +1,8 @@
 //! One run: sources through the flow engine to the brain and the store.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,11 @@ use capture::Batch;
 use dissect::proto::Wants;
 use dissect::wire::{self, LinkType, Oddity};
 use flow::{Engine, Frame, Frames, Limits};
-use model::{Change, Device, DeviceId, Event, Finding, FindingId, Incident, Judgement, Observation, What};
+use model::{
+    Change, Device, DeviceId, Event, Finding, FindingId, FlowId, Incident, Judgement, Observation, Timestamp,
+    What,
+};
+use serde::Serialize;
 use store::{Commit, Flows, SourceState, Store};
 
 use crate::evidence::Evidence;
@@ -24,6 +30,8 @@ const MAX_LINKS: usize = 16;
 const DEVICE_INTERVAL: Duration = Duration::from_micros(300);
 /// What changes of a finding but how often and when it was seen last is kept with the next commit; the count, so often.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
+/// What the detectors have learnt is kept so often, and at the end: a crash costs so much of it.
+const LEARNT_INTERVAL: Duration = Duration::from_secs(60);
 /// More conversations than this do not wait for the next commit; packed, each takes some 60 bytes.
 const MAX_UNCOMMITTED: u64 = 1 << 19;
 
@@ -49,8 +57,20 @@ pub(crate) struct Plan {
     pub(crate) commit_interval: Duration,
     /// Where observations and events are printed as JSON, if they are.
     pub(crate) json: Option<Output>,
+    /// Where scores of observations are written as JSON, if they are.
+    pub(crate) scores: Option<BufWriter<File>>,
     pub(crate) settings: brain::Settings,
     pub(crate) evidence: Option<Evidence>,
+}
+
+/// How unusual an observation was, as a line of JSON.
+#[derive(Serialize)]
+struct ScoreLine {
+    at: Timestamp,
+    detector: &'static str,
+    score: f64,
+    flow: Option<FlowId>,
+    device: Option<DeviceId>,
 }
 
 /// One run.
@@ -63,6 +83,7 @@ pub(crate) struct Session {
     pub(crate) totals: Totals,
     /// Where observations and events are printed as JSON, if they are.
     json: Option<Output>,
+    scores: Option<BufWriter<File>>,
     waiting: VecDeque<Arc<Captured>>,
     spare: Vec<Captured>,
     observations: Vec<Observation>,
@@ -82,6 +103,8 @@ pub(crate) struct Session {
     last_commit: Instant,
     /// When findings that were only counted up were kept last; nothing if they are to be with the next commit.
     last_count: Option<Instant>,
+    /// The same of what the detectors have learnt.
+    last_learnt: Option<Instant>,
     commit_interval: Duration,
     /// How the frames of the source begin, as far as batches began with them.
     links: Vec<LinkType>,
@@ -91,7 +114,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(store: Box<dyn Store>, plan: Plan) -> Result<Self, Problem> {
-        let Plan { shards, max_flows, commit_interval, json, settings, evidence } = plan;
+        let Plan { shards, max_flows, commit_interval, json, scores, settings, evidence } = plan;
         let mut brain = Brain::new(inventory::Limits::default(), settings);
         for device in store.devices()? {
             brain.inventory_mut().restore(&device);
@@ -101,6 +124,12 @@ impl Session {
         }
         for incident in store.incidents()? {
             brain.detect_mut().restore_incident(incident);
+        }
+        for (detector, learnt) in store.learnt()? {
+            brain.detect_mut().restore_learnt(&detector, &learnt);
+        }
+        if scores.is_some() {
+            brain.detect_mut().want_scores();
         }
         let judgements = store.judgements()?;
         let limits = Limits { flows: max_flows, ..Limits::default() };
@@ -114,6 +143,7 @@ impl Session {
             tally: Tally::default(),
             totals: Totals::default(),
             json,
+            scores,
             waiting: VecDeque::new(),
             spare: Vec::new(),
             observations: Vec::new(),
@@ -127,6 +157,7 @@ impl Session {
             before,
             last_commit: Instant::now(),
             last_count: None,
+            last_learnt: Some(Instant::now()),
             commit_interval,
             links: Vec::new(),
             packets: 0,
@@ -265,6 +296,18 @@ impl Session {
         self.observations = observations;
         let (tally, at) = (&mut self.tally, self.engine.now());
         self.brain.drain_shed(|shed| tally.observe(&Observation { at, what: What::Shed(Box::new(shed)) }));
+        if let Some(out) = &mut self.scores {
+            let inventory = self.brain.inventory();
+            let known: Vec<_> = self.brain.detect().scores().to_vec();
+            for score in known {
+                let device = score.host.and_then(|host| inventory.glance(&host)).map(|known| known.id);
+                let (at, flow) = (score.at, score.flow);
+                let line = ScoreLine { at, detector: score.detector, score: score.score, flow, device };
+                serde_json::to_writer(&mut *out, &line).map_err(|error| Problem::Scores(error.into()))?;
+                out.write_all(b"\n").map_err(Problem::Scores)?;
+            }
+            self.brain.detect_mut().drain_scores();
+        }
         if let Some(evidence) = self.evidence.as_mut().filter(|evidence| evidence.is_urgent()) {
             evidence.cut(&mut self.brain);
         }
@@ -311,6 +354,13 @@ impl Session {
             self.last_count = Some(Instant::now());
         }
         let found = self.brain.drain_found(renewed);
+        let learns = self.last_learnt.is_none_or(|last| last.elapsed() >= LEARNT_INTERVAL);
+        let mut learnt = BTreeMap::new();
+        if learns {
+            self.last_learnt = Some(Instant::now());
+            let saved = self.brain.detect().save().into_iter();
+            learnt.extend(saved.map(|(detector, learnt)| (detector.to_owned(), learnt)));
+        }
         let mut gone = Vec::new();
         self.brain.inventory_mut().drain_gone(|id| gone.push(id));
         let fresh = std::mem::take(&mut self.tally.fresh);
@@ -326,7 +376,7 @@ impl Session {
             findings: found.findings,
             incidents: found.incidents,
             gone_incidents: found.gone,
-            learnt: BTreeMap::new(),
+            learnt,
             source: source.clone(),
         };
         let seen = &mut self.seen;
@@ -397,7 +447,10 @@ impl Session {
         self.observations.push(Observation { at, what: What::SourceEnded(Box::new(summary)) });
         self.take_in()?;
         self.source.last = self.source.last.max(at);
-        self.last_count = None;
+        (self.last_count, self.last_learnt) = (None, None);
+        if let Some(scores) = &mut self.scores {
+            scores.flush().map_err(Problem::Scores)?;
+        }
         self.commit(complete)?;
         Ok(self.source.clone())
     }

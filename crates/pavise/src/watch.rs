@@ -61,11 +61,19 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
     let (store, is_kept) = store_for(&mut sources, options)?;
     let ring = options.ring as usize * MIB;
     let evidence = (ring > 0 && is_kept).then(|| Evidence::new(ring, &options.state.state, settings.clone()));
+    let scores = match &options.scores {
+        Some(path) => {
+            let file = fs::File::create(path).map_err(|error| Problem::file("scores", path, error))?;
+            Some(io::BufWriter::new(file))
+        }
+        None => None,
+    };
     let plan = Plan {
         shards: usize::from(options.shards),
         max_flows: options.max_flows as usize,
         commit_interval: Duration::from_millis(options.commit_every),
         json: options.json.then(Output::new),
+        scores,
         settings,
         evidence,
     };

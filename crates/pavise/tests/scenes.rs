@@ -175,7 +175,10 @@ fn compare_bus(truth: &Truth, flows: &[FlowRecord], differences: &mut Difference
     let told = truth.conversations.iter().filter(|one| on_bus(&one.transport));
     let mut told: Vec<u64> = told.map(|one| one.count).collect();
     let recorded = flows.iter().filter(|flow| on_bus(&flow.head.transport.to_string()));
-    let mut recorded: Vec<u64> = recorded.map(|flow| flow.sent.packets).collect();
+    // A long conversation has several records, which add up.
+    let mut by_conversation: BTreeMap<model::FlowId, u64> = BTreeMap::new();
+    recorded.for_each(|flow| *by_conversation.entry(flow.head.id).or_default() += flow.sent.packets);
+    let mut recorded: Vec<u64> = by_conversation.into_values().collect();
     told.sort_unstable();
     recorded.sort_unstable();
     differences.expect(told == recorded, || format!("frames of a bus: {recorded:?}, but {told:?} is true"));

@@ -108,7 +108,9 @@ impl Detector for LateralMovement {
         let Some(addr) = Addr::of(target) else { return };
         let client = self.clients.of(seen.client);
         let since = *client.since.get_or_insert(record.first);
-        let digest = addr.digest();
+        let session = record.sent.payload > 0 && record.received.payload > 0;
+        // Who was knocked at is let in anew.
+        let digest = addr.digest() ^ u32::from(session);
         if client.known.contains(&digest) || seen.site.is_external(target) || seen.site.is_external(actor) {
             return;
         }
@@ -118,7 +120,6 @@ impl Detector for LateralMovement {
         client.known.push_back(digest);
         let is_device = seen.site.is_one_of(actor, DEVICES);
         let is_settled = record.first.since(since).as_secs_f64() >= out.limit(SETTLED, actor);
-        let session = record.sent.payload > 0 && record.received.payload > 0;
         if !is_device && !(is_settled && session) {
             return;
         }
@@ -126,8 +127,8 @@ impl Detector for LateralMovement {
         if client.recent.len() >= RECENT {
             client.recent.pop_front();
         }
-        client.recent.push_back((seen.at, session));
-        let (count, first) = (client.recent.len(), client.recent.front().map_or(seen.at, |(at, _)| *at));
+        client.recent.push_back((record.first, session));
+        let (count, first) = (client.recent.len(), client.recent.front().map_or(record.first, |(at, _)| *at));
         let at_once = is_device && session && record.head.server.port != SMB;
         let threshold = if is_device { BY_DEVICE } else { BY_COMPUTER };
         if !at_once && (count as f64) < out.limit(threshold, actor) {

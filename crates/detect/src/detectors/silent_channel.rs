@@ -201,6 +201,7 @@ impl Detector for Channels {
         if let What::FlowEnded(record) = seen.what
             && record.tcp.as_ref().is_some_and(|tcp| tcp.state == model::TcpState::Closed)
             && record.end == model::EndReason::Finished
+            && channel.pauses.seen() >= ENOUGH
             && record.duration().as_secs_f64() > SESSION * channel.usual()
         {
             channel.state = State::Left;
