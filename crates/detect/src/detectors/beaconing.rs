@@ -16,10 +16,10 @@ pub(super) const DETECTOR: Rule = Rule {
     title: "Regular calls to a stranger",
     severity: Severity::Medium,
     attack: &["T1071", "T0869", "T1571"],
-    finds: "A device that has been known for a day begins to call an external host that it did not know, in regular \
+    finds: "A device that has been known for an hour begins to call an external host that it did not know, in regular \
             intervals and with little to say, also if the intervals vary by a half. Measured is the median absolute \
             deviation of the intervals (after Hu et al., \"BAYWATCH: Robust Beaconing Detection to Identify Infected \
-            Hosts in Large-Scale Enterprise Networks\", DSN 2016). What a device does from its first day is its habit, \
+            Hosts in Large-Scale Enterprise Networks\", DSN 2016). What a device does from its first hour is its habit, \
             and so is what it goes on doing at the same port and in the same rhythm with another address.",
     matters: "Malware asks its master for orders in this way.",
     fix: "Find out what the other address belongs to and which program calls it. A new function or an update may be the \
@@ -42,7 +42,7 @@ pub(super) const DETECTOR: Rule = Rule {
             name: "known-for",
             about: "what a device does within this time from when it was first seen is its habit",
             unit: "s",
-            usual: 86_400.0,
+            usual: 3600.0,
         },
     ],
     listens: &[Kind::Ended],

@@ -15,7 +15,7 @@ pub(super) const DETECTOR: Rule = Rule {
     title: "Large transfer to a stranger",
     severity: Severity::Medium,
     attack: &["T1041", "T1048", "T1567"],
-    finds: "A device that has been known for a day sends much more to an external host that it did not know than it gets \
+    finds: "A device that has been known for an hour sends much more to an external host that it did not know than it gets \
             from there, and much more than it ever sent to one host in a day.",
     matters: "Plans, recipes, pictures and customer data leave in this way, often shortly before a blackmailer's letter \
               comes.",
@@ -44,7 +44,7 @@ pub(super) const DETECTOR: Rule = Rule {
             name: "known-for",
             about: "what a device does within this time from when it was first seen is its habit",
             unit: "s",
-            usual: 86_400.0,
+            usual: 3600.0,
         },
     ],
     listens: &[Kind::Ended],

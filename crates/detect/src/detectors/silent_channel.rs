@@ -65,6 +65,8 @@ const EVERY: u64 = 10;
 const BLIND: u64 = 120;
 /// If more than half of so many channels fall silent, the plant stops.
 const SEVERAL: usize = 4;
+/// Nearly all pauses of a periodic channel are at most so many times the usual one.
+const UNEVEN: f64 = 10.0;
 /// A conversation that lasts so many times the usual pause is a session; shorter ones are words of a channel.
 const SESSION: f64 = 3.0;
 /// A pause of so many seconds in hours that are not known is a night.
@@ -152,12 +154,18 @@ impl Channel {
         self.hours.learn(at);
     }
 
+    /// Whether it speaks at intervals. Who comes now and then and talks a lot has pauses of two kinds.
+    fn is_periodic(&self) -> bool {
+        self.pauses.quantile(0.99).is_some_and(|long| f64::from(long).exp() <= UNEVEN * self.usual())
+    }
+
     /// How long it has been silent, if that is longer than it ever should be.
     fn silence(&self, now: Timestamp, out: &Out<'_>) -> Option<f64> {
         let host = &self.ends[1];
         let silence = now.since(self.last).as_secs_f64();
         let limit = (out.limit(PAUSES, host) * self.longest).max(MISSED * self.usual()).max(MIN_SILENCE);
         (self.pauses.seen() >= ENOUGH
+            && self.is_periodic()
             && silence > limit
             && self.pauses.p_value(silence.ln() as f32, GRAIN) <= out.limit(LEVEL, host))
         .then_some(silence)
@@ -327,6 +335,15 @@ mod tests {
         session.last = session.first + std::time::Duration::from_secs(2900);
         story = story.flow(session);
         polls(story, 3000, &["10.0.0.10"], "modbus").silent();
+    }
+
+    #[test]
+    fn whoever_comes_now_and_then_is_not_periodic() {
+        let mut story = hosts();
+        for _ in 0..30 {
+            story = polls(story, 60, &["10.0.0.9"], "s7comm").wait(300);
+        }
+        polls(story, 6000, &["10.0.0.10"], "modbus").silent();
     }
 
     #[test]
