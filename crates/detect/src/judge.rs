@@ -36,8 +36,6 @@ struct Participant {
 }
 
 impl Participant {
-    const NOBODY: Self = Self { host: None, place: Cell::new(None) };
-
     const fn new(host: Option<Host>) -> Self {
         Self { host, place: Cell::new(None) }
     }
@@ -442,7 +440,7 @@ impl Detect {
     /// Lets packet time go on to `now`.
     pub fn tick(&mut self, now: Timestamp, inventory: &Inventory, events: &mut Vec<Event>) {
         self.next_tick = Timestamp::from_nanos(now.as_nanos().saturating_add(TICK));
-        let parties = [Participant::NOBODY; 2];
+        let parties = [None, None].map(Participant::new);
         let site = Site { inventory, limits: &self.limits, parties: &parties };
         for (rule, detector) in &mut self.detectors {
             let (ledger, scores) = (&mut self.ledger, &mut self.scores);

@@ -148,6 +148,10 @@ impl<'a> Stage<'a> {
     }
 
     /// Lets real time pass as packet time does.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a learner's eyes need the time; nothing else waits for it"
+    )]
     fn wait(&mut self, at: Timestamp) {
         if self.speed > 0.0 {
             let (before, since) = self.waited;

@@ -236,12 +236,7 @@ impl fmt::Display for Page<'_> {
         writeln!(f, "{}  {}  {}", finding.id, finding.severity.name().to_uppercase(), finding.title)?;
         writeln!(f, "{}\n", finding.summary)?;
         let known = rule_of(finding);
-        writeln!(
-            f,
-            "  detector   {}{}",
-            finding.detector,
-            known.map_or_else(String::new, |rule| attack(rule))
-        )?;
+        writeln!(f, "  detector   {}{}", finding.detector, known.map_or_else(String::new, attack))?;
         writeln!(f, "  actor      {}", self.party(&finding.actor))?;
         if let Some(victim) = &finding.victim {
             writeln!(f, "  victim     {}", self.party(victim))?;

@@ -120,7 +120,7 @@ impl Detector for LateralMovement {
         client.known.push_back(digest);
         let is_device = seen.site.is_one_of(actor, DEVICES);
         let is_settled = record.first.since(since).as_secs_f64() >= out.limit(SETTLED, actor);
-        if !is_device && !(is_settled && session) {
+        if !(is_device || is_settled && session) {
             return;
         }
         client.recent.retain(|(at, _)| seen.at.as_nanos().saturating_sub(at.as_nanos()) < WINDOW);
