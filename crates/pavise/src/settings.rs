@@ -45,7 +45,11 @@ pub(crate) fn read(named: Option<&Path>, state: &Path) -> Result<Settings, Probl
     let path = named.unwrap_or(&usual);
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+        // Whatever is wrong with the state's folder is told when the state is opened.
+        Err(error)
+            if named.is_none()
+                && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
             return Ok(Settings::default());
         }
         Err(error) => {
