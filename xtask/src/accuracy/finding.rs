@@ -31,15 +31,24 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// Reads one line of `pavise findings --json`.
-    pub(crate) fn read(line: &str, devices: &Devices) -> Result<Self, Failure> {
-        let value: Value = serde_json::from_str(line)?;
+    /// Reads what `pavise findings --json` prints.
+    pub(crate) fn read_all(text: &str, devices: &Devices) -> Result<Vec<Self>, Failure> {
+        let all: Vec<Value> = serde_json::from_str(text)?;
+        all.iter().map(|value| Self::read(value, devices)).collect()
+    }
+
+    /// Reads one of them.
+    fn read(value: &Value, devices: &Devices) -> Result<Self, Failure> {
         let severity = value["severity"].as_str().unwrap_or_default();
         let severity = SEVERITIES
             .iter()
             .position(|known| *known == severity)
             .ok_or_else(|| Failure(format!("no severity of a finding: {severity:?}")))?;
-        let sides = ["actor", "victim"].iter().map(|side| names(&value[*side], devices));
+        // On a bus nobody has an address: the identifier is the matter.
+        let matter = value["matter"].as_str().and_then(|matter| Name::read(&format!("0x{matter}")));
+        let is_bus = value["actor"].as_object().is_some_and(serde_json::Map::is_empty);
+        let bus = matter.filter(|_| is_bus).map(|name| BTreeSet::from([name]));
+        let sides = ["actor", "victim"].iter().map(|side| names(&value[*side], devices)).chain(bus);
         Ok(Self {
             detector: value["detector"].as_str().unwrap_or_default().to_owned(),
             severity,
@@ -68,9 +77,9 @@ fn time(value: &Value) -> Result<Timestamp, Failure> {
 }
 
 fn names(side: &Value, devices: &Devices) -> BTreeSet<Name> {
-    let host = side["host"].as_str().and_then(Name::read);
+    let hosts = ["ip", "mac"].iter().filter_map(|key| side[*key].as_str().and_then(Name::read));
     let device = side["device"].as_str().and_then(|id| devices.get(id));
-    host.into_iter().chain(device.into_iter().flatten().copied()).collect()
+    hosts.chain(device.into_iter().flatten().copied()).collect()
 }
 
 /// One line of what `pavise watch --scores` writes.
@@ -104,17 +113,21 @@ mod tests {
     fn a_finding_has_the_names_of_its_hosts_and_of_their_devices() {
         let mac = Name::read("02:00:00:00:00:01").unwrap();
         let devices = Devices::from([("d1".to_owned(), [mac].into())]);
-        let line = r#"{"id":"f1","detector":"scan","severity":"high","title":"","summary":"",
-            "actor":{"device":"d1","host":"10.0.0.1"},"victim":null,"first":"1970-01-01T00:00:01Z",
-            "last":"1970-01-01T00:00:02Z","count":3,"conversations":["00000000000000ff"]}"#;
-        let finding = Finding::read(line, &devices).map_err(|failure| failure.0).unwrap();
+        let text = r#"[{"id":"f1","detector":"scan","severity":"high","title":"","summary":"",
+            "actor":{"device":"d1","ip":"10.0.0.1"},"first":"1970-01-01T00:00:01Z",
+            "last":"1970-01-01T00:00:02Z","count":3,"conversations":["00000000000000ff"]}]"#;
+        let all = Finding::read_all(text, &devices).map_err(|failure| failure.0).unwrap();
+        let finding = &all[0];
         assert_eq!(finding.sides, [[Name::read("10.0.0.1").unwrap(), mac].into()]);
         assert!(finding.names(&mac));
         assert_eq!((finding.severity, finding.detector.as_str()), (3, "scan"));
         assert_eq!(finding.conversations, [FlowId(255)].into());
         assert!(finding.lists_all());
-        assert!(Finding::read(&line.replace("high", "grave"), &devices).is_err());
-        assert!(Finding::read("{}", &devices).is_err());
+        assert!(Finding::read_all(&text.replace("high", "grave"), &devices).is_err());
+        assert!(Finding::read_all("{}", &devices).is_err());
+        let bus = text.replace(r#"{"device":"d1","ip":"10.0.0.1"}"#, r#"{},"matter":"0E5""#);
+        let all = Finding::read_all(&bus, &devices).map_err(|failure| failure.0).unwrap();
+        assert!(all[0].names(&Name::read("0xe5").unwrap()));
     }
 
     #[test]

@@ -56,11 +56,7 @@ impl Program {
             assign(&mut trial.units, &Flows::read(&self.list("flows", &state)?)?);
         }
         let findings = self.ask("findings", &state)?;
-        let findings = findings
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .map(|line| Finding::read(line, &devices))
-            .collect::<Result<_, _>>()?;
+        let findings = Finding::read_all(&findings, &devices)?;
         Ok(Outcome { findings, devices, devices_on_link, scores })
     }
 
