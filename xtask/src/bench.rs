@@ -35,6 +35,10 @@ const RATE_TARGET: f64 = 1_000_000.0;
 const RATIO_TARGET: f64 = 10.0;
 /// Memory with a million conversations, and in a flood, in MiB.
 const FLOWS_TARGET_MIB: u64 = 1024;
+/// What judging may add to the time of sensing, in per cent.
+const ADDED_TARGET: f64 = 40.0;
+/// Memory for a crowd with all that detectors know of it, in MiB.
+const JUDGED_TARGET_MIB: u64 = 4096;
 /// Memory with 50,000 devices, in MiB.
 const DEVICES_TARGET_MIB: u64 = 512;
 
@@ -61,13 +65,14 @@ pub(crate) fn bench(arguments: &Arguments) -> Done {
 /// Speed, in runs that alternate.
 fn speed(folder: &Path, crowd: &Path, packets: u64, runs: usize) -> Done {
     let read_loop = release("examples").join("read_loop");
-    let mut costs: [Vec<Cost>; 4] = Default::default();
+    let mut costs: [Vec<Cost>; 5] = Default::default();
     for number in 1..=runs {
         eprintln!("run {number} of {runs}");
         costs[0].push(cost(Command::new(&read_loop).arg(crowd))?);
         costs[1].push(cost(Command::new(&read_loop).arg("--sum").arg(crowd))?);
-        costs[2].push(cost(&mut watch(folder, crowd, 1)?)?);
-        costs[3].push(cost(&mut watch(folder, crowd, 2)?)?);
+        costs[2].push(cost(watch(folder, crowd, 1)?.arg("--no-findings"))?);
+        costs[3].push(cost(watch(folder, crowd, 2)?.arg("--no-findings"))?);
+        costs[4].push(cost(&mut watch(folder, crowd, 1)?)?);
     }
     println!(
         "\nSpeed: {packets} packets, CPU seconds, medians of {runs} runs that alternate; the quickest run"
@@ -75,8 +80,9 @@ fn speed(folder: &Path, crowd: &Path, packets: u64, runs: usize) -> Done {
     let names = [
         "read loop, the start of each frame touched",
         "read loop, every byte summed",
+        "pavise watch --no-findings, 1 shard",
+        "pavise watch --no-findings, 2 shards",
         "pavise watch, 1 shard",
-        "pavise watch, 2 shards",
     ];
     let rate = |seconds: f64| packets as f64 / seconds;
     for (name, costs) in names.iter().zip(&costs) {
@@ -84,9 +90,9 @@ fn speed(folder: &Path, crowd: &Path, packets: u64, runs: usize) -> Done {
         let median = median(costs.iter().map(|cost| cost.cpu_s));
         println!("  {name:44} {median:8.3} s {:11.0} packets/s; {quickest:8.3} s", rate(median));
     }
-    let [heads, bytes, one, _] = costs.map(|costs| median(costs.iter().map(|cost| cost.cpu_s)));
+    let [heads, bytes, one, _, judging] = costs.map(|costs| median(costs.iter().map(|cost| cost.cpu_s)));
     println!(
-        "  packets per CPU-second, 1 shard: {:.0}; {}",
+        "  packets per CPU-second without findings, 1 shard: {:.0}; {}",
         rate(one),
         judged(rate(one) >= RATE_TARGET, "at least 1000000")
     );
@@ -97,6 +103,8 @@ fn speed(folder: &Path, crowd: &Path, packets: u64, runs: usize) -> Done {
             judged(ratio <= RATIO_TARGET, "at most 10")
         );
     }
+    let added = (judging / one - 1.0) * 100.0;
+    println!("  finding what is wrong adds {added:.0} %; {}", judged(added <= ADDED_TARGET, "at most 40"));
     Ok(())
 }
 
@@ -105,12 +113,16 @@ fn memory(folder: &Path, crowd: &Path, part: u64) -> Done {
     println!("\nMemory: the largest resident set of one run");
     let devices = cost(&mut watch(folder, crowd, 1)?)?;
     let known = count(folder, "devices")?;
-    tell(&format!("{known} devices in a crowd"), devices, DEVICES_TARGET_MIB);
+    tell(&format!("{known} devices in a crowd, with all that is judged"), devices, JUDGED_TARGET_MIB);
+    let devices = cost(watch(folder, crowd, 1)?.arg("--no-findings"))?;
+    tell(&format!("{known} devices in a crowd, without findings"), devices, DEVICES_TARGET_MIB);
 
     let flows = (FLOWS / part).to_string();
     let standing = made(folder, "standing", &["--packets", "1", "--established", &flows])?;
     let all = cost(&mut watch(folder, &standing, 1)?)?;
     tell(&format!("{flows} conversations open at once"), all, FLOWS_TARGET_MIB);
+    let all = cost(watch(folder, &standing, 1)?.arg("--no-findings"))?;
+    tell(&format!("{flows} conversations open at once, without findings"), all, FLOWS_TARGET_MIB);
     std::fs::remove_file(standing)?;
 
     let spoofed = (FLOOD_PACKETS / part).to_string();

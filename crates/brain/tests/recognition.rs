@@ -38,7 +38,8 @@ struct Seen {
 }
 
 fn see(path: &Path) -> Seen {
-    let mut engine = Engine::<Captured>::new(flow::Limits::default(), Wants { messages: false }, 1, 7);
+    let mut engine =
+        Engine::<Captured>::new(flow::Limits::default(), Wants { messages: false, values: true }, 1, 7);
     let mut observations = Vec::new();
     let name = path.to_str().expect("corpus paths are text");
     let mut source = capture::open(name, &capture::Options::default()).expect("captures can be opened");

@@ -81,6 +81,9 @@ pub(crate) struct Watch {
     /// STATE/settings.toml unless given, if there is one
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) settings: Option<PathBuf>,
+    /// Learn devices and conversations only, and judge nothing
+    #[arg(long)]
+    pub(crate) no_findings: bool,
     /// Indicators that others have found: a STIX 2.1 bundle, or a list of addresses, domains, URLs and JA4
     /// fingerprints; may be given several times
     #[arg(long, value_name = "FILE")]

@@ -58,6 +58,9 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
     }
     let mut settings = settings::read(options.settings.as_deref(), &options.state.state)?;
     settings.indicators = Arc::new(settings::read_intel(&options.intel)?);
+    if options.no_findings {
+        settings.off = detect::DETECTORS.iter().map(|rule| rule.id.to_owned()).collect();
+    }
     let (store, is_kept) = store_for(&mut sources, options)?;
     let ring = options.ring as usize * MIB;
     let evidence = (ring > 0 && is_kept).then(|| Evidence::new(ring, &options.state.state, settings.clone()));

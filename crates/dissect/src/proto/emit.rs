@@ -15,6 +15,8 @@ use serde::Serialize;
 pub struct Wants {
     /// Whole messages.
     pub messages: bool,
+    /// Process values that are read, and the frames of buses.
+    pub values: bool,
 }
 
 /// One thing that a parser found. The flow engine adds the conversation and the time.
@@ -238,12 +240,19 @@ impl<'a> Emit<'a> {
 
     /// A data frame of a bus.
     pub fn bus_frame(&mut self, id: u32, extended: bool, data: &[u8]) {
-        self.found.push(Yield::BusFrame { id, extended, data: BusData::new(data) });
+        if self.wants.values {
+            self.found.push(Yield::BusFrame { id, extended, data: BusData::new(data) });
+        }
+    }
+
+    /// Whether anybody wants values; ask before doing work that only a value needs.
+    pub const fn wants_values(&self) -> bool {
+        self.wants.values
     }
 
     /// `from` told the value of a point; what is no number is no sample.
     pub fn sample(&mut self, from: Side, point: impl Into<Box<str>>, value: f64) {
-        if value.is_finite() {
+        if self.wants.values && value.is_finite() {
             self.found.push(Yield::Sample { from, point: point.into(), value });
         }
     }

@@ -111,7 +111,12 @@ impl Conversation {
                     self.skip[side.index()] = 0;
                     if let Some(parser) = &mut self.parser {
                         let mut found = Vec::new();
-                        let mut emit = Emit::new(&self.head, Wants { messages }, &mut self.told, &mut found);
+                        let mut emit = Emit::new(
+                            &self.head,
+                            Wants { messages, values: true },
+                            &mut self.told,
+                            &mut found,
+                        );
                         self.over = !parser.gap(side, ahead as u64, &mut emit);
                         self.found.extend(found.into_iter().map(|item| (frame, item)));
                     }
@@ -132,7 +137,8 @@ impl Conversation {
             }
             let input = Input { bytes: &self.pending[side.index()], from: side, at, cut: 0 };
             let mut found = Vec::new();
-            let mut emit = Emit::new(&self.head, Wants { messages }, &mut self.told, &mut found);
+            let mut emit =
+                Emit::new(&self.head, Wants { messages, values: true }, &mut self.told, &mut found);
             let progress = parser.parse(&input, &mut emit);
             self.found.extend(found.into_iter().map(|item| (frame, item)));
             let held = self.pending[side.index()].len();
@@ -157,7 +163,8 @@ impl Conversation {
     fn finish(&mut self, messages: bool) {
         if let Some(parser) = &mut self.parser {
             let mut found = Vec::new();
-            let mut emit = Emit::new(&self.head, Wants { messages }, &mut self.told, &mut found);
+            let mut emit =
+                Emit::new(&self.head, Wants { messages, values: true }, &mut self.told, &mut found);
             parser.finish(&mut emit);
             self.found.extend(found.into_iter().map(|item| (0, item)));
         }

@@ -179,7 +179,8 @@ fn after_a_gap_the_next_unit_is_found() {
     let (head, mut told, mut found) =
         (crate::testing::head(model::Transport::Tcp, 502), super::super::Told::default(), Vec::new());
     let mut parser = Modbus::default();
-    let mut out = Emit::new(&head, super::super::Wants { messages: true }, &mut told, &mut found);
+    let mut out =
+        Emit::new(&head, super::super::Wants { messages: true, values: true }, &mut told, &mut found);
     assert!(parser.gap(Client, 100, &mut out));
     // The rest of a lost write, then a whole read.
     let mut bytes = vec![0x12, 0x34, 0x00, 0x07, 0x99];
