@@ -15,11 +15,12 @@ pub(crate) fn up() -> Done {
     }
     let (capture, report) = (folder.join("plant.pcapng"), folder.join("plant.html"));
     let pavise = || Command::new(release("pavise"));
-    run(pavise().args(["lab", "plant", "--out"]).arg(&capture))?;
+    run(pavise().args(["lab", "attack", "frostygoop", "--out"]).arg(&capture))?;
     run(pavise().arg("watch").arg(&capture).arg("--report").arg(&report).arg("--state").arg(&state))?;
     println!("\nThe report is {}", report.display());
     println!(
-        "Ask further, for example:\n  {} devices --state {}",
+        "Ask further, for example:\n  {0} findings --state {1}\n  {0} incidents --state {1}\n  {0} devices --state {1}\n\
+         or see an attack step by step:\n  {0} drill mirai",
         release("pavise").display(),
         state.display()
     );

@@ -263,7 +263,7 @@ impl<'a> Stage<'a> {
         self.line(format_args!("\n{rows}\n{found} of {} stages were found.", outcomes.len()))
     }
 
-    /// Which findings tell of a stage: they name one of those who take part, at that time.
+    /// Which findings tell of a stage, weaknesses aside: they name one of those who take part, at that time.
     fn outcome<'s>(&self, stage: &'s TrueStage, findings: &[Finding]) -> Outcome<'s> {
         let mut found: BTreeMap<String, f64> = BTreeMap::new();
         for finding in findings {
@@ -274,7 +274,7 @@ impl<'a> Stage<'a> {
                 })
             });
             if takes_part
-                && finding.severity >= Severity::Low
+                && finding.severity > Severity::Low
                 && finding.first <= stage.last
                 && finding.last >= stage.first
             {
