@@ -112,7 +112,7 @@ pub fn protocols(bytes: &[u8]) {
     let Some(protocol) = nearest else { return };
     let (transport, port, stream) = carried(protocol, *choice);
     let head = head(transport, port);
-    let wants = Wants { messages: choice & 0x80 == 0, values: true };
+    let wants = Wants { messages: choice & 0x80 == 0, judged: true };
     let mut parser = (protocol.start)();
     let (mut told, mut found) = (Told::default(), Vec::new());
     let mut pending = [Vec::new(), Vec::new()];
@@ -208,7 +208,7 @@ pub fn engine(bytes: &[u8]) {
     let Ok(mut source) = capture::from_bytes("fuzz", bytes.to_vec()) else { return };
     let limits =
         Limits { flows: 1_024, buffered_bytes: 4 << 20, stream_bytes: 16 << 10, ..Limits::default() };
-    let mut engine = Engine::<Captured>::new(limits, Wants { messages: true, values: true }, 1, 7);
+    let mut engine = Engine::<Captured>::new(limits, Wants { messages: true, judged: true }, 1, 7);
     let mut inventory = Inventory::new(inventory::Limits::default());
     let (mut observations, mut events) = (Vec::new(), Vec::new());
     let (mut recorded, mut packets) = (0, 0);

@@ -29,7 +29,7 @@ impl Frames for Captured {
 /// What is found in a scene, by whom it is raised first.
 fn watch(scene: &lab::Scene, settings: Settings, shards: usize) -> (Truth, Vec<Finding>) {
     let mut engine =
-        Engine::<Captured>::new(flow::Limits::default(), Wants { messages: false, values: true }, shards, 7);
+        Engine::<Captured>::new(flow::Limits::default(), Wants { messages: false, judged: true }, shards, 7);
     let mut brain = Brain::new(Limits::default(), settings);
     let (mut observations, mut events) = (Vec::new(), Vec::new());
     let mut batch = Captured::default();

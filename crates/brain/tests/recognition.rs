@@ -39,7 +39,7 @@ struct Seen {
 
 fn see(path: &Path) -> Seen {
     let mut engine =
-        Engine::<Captured>::new(flow::Limits::default(), Wants { messages: false, values: true }, 1, 7);
+        Engine::<Captured>::new(flow::Limits::default(), Wants { messages: false, judged: true }, 1, 7);
     let mut observations = Vec::new();
     let name = path.to_str().expect("corpus paths are text");
     let mut source = capture::open(name, &capture::Options::default()).expect("captures can be opened");

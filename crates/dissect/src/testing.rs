@@ -92,7 +92,7 @@ fn read(protocol: &Protocol, head: FlowHead, stream: bool, packets: &[(Side, &[u
         let Some(reading) = &mut parser else { continue };
         let at = Timestamp::from_secs(number as u64 + 1);
         let input = Input { bytes: &pending[side], from: *from, at, cut: 0 };
-        let mut emit = Emit::new(&head, Wants { messages: true, values: true }, &mut told, &mut found);
+        let mut emit = Emit::new(&head, Wants { messages: true, judged: true }, &mut told, &mut found);
         let progress = reading.parse(&input, &mut emit);
         for item in found.drain(..) {
             text.push_str(&line(&item));
@@ -126,7 +126,7 @@ fn read(protocol: &Protocol, head: FlowHead, stream: bool, packets: &[(Side, &[u
             }
         }
     }
-    let mut emit = Emit::new(&head, Wants { messages: true, values: true }, &mut told, &mut found);
+    let mut emit = Emit::new(&head, Wants { messages: true, judged: true }, &mut told, &mut found);
     if let Some(parser) = &mut parser {
         parser.finish(&mut emit);
     }
@@ -194,13 +194,13 @@ pub(crate) fn survives(protocol: &Protocol, packets: &[(Side, Vec<u8>)]) {
             let opening = Opening { bytes, from: *from, client_port: 1, server_port: 1, stream };
             let _ = (protocol.probe)(&opening);
             let input = Input { bytes, from: *from, at: Timestamp::EPOCH, cut: 0 };
-            let mut emit = Emit::new(&head, Wants { messages: true, values: true }, &mut told, &mut found);
+            let mut emit = Emit::new(&head, Wants { messages: true, judged: true }, &mut told, &mut found);
             let progress = parser.parse(&input, &mut emit);
             if !matches!(progress, Progress::Took(_)) {
                 break;
             }
         }
-        let mut emit = Emit::new(&head, Wants { messages: true, values: true }, &mut told, &mut found);
+        let mut emit = Emit::new(&head, Wants { messages: true, judged: true }, &mut told, &mut found);
         parser.finish(&mut emit);
     }
 }

@@ -66,7 +66,7 @@ fn messages(id: &str, datagrams: &[Datagram]) -> Vec<(String, Record)> {
         assert_ne!((protocol.probe)(&opening), Verdict::No, "{id} is refused: {:?}", datagram.told);
         let (parser, told) = flows.entry(key).or_insert_with(|| ((protocol.start)(), Told::default()));
         let mut found = Vec::new();
-        let mut out = Emit::new(&head, Wants { messages: true, values: true }, told, &mut found);
+        let mut out = Emit::new(&head, Wants { messages: true, judged: true }, told, &mut found);
         parser.parse(&Input { bytes, from, at: Timestamp::EPOCH, cut: 0 }, &mut out);
         let mut said = found.into_iter().filter_map(|item| match item {
             Yield::Message { kind, fields, .. } => Some((kind.into_owned(), fields)),

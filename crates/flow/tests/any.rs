@@ -105,7 +105,7 @@ proptest! {
         let started = Instant::now();
         // Small enough that every limit is met.
         let limits = Limits { flows: 64, buffered_bytes: 1 << 20, stream_bytes: 8 << 10, ..Limits::default() };
-        let mut engine = Engine::<Run>::new(limits, Wants { messages: true, values: true }, shards, 7);
+        let mut engine = Engine::<Run>::new(limits, Wants { messages: true, judged: true }, shards, 7);
         let mut inventory = Inventory::new(inventory::Limits::default());
         let (mut observations, mut events) = (Vec::new(), Vec::new());
         for part in timed.chunks(64) {

@@ -22,7 +22,7 @@ impl Frames for Given {
 }
 
 fn observe(link: LinkType, frames: Vec<Vec<u8>>) -> Vec<Observation> {
-    let mut engine = Engine::<Given>::new(Limits::default(), Wants { messages: true, values: true }, 1, 7);
+    let mut engine = Engine::<Given>::new(Limits::default(), Wants { messages: true, judged: true }, 1, 7);
     let mut observations = Vec::new();
     engine.submit(&Arc::new(Given(link, frames)));
     engine.collect(&mut observations);
@@ -89,7 +89,7 @@ fn a_flood_is_told_while_it_lasts_and_its_records_add_up() {
     frame.extend([0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0x66, 0xcb, 10, 0, 0, 2, 10, 0, 0, 1]);
     frame.extend([0x9c, 0x40, 0x75, 0x30, 0, 12, 0, 0, 1, 2, 3, 4]);
     let limits = Limits { active_packets: 10, ..Limits::default() };
-    let mut engine = Engine::<Given>::new(limits, Wants { messages: false, values: true }, 1, 7);
+    let mut engine = Engine::<Given>::new(limits, Wants { messages: false, judged: true }, 1, 7);
     let mut observations = Vec::new();
     engine.submit(&Arc::new(Given(LinkType::ETHERNET, vec![frame; 25])));
     engine.collect(&mut observations);

@@ -89,7 +89,7 @@ impl<'a> Stage<'a> {
         let limits = Limits { flows: 1 << 16, ..Limits::default() };
         Self {
             truth,
-            engine: Engine::new(limits, Wants { messages: false, values: true }, 1, 0),
+            engine: Engine::new(limits, Wants { messages: false, judged: true }, 1, 0),
             brain: Brain::new(inventory::Limits::default(), Settings::default()),
             batch: Captured::default(),
             observations: Vec::new(),

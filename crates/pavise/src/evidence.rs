@@ -305,7 +305,7 @@ impl Evidence {
     /// Whether the frames by themselves yield the finding.
     fn shows(&self, finding: &Finding, frames: &[Kept]) -> bool {
         let limits = Limits { flows: MAX_FRAMES, ..Limits::default() };
-        let mut engine = Engine::<Captured>::new(limits, Wants { messages: false, values: true }, 1, 0);
+        let mut engine = Engine::<Captured>::new(limits, Wants { messages: false, judged: true }, 1, 0);
         let mut brain = Brain::new(inventory::Limits::default(), self.settings.clone());
         let (mut observations, mut events) = (Vec::new(), Vec::new());
         let mut judge = |observations: &mut Vec<_>| {

@@ -115,7 +115,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(store: Box<dyn Store>, plan: Plan) -> Result<Self, Problem> {
         let Plan { shards, max_flows, commit_interval, json, scores, settings, evidence } = plan;
-        let wants = Wants { messages: json.is_some(), values: settings.off.len() < detect::DETECTORS.len() };
+        let wants = Wants { messages: json.is_some(), judged: settings.off.len() < detect::DETECTORS.len() };
         let mut brain = Brain::new(inventory::Limits::default(), settings);
         for device in store.devices()? {
             brain.inventory_mut().restore(&device);

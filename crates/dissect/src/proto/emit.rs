@@ -15,8 +15,9 @@ use serde::Serialize;
 pub struct Wants {
     /// Whole messages.
     pub messages: bool,
-    /// Process values that are read, and the frames of buses.
-    pub values: bool,
+    /// What tells nothing of who is there, but what they do: process values, frames of buses, lookups of names and
+    /// addresses, weaknesses.
+    pub judged: bool,
 }
 
 /// One thing that a parser found. The flow engine adds the conversation and the time.
@@ -240,19 +241,19 @@ impl<'a> Emit<'a> {
 
     /// A data frame of a bus.
     pub fn bus_frame(&mut self, id: u32, extended: bool, data: &[u8]) {
-        if self.wants.values {
+        if self.wants.judged {
             self.found.push(Yield::BusFrame { id, extended, data: BusData::new(data) });
         }
     }
 
-    /// Whether anybody wants values; ask before doing work that only a value needs.
-    pub const fn wants_values(&self) -> bool {
-        self.wants.values
+    /// Whether anybody judges what is done; ask before doing work that only he needs.
+    pub const fn is_judged(&self) -> bool {
+        self.wants.judged
     }
 
     /// `from` told the value of a point; what is no number is no sample.
     pub fn sample(&mut self, from: Side, point: impl Into<Box<str>>, value: f64) {
-        if self.wants.values && value.is_finite() {
+        if self.wants.judged && value.is_finite() {
             self.found.push(Yield::Sample { from, point: point.into(), value });
         }
     }
@@ -266,6 +267,9 @@ impl<'a> Emit<'a> {
     /// The conversation shows a weakness of the host on `side`: `kind` is a short fixed name such as
     /// `old-version`, `detail` says which and is no secret. Said once in a conversation.
     pub fn weakness(&mut self, side: Side, kind: &'static str, detail: impl AsRef<str>) {
+        if !self.wants.judged {
+            return;
+        }
         let detail = detail.as_ref();
         let mut hash = Digest(side as u64);
         hash.add(kind.as_bytes());

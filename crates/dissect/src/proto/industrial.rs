@@ -85,8 +85,17 @@ pub(crate) struct Points {
 }
 
 impl Points {
-    /// Whether the value of the point of that key is to be told now.
+    /// Whether the value of the point of that key, which was asked for, is to be told now.
     pub(crate) fn is_news(&mut self, key: u64, value: f64, at: Timestamp) -> bool {
+        self.is_to_tell(key, value, at, false)
+    }
+
+    /// The same of a value that was reported of the device's own accord: the first tells something.
+    pub(crate) fn is_reported(&mut self, key: u64, value: f64, at: Timestamp) -> bool {
+        self.is_to_tell(key, value, at, true)
+    }
+
+    fn is_to_tell(&mut self, key: u64, value: f64, at: Timestamp, first: bool) -> bool {
         match self.points.binary_search_by_key(&key, |point| point.0) {
             Ok(place) => {
                 let (_, known, told) = &mut self.points[place];
@@ -98,11 +107,12 @@ impl Points {
                 is_news
             }
             Err(place) => {
+                // What is read once in a conversation shows no behaviour; it is told when it is read again.
                 let has_room = self.points.len() < MAX_POINTS;
                 if has_room {
-                    self.points.insert(place, (key, value, at));
+                    self.points.insert(place, (key, value, if first { at } else { Timestamp::EPOCH }));
                 }
-                has_room
+                first && has_room
             }
         }
     }
@@ -159,13 +169,16 @@ mod tests {
         let at = |ms: u64| Timestamp::from_micros(ms * 1000);
         let mut points = Points::default();
         let told = |points: &mut Points, value, ms| points.is_news(7, value, at(ms));
-        assert!(told(&mut points, 1.0, 0));
-        assert!(!told(&mut points, 2.0, 500), "too soon");
-        assert!(told(&mut points, 2.0, 1000));
-        assert!(!told(&mut points, 2.0, 5000), "the same");
-        assert!(told(&mut points, 2.0, 61_000), "the same for long");
-        let many = (0..1000).filter(|key| points.is_news(*key, 0.0, at(62_000))).count();
-        assert_eq!(many, MAX_POINTS, "with the one that is known");
+        assert!(!told(&mut points, 1.0, 100_000), "once is no behaviour");
+        assert!(told(&mut points, 1.0, 100_100));
+        assert!(!told(&mut points, 2.0, 100_500), "too soon");
+        assert!(told(&mut points, 2.0, 101_100));
+        assert!(!told(&mut points, 2.0, 105_000), "the same");
+        assert!(told(&mut points, 2.0, 161_100), "the same for long");
+        let again =
+            |points: &mut Points| (0..1000).filter(|key| points.is_news(*key, 0.0, at(262_000))).count();
+        assert_eq!(again(&mut points), 1, "the one that is known");
+        assert_eq!(again(&mut points), MAX_POINTS - 1, "the others of which there is room");
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Conversation {
                         let mut found = Vec::new();
                         let mut emit = Emit::new(
                             &self.head,
-                            Wants { messages, values: true },
+                            Wants { messages, judged: true },
                             &mut self.told,
                             &mut found,
                         );
@@ -138,7 +138,7 @@ impl Conversation {
             let input = Input { bytes: &self.pending[side.index()], from: side, at, cut: 0 };
             let mut found = Vec::new();
             let mut emit =
-                Emit::new(&self.head, Wants { messages, values: true }, &mut self.told, &mut found);
+                Emit::new(&self.head, Wants { messages, judged: true }, &mut self.told, &mut found);
             let progress = parser.parse(&input, &mut emit);
             self.found.extend(found.into_iter().map(|item| (frame, item)));
             let held = self.pending[side.index()].len();
@@ -164,7 +164,7 @@ impl Conversation {
         if let Some(parser) = &mut self.parser {
             let mut found = Vec::new();
             let mut emit =
-                Emit::new(&self.head, Wants { messages, values: true }, &mut self.told, &mut found);
+                Emit::new(&self.head, Wants { messages, judged: true }, &mut self.told, &mut found);
             parser.finish(&mut emit);
             self.found.extend(found.into_iter().map(|item| (0, item)));
         }

@@ -24,7 +24,7 @@ impl Frames for Captured {
 /// What a capture gives, with so many shards.
 pub(crate) fn observe(path: &Path, limits: &Limits, shards: usize) -> (Vec<Observation>, Counters) {
     let mut engine =
-        Engine::<Captured>::new(limits.clone(), Wants { messages: true, values: true }, shards, 7);
+        Engine::<Captured>::new(limits.clone(), Wants { messages: true, judged: true }, shards, 7);
     let mut observations = Vec::new();
     let name = path.to_str().expect("corpus paths are text");
     let mut source = capture::open(name, &capture::Options::default()).expect("captures can be opened");

@@ -102,7 +102,7 @@ impl Parser for Arp {
                 out.message(from, message.kind().name(), &message);
                 // A probe has no address yet: `binding` knows that an unspecified one belongs to nobody.
                 out.binding(message.sender_mac, IpAddr::V4(message.sender_ip), BindingSource::Arp);
-                if message.kind() == Kind::Request {
+                if out.is_judged() && message.kind() == Kind::Request {
                     let target = Some(message.target_ip.to_string().into());
                     out.operation(from, OperationKind::Discover, "who-has", target, None, Outcome::Asked);
                 }

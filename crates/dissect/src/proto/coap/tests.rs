@@ -143,7 +143,7 @@ proptest! {
         let head = head(Transport::Udp, 5683);
         for (from, bytes) in &packets {
             let (mut told, mut found) = Default::default();
-            let mut out = Emit::new(&head, super::super::Wants { messages: true, values: true }, &mut told, &mut found);
+            let mut out = Emit::new(&head, super::super::Wants { messages: true, judged: true }, &mut told, &mut found);
             let input = Input { bytes, from: *from, at: model::Timestamp::EPOCH, cut: 0 };
             prop_assert_eq!(coap.parse(&input, &mut out), Progress::Took(bytes.len()));
         }

@@ -377,6 +377,9 @@ impl Dns {
 /// A name was looked up: done, or refused because there is no such name (RFC 8020). Other failures are no answer.
 /// The value is the length of the answer, in bytes.
 fn looked_up(message: Message<'_>, question: &Question<'_>, length: usize, asker: Side, out: &mut Emit<'_>) {
+    if !out.is_judged() {
+        return;
+    }
     const NO_SUCH_NAME: u8 = 3;
     let name = match question.kind {
         _ if message.opcode() != 0 => return,

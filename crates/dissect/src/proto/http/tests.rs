@@ -239,7 +239,7 @@ fn a_long_body_is_skipped_and_not_kept() {
     let (mut told, mut found) = Default::default();
     let head = crate::testing::head(model::Transport::Tcp, 80);
     let mut out =
-        Emit::new(&head, super::super::Wants { messages: true, values: true }, &mut told, &mut found);
+        Emit::new(&head, super::super::Wants { messages: true, judged: true }, &mut told, &mut found);
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\nbeginning";
     let input = Input { bytes: answer, from: Server, at: model::Timestamp::EPOCH, cut: 0 };
     assert_eq!(http.parse(&input, &mut out), Progress::Took(answer.len() - 9 + 5_000_000_000));
@@ -252,7 +252,7 @@ fn reading_goes_on_after_a_gap() {
     let (mut told, mut found) = Default::default();
     let head = crate::testing::head(model::Transport::Tcp, 80);
     let mut out =
-        Emit::new(&head, super::super::Wants { messages: true, values: true }, &mut told, &mut found);
+        Emit::new(&head, super::super::Wants { messages: true, judged: true }, &mut told, &mut found);
     let feed = |http: &mut Http, bytes: &[u8], out: &mut Emit<'_>| {
         http.parse(&Input { bytes, from: Client, at: model::Timestamp::EPOCH, cut: 0 }, out)
     };

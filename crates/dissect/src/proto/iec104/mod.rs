@@ -364,7 +364,7 @@ impl Iec104 {
             for (address, element) in asdu.objects() {
                 let Some(value) = reported(asdu.kind, element) else { continue };
                 let key = u64::from(asdu.station) << 32 | u64::from(address);
-                if out.wants_values() && self.points.is_news(key, value, self.now) {
+                if out.is_judged() && self.points.is_reported(key, value, self.now) {
                     out.sample(from, format!("object {address} station {}", asdu.station), value);
                 }
             }

@@ -475,7 +475,7 @@ impl Modbus {
             let address = u32::from(asked.address) + offset as u32;
             let key = u64::from(asked.unit) << 32 | u64::from(asked.function) << 24 | u64::from(address);
             let value = f64::from(value);
-            if out.wants_values() && self.points.is_news(key, value, self.now) {
+            if out.is_judged() && self.points.is_news(key, value, self.now) {
                 out.sample(from, format!("{table} {address} unit {}", asked.unit), value);
             }
         }

@@ -149,7 +149,7 @@ fn a_long_payload_is_skipped_and_not_kept() {
     let (mut told, mut found) = Default::default();
     let head = crate::testing::head(model::Transport::Tcp, 1883);
     let mut out =
-        Emit::new(&head, super::super::Wants { messages: false, values: true }, &mut told, &mut found);
+        Emit::new(&head, super::super::Wants { messages: false, judged: true }, &mut told, &mut found);
     let input = Input { bytes: &bytes[..17_000], from: Client, at: model::Timestamp::EPOCH, cut: 0 };
     assert_eq!(mqtt.parse(&input, &mut out), Progress::Took(bytes.len() - 2));
     assert_eq!(found.len(), 1);

@@ -359,7 +359,7 @@ impl S7comm {
                 Value::Real(number) => number,
                 _ => continue,
             };
-            if code == 0xff && out.wants_values() && self.points.is_news(digest(named)[0], value, self.now) {
+            if code == 0xff && out.is_judged() && self.points.is_news(digest(named)[0], value, self.now) {
                 out.sample(from, item.target(), value);
             }
         }

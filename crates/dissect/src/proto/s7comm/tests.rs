@@ -59,7 +59,6 @@ fn reads_and_writes_name_their_items_as_step_7_does() {
     let told: Vec<&str> =
         text.lines().filter(|line| line.starts_with("operation") || line.starts_with("sample")).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
-    sample server M 1.3 BIT 1 = 1
     operation client Read read-var DB1.DBX10.0 BYTE 4, M 1.3 BIT 1 - Done
     operation client Write write-var M 1.3 BIT 1 1 Refused
     "#);

@@ -307,7 +307,7 @@ mod tests {
                 Side::Server,
                 version,
                 cipher,
-                &mut Emit::new(&head, Wants { messages: false, values: true }, &mut told, &mut found),
+                &mut Emit::new(&head, Wants { messages: false, judged: true }, &mut told, &mut found),
             );
             let kind = |found| if let Yield::Weakness { kind, .. } = found { kind } else { "" };
             found.into_iter().map(kind).collect::<Vec<_>>()

@@ -177,7 +177,7 @@ fn after_a_gap_the_other_side_is_still_read() {
     use crate::proto::{Told, Wants};
     let head = crate::testing::head(model::Transport::Tcp, 443);
     let (mut told, mut found) = (Told::default(), Vec::new());
-    let mut out = Emit::new(&head, Wants { messages: false, values: true }, &mut told, &mut found);
+    let mut out = Emit::new(&head, Wants { messages: false, judged: true }, &mut told, &mut found);
     let mut parser = Tls::default();
     assert!(parser.gap(Side::Server, 100, &mut out));
     let hello = conversation(TLS13).remove(0).1;
