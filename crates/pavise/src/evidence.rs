@@ -14,7 +14,7 @@ use capture::write::PcapngWriter;
 use dissect::proto::Wants;
 use dissect::wire::{self, LinkType, Network};
 use flow::{Engine, Limits};
-use model::{Finding, FindingId, Host, MacAddr, Slice, Timestamp};
+use model::{Finding, FindingId, Host, MacAddr, Severity, Slice, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::session::Captured;
@@ -27,6 +27,8 @@ const MAX_FRAMES: usize = 4096;
 const MAX_BYTES: usize = 2 << 20;
 /// All slices of a state together hold at most so many bytes.
 const MAX_FOLDER: u64 = 512 << 20;
+/// Of findings below medium so many slices are cut in a run: weaknesses may be as many as devices.
+const MAX_SLIGHT: usize = 256;
 /// Longer frames are kept in part.
 const MAX_FRAME: usize = 64 << 10;
 /// EtherType of ARP (RFC 826).
@@ -175,6 +177,8 @@ pub(crate) struct Evidence {
     settings: Settings,
     /// Findings whose packets were not cut out yet.
     pending: BTreeSet<FindingId>,
+    /// How many slices of findings below medium were cut.
+    slight: usize,
 }
 
 impl Evidence {
@@ -183,7 +187,7 @@ impl Evidence {
         let folder = state.join(FOLDER);
         let sizes = fs::read_dir(&folder).into_iter().flatten().flatten();
         let used = sizes.filter_map(|entry| entry.metadata().ok()).map(|known| known.len()).sum();
-        Self { ring: Ring::new(capacity), folder, used, settings, pending: BTreeSet::new() }
+        Self { ring: Ring::new(capacity), folder, used, settings, pending: BTreeSet::new(), slight: 0 }
     }
 
     /// Takes in what is about to be looked at.
@@ -215,6 +219,18 @@ impl Evidence {
             .filter(|finding| pending.contains(&finding.id) && finding.evidence == Slice::Open)
             .cloned()
             .collect();
+        let (wanted, untold): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|finding| {
+            let is_slight = finding.severity < Severity::Medium;
+            self.slight += usize::from(is_slight);
+            !is_slight || self.slight <= MAX_SLIGHT
+        });
+        for finding in untold {
+            if let Some(finding) = brain.detect_mut().finding_mut(finding.id) {
+                let reason =
+                    format!("of findings below medium the packets of {MAX_SLIGHT} are kept in a run");
+                finding.evidence = Slice::Missing { reason: reason.into() };
+            }
+        }
         if wanted.is_empty() {
             return;
         }
