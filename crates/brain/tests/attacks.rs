@@ -69,29 +69,9 @@ fn options() -> SceneOptions {
     SceneOptions::default()
 }
 
-/// The name of a party in the scene.
-fn name_of<'a>(truth: &'a Truth, party: &Party) -> Option<&'a str> {
-    let is = |device: &&lab::TrueDevice| match (party.host.ip, party.host.mac) {
-        (Some(ip), _) => device.ips.contains(&ip),
-        (None, Some(mac)) => device.macs.contains(&mac),
-        (None, None) => false,
-    };
-    truth.devices.iter().find(is).map(|device| device.name.as_str())
-}
-
-/// Whether a finding tells of a stage: it names one of those who take part, at that time.
+/// Whether a finding tells of a stage and is more than a weakness.
 fn tells(truth: &Truth, finding: &Finding, stage: &TrueStage) -> bool {
-    let parties = [Some(&finding.actor), finding.victim.as_ref()];
-    let names = parties.into_iter().flatten().filter_map(|party| name_of(truth, party));
-    // On a bus there are only identifiers.
-    let on_bus = finding.actor.host == model::Host::default();
-    let bus = (on_bus && stage.victims.iter().any(|one| one.starts_with("0x"))).then_some("bus");
-    let takes_part = |name: &&str| *name == stage.actor || stage.victims.iter().any(|one| one == name);
-    let mut taking_part = names.filter(takes_part).chain(bus);
-    finding.severity > Severity::Low
-        && finding.first <= stage.last
-        && finding.last >= stage.first
-        && taking_part.next().is_some()
+    finding.severity > Severity::Low && truth.is_told(stage, finding)
 }
 
 /// What is authorised has to be said: nothing else tells a scanner of one's own from another's.
@@ -116,7 +96,7 @@ fn declared(attack: &str, scene: &lab::Scene) -> Settings {
 fn lines(truth: &Truth, findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
-        let name = |party: &Party| name_of(truth, party).unwrap_or("?").to_owned();
+        let name = |party: &Party| truth.name_of(&party.host).unwrap_or("?").to_owned();
         let _ = writeln!(
             text,
             "    {:>8} {:<22} {} -> {} x{}: {}",

@@ -15,7 +15,7 @@ use crate::intel::Indicators;
 use crate::ledger::{Changed, Ledger, Raised};
 use crate::rule::{Detector, Kind, Rule};
 use crate::score::{Score, Scores};
-use crate::settings::{Limits, Settings};
+use crate::settings::{Limits, Scoped, Settings};
 
 /// Detectors that wait for something are asked so often, in nanoseconds of packet time.
 const TICK: u64 = 1_000_000_000;
@@ -53,6 +53,13 @@ impl<'a> Site<'a> {
             place
         });
         place.map(|place| self.inventory.glance_at(place))
+    }
+
+    /// The settings that hold for a host and not for all, the one that holds first.
+    fn scopes(&self, host: &'a Host) -> impl Iterator<Item = &'a Scoped> {
+        let known = self.glance(host);
+        let (role, kind) = (known.and_then(|known| known.role), known.and_then(|known| known.kind));
+        self.limits.scopes(host, role, kind)
     }
 
     /// What others have warned of.
@@ -273,15 +280,13 @@ impl Out<'_> {
 
     /// A threshold of the detector, by its place in the descriptor, as it is set for a host.
     pub fn limit(&self, threshold: usize, host: &Host) -> f64 {
-        let Site { limits, inventory, .. } = self.site;
+        let Site { limits, .. } = self.site;
         if limits.are_plain() {
             return limits.usual(self.rule, threshold);
         }
         let rule = &DETECTORS[self.rule];
         let name = format!("{}.{}", rule.id, rule.thresholds[threshold].name);
-        let known = inventory.glance(host);
-        let (role, kind) = (known.and_then(|known| known.role), known.and_then(|known| known.kind));
-        let set = limits.scopes(host, role, kind).find_map(|scope| scope.thresholds.get(&name).copied());
+        let set = self.site.scopes(host).find_map(|scope| scope.thresholds.get(&name).copied());
         set.unwrap_or_else(|| limits.usual(self.rule, threshold))
     }
 
@@ -328,16 +333,13 @@ impl Out<'_> {
 
     /// Whether the detector is switched off for one of those who take part.
     fn is_off(&self, alarm: &Alarm<'_>) -> bool {
-        let Site { limits, inventory, .. } = self.site;
+        let Site { limits, .. } = self.site;
         if limits.are_plain() {
             return false;
         }
         let id = DETECTORS[self.rule].id;
-        [Some(&alarm.actor), alarm.victim.as_ref()].into_iter().flatten().any(|host| {
-            let known = inventory.glance(host);
-            let (role, kind) = (known.and_then(|known| known.role), known.and_then(|known| known.kind));
-            limits.scopes(host, role, kind).any(|scope| scope.off.contains(id))
-        })
+        let mut hosts = [Some(&alarm.actor), alarm.victim.as_ref()].into_iter().flatten();
+        hosts.any(|host| self.site.scopes(host).any(|scope| scope.off.contains(id)))
     }
 }
 
@@ -496,11 +498,6 @@ impl Detect {
     /// Keeps the scores of observations from now on, until they are drained.
     pub const fn want_scores(&mut self) {
         self.scores.want();
-    }
-
-    /// The scores that wait to be drained.
-    pub fn scores(&self) -> &[Score] {
-        self.scores.waiting()
     }
 
     /// Hands over the scores since the last time, in the order of the observations.

@@ -37,10 +37,6 @@ impl Scores {
         self.wanted
     }
 
-    pub(crate) fn waiting(&self) -> &[Score] {
-        &self.waiting
-    }
-
     pub(crate) fn add(&mut self, score: impl FnOnce() -> Score) {
         if !self.wanted {
             return;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use model::{Locality, MacAddr, Role, Timestamp};
+use model::{Finding, Host, Locality, MacAddr, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// All that is true of a scene. Only what the capture shows is listed: devices that sent something,
@@ -40,6 +40,30 @@ pub struct Truth {
     /// The attack's stages that have begun, in order. A frame that none of them names is the scene's own.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub stages: Vec<TrueStage>,
+}
+
+impl Truth {
+    /// What a host is called in the scene.
+    pub fn name_of(&self, host: &Host) -> Option<&str> {
+        let is = |device: &&TrueDevice| match (host.ip, host.mac) {
+            (Some(ip), _) => device.ips.contains(&ip),
+            (None, Some(mac)) => device.macs.contains(&mac),
+            (None, None) => false,
+        };
+        self.devices.iter().find(is).map(|device| device.name.as_str())
+    }
+
+    /// Whether a finding tells of a stage: it names one of those who take part, at that time.
+    pub fn is_told(&self, stage: &TrueStage, finding: &Finding) -> bool {
+        let takes_part = |name: &str| name == stage.actor || stage.victims.iter().any(|one| one == name);
+        let parties = [Some(&finding.actor), finding.victim.as_ref()];
+        let mut names = parties.into_iter().flatten().filter_map(|party| self.name_of(&party.host));
+        // On a bus nobody has an address: there are only identifiers.
+        let on_bus = finding.actor.host == Host::default();
+        finding.first <= stage.last
+            && finding.last >= stage.first
+            && (names.any(takes_part) || on_bus && stage.victims.iter().any(|one| one.starts_with("0x")))
+    }
 }
 
 /// A stage of an attack, or of something harmless that looks like one.

@@ -3,26 +3,25 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use brain::{Brain, Settings};
-use dissect::proto::Wants;
+use brain::Settings;
 use dissect::wire::LinkType;
-use flow::{Engine, Limits};
 use lab::{SceneOptions, TrueStage, Truth};
-use model::{Change, Event, Finding, FindingId, Observation, Party, Severity, Timestamp};
+use model::{Change, Event, Finding, FindingId, Severity, Timestamp};
 use serde::Serialize;
 
 use crate::command::Drill;
 use crate::found::{self, paragraph};
 use crate::output::{Output, Problem};
-use crate::session::Captured;
+use crate::play::Play;
 use crate::show::{LEFT, RIGHT, Set, moment, table};
 
 /// Pavise hears so much packet time at once, in nanoseconds, so that what it says comes when it happens.
 const STEP: u64 = 1_000_000_000;
+/// A scene has fewer conversations at once.
+const MAX_FLOWS: usize = 1 << 16;
 /// Nobody waits longer than this for the next thing to happen.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -55,12 +54,8 @@ pub(crate) fn run(options: &Drill) -> Result<(), Problem> {
 /// A scene under way, and Pavise before it.
 struct Stage<'a> {
     truth: &'a Truth,
-    engine: Engine<Captured>,
-    brain: Brain,
-    batch: Captured,
-    observations: Vec<Observation>,
-    events: Vec<Event>,
-    /// When the frames of the batch are to be looked at.
+    play: Play,
+    /// When the frames that were added are to be looked at.
     next: Timestamp,
     /// How many stages have been told.
     told: usize,
@@ -86,14 +81,9 @@ struct Outcome<'a> {
 
 impl<'a> Stage<'a> {
     fn new(truth: &'a Truth, speed: f64, quiet: bool) -> Self {
-        let limits = Limits { flows: 1 << 16, ..Limits::default() };
         Self {
             truth,
-            engine: Engine::new(limits, Wants { messages: false, judged: true }, 1, 0),
-            brain: Brain::new(inventory::Limits::default(), Settings::default()),
-            batch: Captured::default(),
-            observations: Vec::new(),
-            events: Vec::new(),
+            play: Play::new(MAX_FLOWS, Settings::default()),
             next: truth.start,
             told: 0,
             found: Vec::new(),
@@ -140,8 +130,7 @@ impl<'a> Stage<'a> {
             lab::Link::Ethernet => LinkType::ETHERNET,
             lab::Link::Can => LinkType::CAN_SOCKETCAN,
         };
-        self.batch.0.push(at, link, frame, frame.len() as u32);
-        if self.batch.0.frames.len() >= capture::MAX_BATCH_FRAMES {
+        if self.play.push(at, link, frame, frame.len() as u32) {
             self.look()?;
         }
         Ok(())
@@ -183,18 +172,12 @@ impl<'a> Stage<'a> {
 
     /// Shows Pavise what has happened, and says what it says.
     fn look(&mut self) -> Result<(), Problem> {
-        self.engine.submit(&Arc::new(std::mem::take(&mut self.batch)));
-        while self.engine.in_flight() > 0 {
-            self.engine.collect(&mut self.observations);
-        }
-        self.judge()
+        let events = self.play.look();
+        self.say(events)
     }
 
-    fn judge(&mut self) -> Result<(), Problem> {
-        for observation in self.observations.drain(..) {
-            self.brain.observe(&observation, &mut self.events);
-        }
-        for event in std::mem::take(&mut self.events) {
+    fn say(&mut self, events: Vec<Event>) -> Result<(), Problem> {
+        for event in events {
             let Change::FindingRaised { finding } = event.change else { continue };
             let worse = if self.found.contains(&finding.id) { "now " } else { "" };
             self.found.push(finding.id);
@@ -210,12 +193,9 @@ impl<'a> Stage<'a> {
     }
 
     fn end(mut self) -> Result<(), Problem> {
-        self.look()?;
-        while self.engine.finish(&mut self.observations) {
-            self.judge()?;
-        }
-        self.judge()?;
-        let mut findings: Vec<Finding> = self.brain.detect().findings().cloned().collect();
+        let events = self.play.end();
+        self.say(events)?;
+        let mut findings: Vec<Finding> = self.play.brain().detect().findings().cloned().collect();
         found::in_order(&mut findings);
         let outcomes: Vec<_> = self.truth.stages.iter().map(|stage| self.outcome(stage, &findings)).collect();
         if self.quiet {
@@ -232,7 +212,7 @@ impl<'a> Stage<'a> {
                 alarms => format!("\nIt was harmless, but Pavise raised {alarms} alarms."),
             })?;
         }
-        let mut incidents: Vec<_> = self.brain.detect().incidents().cloned().collect();
+        let mut incidents: Vec<_> = self.play.brain().detect().incidents().cloned().collect();
         found::incidents_in_order(&mut incidents);
         if let Some(worst) = incidents.first() {
             let response = paragraph(&worst.response);
@@ -266,34 +246,14 @@ impl<'a> Stage<'a> {
     /// Which findings tell of a stage, weaknesses aside: they name one of those who take part, at that time.
     fn outcome<'s>(&self, stage: &'s TrueStage, findings: &[Finding]) -> Outcome<'s> {
         let mut found: BTreeMap<String, f64> = BTreeMap::new();
-        for finding in findings {
-            let mut parties = [Some(&finding.actor), finding.victim.as_ref()].into_iter().flatten();
-            let takes_part = parties.any(|party| {
-                self.name_of(party).is_some_and(|name| {
-                    name == stage.actor || stage.victims.iter().any(|victim| victim == name)
-                })
-            });
-            if takes_part
-                && finding.severity > Severity::Low
-                && finding.first <= stage.last
-                && finding.last >= stage.first
-            {
-                let after = finding.raised.since(stage.first).as_secs_f64();
-                let soonest = found.entry(finding.detector.to_string()).or_insert(after);
-                *soonest = soonest.min(after);
-            }
+        let telling =
+            |finding: &&Finding| finding.severity > Severity::Low && self.truth.is_told(stage, finding);
+        for finding in findings.iter().filter(telling) {
+            let after = finding.raised.since(stage.first).as_secs_f64();
+            let soonest = found.entry(finding.detector.to_string()).or_insert(after);
+            *soonest = soonest.min(after);
         }
         Outcome { stage: &stage.name, techniques: &stage.techniques, first: stage.first, found }
-    }
-
-    /// What a party is called in the scene.
-    fn name_of(&self, party: &Party) -> Option<&str> {
-        let is = |device: &&lab::TrueDevice| match (party.host.ip, party.host.mac) {
-            (Some(ip), _) => device.ips.contains(&ip),
-            (None, Some(mac)) => device.macs.contains(&mac),
-            (None, None) => false,
-        };
-        self.truth.devices.iter().find(is).map(|device| device.name.as_str())
     }
 }
 

@@ -6,18 +6,15 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use brain::{Brain, Settings};
 use capture::Batch;
 use capture::write::PcapngWriter;
-use dissect::proto::Wants;
 use dissect::wire::{self, LinkType, Network};
-use flow::{Engine, Limits};
 use model::{Finding, FindingId, Host, MacAddr, Severity, Slice, Timestamp};
 use sha2::{Digest, Sha256};
 
-use crate::session::Captured;
+use crate::play::Play;
 
 /// The folder in the state in which slices lie.
 const FOLDER: &str = "evidence";
@@ -320,31 +317,14 @@ impl Evidence {
 
     /// Whether the frames by themselves yield the finding.
     fn shows(&self, finding: &Finding, frames: &[Kept]) -> bool {
-        let limits = Limits { flows: MAX_FRAMES, ..Limits::default() };
-        let mut engine = Engine::<Captured>::new(limits, Wants { messages: false, judged: true }, 1, 0);
-        let mut brain = Brain::new(inventory::Limits::default(), self.settings.clone());
-        let (mut observations, mut events) = (Vec::new(), Vec::new());
-        let mut judge = |observations: &mut Vec<_>| {
-            for observation in observations.drain(..) {
-                brain.observe(&observation, &mut events);
+        let mut play = Play::new(MAX_FRAMES, self.settings.clone());
+        for kept in frames {
+            if play.push(kept.at, kept.link, self.ring.bytes(kept), kept.wire_length) {
+                play.look();
             }
-        };
-        for some in frames.chunks(capture::MAX_BATCH_FRAMES) {
-            let mut batch = Captured::default();
-            for kept in some {
-                batch.0.push(kept.at, kept.link, self.ring.bytes(kept), kept.wire_length);
-            }
-            engine.submit(&Arc::new(batch));
-            while engine.in_flight() > 0 {
-                engine.collect(&mut observations);
-            }
-            judge(&mut observations);
         }
-        while engine.finish(&mut observations) {
-            judge(&mut observations);
-        }
-        judge(&mut observations);
-        brain.detect().findings().any(|known| known.id == finding.id)
+        play.end();
+        play.brain().detect().findings().any(|known| known.id == finding.id)
     }
 }
 

@@ -10,6 +10,7 @@ mod found;
 mod lab;
 mod live;
 mod output;
+mod play;
 mod progress;
 mod query;
 mod recorded;

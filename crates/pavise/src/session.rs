@@ -297,16 +297,15 @@ impl Session {
         let (tally, at) = (&mut self.tally, self.engine.now());
         self.brain.drain_shed(|shed| tally.observe(&Observation { at, what: What::Shed(Box::new(shed)) }));
         if let Some(out) = &mut self.scores {
+            let scores: Vec<_> = self.brain.detect_mut().drain_scores().collect();
             let inventory = self.brain.inventory();
-            let known: Vec<_> = self.brain.detect().scores().to_vec();
-            for score in known {
+            for score in scores {
                 let device = score.host.and_then(|host| inventory.glance(&host)).map(|known| known.id);
                 let (at, flow) = (score.at, score.flow);
                 let line = ScoreLine { at, detector: score.detector, score: score.score, flow, device };
                 serde_json::to_writer(&mut *out, &line).map_err(|error| Problem::Scores(error.into()))?;
                 out.write_all(b"\n").map_err(Problem::Scores)?;
             }
-            self.brain.detect_mut().drain_scores();
         }
         if let Some(evidence) = self.evidence.as_mut().filter(|evidence| evidence.is_urgent()) {
             evidence.cut(&mut self.brain);
@@ -465,7 +464,7 @@ impl Session {
         self.found.len()
     }
 
-    /// What was found in the run and not silenced, and the incidents of which it is a part.
+    /// What was found in the run, and the incidents of which it is a part.
     pub(crate) fn found(&self) -> (Vec<Finding>, Vec<Incident>) {
         let detect = self.brain.detect();
         let findings: Vec<_> =

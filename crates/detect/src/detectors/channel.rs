@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{FlowHead, Host, Role, Severity, Timestamp};
+use model::{FlowHead, Host, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::roles::CONTROLLERS;
 use crate::hosts::Addr;
 pub(super) use crate::judge::is_industrial;
 use crate::judge::{Out, Site};
@@ -13,7 +14,7 @@ use crate::table::Table;
 
 /// Whether a device controls a process, by the part that it plays.
 pub(super) fn is_controller(site: &Site<'_>, host: &Host) -> bool {
-    site.is_one_of(host, &[Role::Plc, Role::Rtu, Role::Ied, Role::FieldDevice, Role::BuildingController])
+    site.is_one_of(host, CONTROLLERS)
 }
 
 /// A digest of words.

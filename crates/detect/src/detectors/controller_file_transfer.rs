@@ -1,9 +1,10 @@
 //! Files go to or come from a controller: see [`DETECTOR`].
 
-use model::{Operation, OperationKind, Role, Severity, What};
+use model::{Operation, OperationKind, Severity, What};
 
 use super::change::{Acts, Change, ENGINEERS};
 use super::habit::Among;
+use super::roles::CONTROLLERS;
 use super::suspicion::SUSPICION;
 use crate::judge::{Out, Seen, is_industrial};
 use crate::rule::{Detector, Kind, Rule};
@@ -36,8 +37,6 @@ static ACTS: Acts = Acts {
     by_hand: false,
     severity: [Severity::Medium, Severity::Low],
 };
-
-const CONTROLLERS: &[Role] = &[Role::Plc, Role::Rtu, Role::Ied, Role::FieldDevice, Role::BuildingController];
 
 fn is_one(operation: &Operation) -> bool {
     operation.kind == OperationKind::TransferFile

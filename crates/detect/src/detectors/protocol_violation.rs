@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{Severity, Timestamp, What};
 
 use crate::hosts::{PerHost, Who};
-use crate::judge::{Alarm, Out, Seen};
+use crate::judge::{Alarm, Out, Seen, is_industrial};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 
 /// Finds hosts that send what protocols do not allow.
@@ -47,27 +47,8 @@ const LOWER: [&str; 14] = [
     "gre", "can",
 ];
 
-/// Protocols of plants and buildings.
-const INDUSTRIAL: [&str; 18] = [
-    "modbus",
-    "s7comm",
-    "s7comm-plus",
-    "enip",
-    "dnp3",
-    "bacnet",
-    "iec104",
-    "opcua",
-    "mms",
-    "goose",
-    "sv",
-    "profinet-dcp",
-    "profinet-io-cm",
-    "profinet-rt",
-    "omron-fins",
-    "hart-ip",
-    "ethercat",
-    "synchrophasor",
-];
+/// Protocols of plants in which values are sent without being asked for; of the others see [`is_industrial`].
+const STREAMS: [&str; 3] = ["goose", "sv", "profinet-rt"];
 
 #[derive(Default)]
 struct ProtocolViolation {
@@ -90,7 +71,7 @@ impl Detector for ProtocolViolation {
         kinds.push((anomaly.kind.as_ref().into(), seen.at));
         let host = anomaly.host;
         let of_protocol = kinds.iter().filter(|(kind, _)| kind.split('.').next() == Some(protocol)).count();
-        let is_industrial = INDUSTRIAL.contains(&protocol);
+        let is_industrial = is_industrial(protocol) || STREAMS.contains(&protocol);
         let (threshold, count) =
             if is_industrial { (INDUSTRIAL_KINDS, of_protocol) } else { (KINDS, kinds.len()) };
         let count = count as f64;

@@ -2,6 +2,10 @@
 
 use model::Role;
 
+/// Devices that control a process.
+pub(super) const CONTROLLERS: &[Role] =
+    &[Role::Plc, Role::Rtu, Role::Ied, Role::FieldDevice, Role::BuildingController];
+
 /// Devices of a plant, a hospital or a shop that have no business in the Internet.
 pub(super) const UNCONNECTED: &[Role] = &[
     Role::Plc,
