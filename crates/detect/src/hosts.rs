@@ -1,12 +1,16 @@
 //! Who is watched.
 
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 
-use model::Host;
+use model::{FlowHead, Host};
 use serde::{Deserialize, Serialize};
 
 use crate::table::Table;
 
+/// So many channels are watched at once; the one that was quiet for longest is forgotten first.
+pub const MAX_CHANNELS: usize = 1 << 15;
 /// So many hosts are watched at once; whoever was quiet for longest is forgotten first.
 pub const MAX_HOSTS: usize = 1 << 16;
 
@@ -28,6 +32,30 @@ impl Who {
 /// link-layer address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Addr(u64, u64);
+
+/// A digest of words.
+pub(crate) fn digest_of(parts: &[&[u8]]) -> u64 {
+    let mut sum = 0;
+    for part in parts {
+        let (words, rest) = part.as_chunks::<8>();
+        for word in words {
+            sum = mix(sum, u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        sum = mix(mix(sum, u64::from_le_bytes(last)), part.len() as u64);
+    }
+    sum
+}
+
+/// Two words as one, of which every bit depends on every bit of theirs (the finaliser of SplitMix64: Steele, Lea and
+/// Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+const fn mix(sum: u64, word: u64) -> u64 {
+    let mixed = sum.rotate_left(23) ^ word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
 
 /// The first word of link-layer addresses; of IPv6 only group addresses begin so, and they are no host's.
 const MAC_SPACE: u64 = u64::MAX;
@@ -59,6 +87,11 @@ impl Addr {
         let mixed = (self.0 ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9)
             ^ self.1.wrapping_mul(0x94d0_49bb_1331_11eb).rotate_left(32);
         ((mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32) as u32
+    }
+
+    /// A digest that is the same on every machine and for every version.
+    pub(crate) fn key(self) -> u64 {
+        digest_of(&[&self.bytes()])
     }
 
     /// Its bytes, for digests.
@@ -117,42 +150,162 @@ impl Hosts {
     }
 }
 
-/// Something that is known of each host that needs it.
-#[derive(Debug)]
-pub(crate) struct PerHost<T>(Vec<Option<Box<T>>>);
+/// A channel that is watched: who asks whom by which protocol, whatever conversations that takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// A small number under which detectors keep what they know of it.
+    place: u32,
+    /// A digest of its ends and its protocol.
+    pub(crate) key: u64,
+}
 
-impl<T> Default for PerHost<T> {
-    fn default() -> Self {
-        Self(Vec::new())
+/// The channels that are watched.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    table: Table<u64, ()>,
+}
+
+impl Channels {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { table: Table::new(limit) }
+    }
+
+    /// A digest of who asks whom by which protocol; nothing if one of them is a group or has no address.
+    pub(crate) fn key(head: &FlowHead, protocol: &str) -> Option<u64> {
+        let [client, server] =
+            [&head.client.host, &head.server.host].map(|host| Addr::of(host).map(Addr::bytes));
+        Some(digest_of(&[&client?, &server?, protocol.as_bytes()]))
+    }
+
+    /// The channel of that digest; and whether its number was another's until now, of which everything is to be
+    /// forgotten.
+    pub(crate) fn channel(&mut self, key: u64) -> (Channel, bool) {
+        let place = self.table.place(key, || ());
+        (Channel { place: place.slot, key }, place.gone.is_some())
     }
 }
 
-impl<T: Default> PerHost<T> {
-    /// What is known of a host; `who` must be somebody.
-    pub(crate) fn of(&mut self, who: Who) -> &mut T {
-        let at = who.0 as usize;
+/// Something that has a small number of its own.
+pub(crate) trait Numbered: Copy {
+    fn number(self) -> usize;
+}
+
+impl Numbered for Who {
+    fn number(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Numbered for Channel {
+    fn number(self) -> usize {
+        self.place as usize
+    }
+}
+
+/// Something that is known of each of those that need it.
+#[derive(Debug)]
+pub(crate) struct Per<N, T>(Vec<Option<Box<T>>>, PhantomData<fn(N)>);
+
+/// Something that is known of each host that needs it.
+pub(crate) type PerHost<T> = Per<Who, T>;
+
+impl<N, T> Default for Per<N, T> {
+    fn default() -> Self {
+        Self(Vec::new(), PhantomData)
+    }
+}
+
+impl<N: Numbered, T> Per<N, T> {
+    /// What is known of one; hosts must be somebody.
+    pub(crate) fn of(&mut self, one: N) -> &mut T
+    where
+        T: Default,
+    {
+        self.of_or(one, T::default)
+    }
+
+    /// The same, and what it begins with.
+    pub(crate) fn of_or(&mut self, one: N, make: impl FnOnce() -> T) -> &mut T {
+        let at = one.number();
         if self.0.len() <= at {
             self.0.resize_with(at + 1, || None);
         }
-        self.0[at].get_or_insert_default()
+        self.0[at].get_or_insert_with(|| Box::new(make()))
     }
-}
 
-impl<T> PerHost<T> {
-    /// What is known of a host, if something is.
-    pub(crate) fn get(&self, who: Who) -> Option<&T> {
-        self.0.get(who.0 as usize)?.as_deref()
+    /// What is known of one, if something is.
+    pub(crate) fn get(&self, one: N) -> Option<&T> {
+        self.0.get(one.number())?.as_deref()
     }
 
     /// The same, to change it.
-    pub(crate) fn get_mut(&mut self, who: Who) -> Option<&mut T> {
-        self.0.get_mut(who.0 as usize)?.as_deref_mut()
+    pub(crate) fn get_mut(&mut self, one: N) -> Option<&mut T> {
+        self.0.get_mut(one.number())?.as_deref_mut()
     }
 
-    /// Forgets what is known of a host.
-    pub(crate) fn forget(&mut self, who: Who) {
-        if let Some(known) = self.0.get_mut(who.0 as usize) {
+    /// Forgets what is known of one.
+    pub(crate) fn forget(&mut self, one: N) {
+        if let Some(known) = self.0.get_mut(one.number()) {
             *known = None;
+        }
+    }
+
+    /// What is known of all, by their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().flatten().map(|known| &**known)
+    }
+
+    /// The same, to change it.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().flatten().map(|known| &mut **known)
+    }
+}
+
+/// What is learnt of each of those that need it, and survives a restart.
+#[derive(Debug)]
+pub(crate) struct Kept<N, T> {
+    held: Per<N, T>,
+    /// What was kept of those that were not seen again yet, by their digests: they have no numbers.
+    waiting: BTreeMap<u64, T>,
+}
+
+impl<N, T> Default for Kept<N, T> {
+    fn default() -> Self {
+        Self { held: Per::default(), waiting: BTreeMap::new() }
+    }
+}
+
+impl<N: Numbered, T> Kept<N, T> {
+    /// What is known of one with this digest, or what it begins with.
+    pub(crate) fn of_or(&mut self, one: N, key: u64, make: impl FnOnce() -> T) -> &mut T {
+        let waiting = &mut self.waiting;
+        self.held.of_or(one, || waiting.remove(&key).unwrap_or_else(make))
+    }
+
+    /// What is known of one, if something is, to change it.
+    pub(crate) fn get_mut(&mut self, one: N) -> Option<&mut T> {
+        self.held.get_mut(one)
+    }
+
+    /// Forgets what is known of one.
+    pub(crate) fn forget(&mut self, one: N) {
+        self.held.forget(one);
+    }
+
+    /// Everything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.held.iter().chain(self.waiting.values())
+    }
+
+    /// What is known of those that were seen, to change it.
+    pub(crate) fn seen_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.held.iter_mut()
+    }
+
+    /// Takes back what was kept of one with this digest that is seen later, while fewer than `limit` wait.
+    pub(crate) fn take_back(&mut self, key: u64, kept: T, limit: usize) {
+        if self.waiting.len() < limit {
+            self.waiting.insert(key, kept);
         }
     }
 }

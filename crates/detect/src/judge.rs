@@ -10,7 +10,7 @@ use model::{
 };
 
 use crate::detectors::DETECTORS;
-use crate::hosts::{Addr, Hosts, MAX_HOSTS, Who, is_inner};
+use crate::hosts::{Addr, Channel, Channels, Hosts, MAX_CHANNELS, MAX_HOSTS, Who, is_inner};
 use crate::intel::Indicators;
 use crate::ledger::{Changed, Ledger, Raised};
 use crate::rule::{Detector, Kind, Rule};
@@ -33,26 +33,36 @@ pub struct Site<'a> {
 struct Participant {
     host: Option<Host>,
     place: Cell<Option<Option<Place>>>,
+    /// Whether he is elsewhere in the Internet, once asked.
+    is_external: Cell<Option<bool>>,
 }
 
 impl Participant {
     const fn new(host: Option<Host>) -> Self {
-        Self { host, place: Cell::new(None) }
+        Self { host, place: Cell::new(None), is_external: Cell::new(None) }
+    }
+
+    fn place(&self, inventory: &Inventory) -> Option<Place> {
+        self.place.get().unwrap_or_else(|| {
+            let place = self.host.and_then(|host| inventory.place_of(&host));
+            self.place.set(Some(place));
+            place
+        })
     }
 }
 
 impl<'a> Site<'a> {
     /// What is known of a host, if it is proven to exist.
     pub fn glance(&self, host: &Host) -> Option<Glance<'a>> {
-        let Some(party) = self.parties.iter().find(|party| party.host.as_ref() == Some(host)) else {
-            return self.inventory.glance(host);
-        };
-        let place = party.place.get().unwrap_or_else(|| {
-            let place = self.inventory.place_of(host);
-            party.place.set(Some(place));
-            place
-        });
-        place.map(|place| self.inventory.glance_at(place))
+        match self.party(host) {
+            Some(party) => party.place(self.inventory).map(|place| self.inventory.glance_at(place)),
+            None => self.inventory.glance(host),
+        }
+    }
+
+    /// A host as one who takes part.
+    fn party(&self, host: &Host) -> Option<&'a Participant> {
+        self.parties.iter().find(|party| party.host.as_ref() == Some(host))
     }
 
     /// The settings that hold for a host and not for all, the one that holds first.
@@ -69,11 +79,20 @@ impl<'a> Site<'a> {
 
     /// Whether a host is elsewhere in the Internet.
     pub fn is_external(&self, host: &Host) -> bool {
-        match (host.ip, self.glance(host)) {
-            (_, Some(known)) => known.locality == Locality::External,
+        let party = self.party(host);
+        if let Some(is_external) = party.and_then(|party| party.is_external.get()) {
+            return is_external;
+        }
+        let place = party.map_or_else(|| self.inventory.place_of(host), |party| party.place(self.inventory));
+        let is_external = match (host.ip, place) {
+            (_, Some(place)) => self.inventory.locality_at(place) == Locality::External,
             (Some(ip), None) => !is_inner(ip) && !ip.is_multicast(),
             (None, None) => false,
+        };
+        if let Some(party) = party {
+            party.is_external.set(Some(is_external));
         }
+        is_external
     }
 
     /// Whether a device plays one of these parts, by the best evidence for one.
@@ -132,6 +151,9 @@ pub struct Seen<'a> {
     pub client: Who,
     /// The server of the conversation.
     pub server: Who,
+    /// Who asks whom by which protocol, for operations, values and conversations whose protocol is known, between two
+    /// who are somebody.
+    pub channel: Option<Channel>,
     /// What is known of the place.
     pub site: Site<'a>,
 }
@@ -359,6 +381,7 @@ pub struct Suspicion {
 /// A deterministic machine: the same observations and the same inventory give the same findings.
 pub struct Detect {
     hosts: Hosts,
+    channels: Channels,
     detectors: Vec<(usize, Box<dyn Detector>)>,
     /// The detectors that listen for each kind of observation, by their place in `detectors`.
     listening: [Vec<usize>; Kind::COUNT],
@@ -391,6 +414,7 @@ impl Detect {
         }
         Self {
             hosts: Hosts::new(MAX_HOSTS),
+            channels: Channels::new(MAX_CHANNELS),
             detectors,
             listening,
             limits,
@@ -421,16 +445,25 @@ impl Detect {
             What::Anomaly(anomaly) => (Kind::Anomaly, [Some(anomaly.host), None]),
             What::Weakness(weakness) => (Kind::Weakness, ends(&weakness.flow)),
             What::BusFrame(_) => (Kind::BusFrame, [None, None]),
-            What::Sample(sample) => (Kind::Sample, ends(&sample.flow)),
+            What::Samples(samples) => (Kind::Samples, ends(&samples.flow)),
             What::Shed(_) | What::SourceEnded(_) => return,
         };
         if self.listening[kind as usize].is_empty() {
             return;
         }
         let [client, server] = ends.map(|host| host.map_or(Who::NOBODY, |host| self.who(&host, inventory)));
+        let channel = match what {
+            _ if !client.is_somebody() || !server.is_somebody() => None,
+            What::FlowEnded(record) => {
+                record.protocol.as_deref().and_then(|protocol| self.channel(&record.head, protocol))
+            }
+            What::Operation(operation) => self.channel(&operation.flow, &operation.protocol),
+            What::Samples(samples) => self.channel(&samples.flow, &samples.protocol),
+            _ => None,
+        };
         let parties = ends.map(Participant::new);
         let site = Site { inventory, limits: &self.limits, parties: &parties };
-        let seen = Seen { at, what, client, server, site };
+        let seen = Seen { at, what, client, server, channel, site };
         for place in &self.listening[kind as usize] {
             let (rule, detector) = &mut self.detectors[*place];
             let (ledger, scores) = (&mut self.ledger, &mut self.scores);
@@ -470,6 +503,15 @@ impl Detect {
         who
     }
 
+    /// The number of a channel.
+    fn channel(&mut self, head: &FlowHead, protocol: &str) -> Option<Channel> {
+        let (channel, was_another) = self.channels.channel(Channels::key(head, protocol)?);
+        if was_another {
+            self.detectors.iter_mut().for_each(|(_, detector)| detector.forget_channel(channel));
+        }
+        Some(channel)
+    }
+
     /// Takes back a finding that was kept, so that it goes on where it was.
     pub fn restore(&mut self, finding: Finding) {
         self.ledger.restore(finding);
@@ -488,7 +530,7 @@ impl Detect {
         self.detectors.iter().filter_map(saved).collect()
     }
 
-    /// Takes back what a detector had learnt. What cannot be read is not taken. Whether the detector is there.
+    /// Takes back what a detector had learnt, before it is shown anything. What cannot be read is not taken. Whether the detector is there.
     pub fn restore_learnt(&mut self, id: &str, learnt: &[u8]) -> bool {
         let of_that_id = |(number, _): &&mut (usize, Box<dyn Detector>)| DETECTORS[*number].id == id;
         let detector = self.detectors.iter_mut().find(of_that_id);

@@ -35,7 +35,7 @@ mod testing;
 
 pub use attack::{TECHNIQUES, Tactic, Technique, technique};
 pub use detectors::DETECTORS;
-pub use hosts::{MAX_HOSTS, Who};
+pub use hosts::{Channel, MAX_CHANNELS, MAX_HOSTS, Who};
 pub use incident::{MAX_INCIDENTS, MAX_PARTS, QUIET_HOURS};
 pub use intel::{Indicator, Indicators, IntelError, MAX_INDICATORS, Read};
 pub use judge::{Alarm, Asked, Detect, Out, Seen, Site, Suspicion};

@@ -2,7 +2,7 @@
 
 use model::{Severity, Timestamp};
 
-use crate::hosts::Who;
+use crate::hosts::{Channel, Who};
 use crate::judge::{Out, Seen};
 
 /// Describes one detector. Its texts are its page in the catalogue: they speak to whoever has to act.
@@ -66,8 +66,8 @@ pub enum Kind {
     Weakness,
     /// A data frame of a CAN bus.
     BusFrame,
-    /// A process value was read.
-    Sample,
+    /// Process values were read.
+    Samples,
 }
 
 impl Kind {
@@ -91,7 +91,7 @@ pub trait Detector: Send {
         None
     }
 
-    /// Takes back what was learnt. What cannot be read is not taken, and learning begins anew.
+    /// Takes back what was learnt, before anything is shown. What cannot be read is not taken, and learning begins anew.
     fn restore(&mut self, learnt: &[u8]) {
         let _ = learnt;
     }
@@ -99,5 +99,10 @@ pub trait Detector: Send {
     /// Forgets everything about a host: its number will be another's.
     fn forget(&mut self, who: Who) {
         let _ = who;
+    }
+
+    /// Forgets everything about a channel: its number will be another's.
+    fn forget_channel(&mut self, channel: Channel) {
+        let _ = channel;
     }
 }

@@ -5,13 +5,24 @@ use std::net::IpAddr;
 use inventory::Inventory;
 use model::{
     Attribute, Binding, BindingSource, Confidence, EndReason, Endpoint, Event, Fact, Finding, FlowHead,
-    FlowId, FlowRecord, Host, MacAddr, Observation, Operation, OperationKind, Outcome, Reach, Role, Side,
-    TcpState, TcpStats, Timestamp, Transport, Value, Volume, Weakness, What,
+    FlowId, FlowRecord, Host, MacAddr, Observation, Operation, OperationKind, Outcome, Reach, Role, Sample,
+    Samples, Side, TcpState, TcpStats, Timestamp, Transport, Value, Volume, Weakness, What,
 };
 
 use crate::judge::Detect;
 use crate::rule::Rule;
 use crate::settings::Settings;
+
+/// Values that a Modbus server gave.
+pub(crate) fn values(client: &str, server: &str, values: &[(&str, f64)]) -> What {
+    let sample = |(point, value): &(&str, f64)| Sample { point: (*point).into(), value: *value };
+    What::Samples(Box::new(Samples {
+        flow: head(client, server, 502, Transport::Tcp),
+        from: Side::Server,
+        protocol: "modbus".into(),
+        values: values.iter().map(sample).collect(),
+    }))
+}
 
 /// A story told to one detector (and to an inventory), observation by observation.
 pub(crate) struct Story {

@@ -167,7 +167,11 @@ pub(crate) fn line(item: &Yield) -> String {
             value.as_ref().map_or("-".into(), |value| serde_json::to_string(value).expect("a value is JSON")),
         ),
         Yield::BusFrame { id, data, .. } => format!("frame {id:#x} {data}"),
-        Yield::Sample { from, point, value } => format!("sample {} {point} = {value}", side(from)),
+        Yield::Samples { from, values } => values
+            .iter()
+            .map(|model::Sample { point, value }| format!("sample {} {point} = {value}", side(from)))
+            .collect::<Vec<_>>()
+            .join("\n"),
         Yield::Anomaly { from, reason, detail } => format!("anomaly {} {reason}: {detail}", side(from)),
         Yield::Weakness { side: of, kind, detail } => format!("weakness {} {kind}: {detail}", side(of)),
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use dissect::proto::{Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Yield};
 use model::{
-    Anomaly, BusFrame, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Sample, Side,
+    Anomaly, BusFrame, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Samples, Side,
     Timestamp, Transport, Weakness, What,
 };
 
@@ -532,9 +532,9 @@ impl Application {
                 Yield::BusFrame { id, extended, data } => {
                     What::BusFrame(Box::new(BusFrame { flow: flow.id, id, extended, data }))
                 }
-                Yield::Sample { from, point, value } => {
+                Yield::Samples { from, values } => {
                     let protocol = protocol.clone();
-                    What::Sample(Box::new(Sample { flow, from, protocol, point, value }))
+                    What::Samples(Box::new(Samples { flow, from, protocol, values }))
                 }
                 Yield::Anomaly { from, reason, detail } => {
                     reading.reader.counters.protocols[usize::from(index)].anomalies += 1;

@@ -60,6 +60,11 @@ impl Inventory {
         Some(Place(self.root(self.find_key(Self::key_of(host)?)?)))
     }
 
+    /// Where a device is.
+    pub fn locality_at(&self, Place(root): Place) -> Locality {
+        self.locality(root)
+    }
+
     /// What is known of a device at a glance.
     pub fn glance_at(&self, Place(root): Place) -> Glance<'_> {
         let best = &self.stand(root).best;

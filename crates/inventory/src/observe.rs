@@ -93,7 +93,7 @@ impl Inventory {
             | What::Anomaly(_)
             | What::Weakness(_)
             | What::BusFrame(_)
-            | What::Sample(_)
+            | What::Samples(_)
             | What::Shed(_) => {}
         }
         if self.unproven.is_due(at) {

@@ -163,7 +163,7 @@ impl Inventory {
             | What::Anomaly(_)
             | What::Weakness(_)
             | What::BusFrame(_)
-            | What::Sample(_)
+            | What::Samples(_)
             | What::Shed(_)
             | What::SourceEnded(_) => NOTHING,
         }

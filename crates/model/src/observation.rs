@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -43,8 +44,8 @@ pub enum What {
     Weakness(Box<Weakness>),
     /// A data frame of a CAN bus.
     BusFrame(Box<BusFrame>),
-    /// A process value that was read or reported.
-    Sample(Box<Sample>),
+    /// Process values that were read or reported.
+    Samples(Box<Samples>),
     /// Pavise itself gave something up to stay within its limits.
     Shed(Box<Shed>),
     /// A source was read to its end.
@@ -297,18 +298,26 @@ impl<'de> Deserialize<'de> for BusData {
     }
 }
 
-/// A process value that one host told another. Told when it changes, at most once a second for each point, and
-/// now and then while it does not.
+/// Process values that one host told another in one message. A value is told when it changes, at most once a second
+/// for each point, and now and then while it does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
+pub struct Samples {
     /// The conversation.
     pub flow: FlowHead,
-    /// Who told the value.
+    /// Who told the values.
     pub from: Side,
     /// The protocol's id.
     pub protocol: Name,
-    /// What was read, in the protocol's own terms, such as `holding-registers 12 unit 1`.
-    pub point: Box<str>,
+    /// The values, at least one.
+    pub values: Vec<Sample>,
+}
+
+/// The value of a point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// What was read, in the protocol's own terms, such as `holding-registers 12 unit 1`. Shared by all that is told
+    /// of the point in a conversation.
+    pub point: Arc<str>,
     /// Its value, as a number.
     pub value: f64,
 }

@@ -4,11 +4,10 @@ use model::{FlowRecord, Host, Severity, TcpState, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
 use super::channel::digest_of_host;
-use crate::hosts::Who;
+use crate::hosts::{Kept, MAX_HOSTS, Who};
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Damped, DampedPair, Hours, Reservoir, from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
-use crate::table::Table;
 
 /// Finds devices that do not behave as they do.
 pub(super) const DETECTOR: Rule = Rule {
@@ -31,14 +30,13 @@ pub(super) const DETECTOR: Rule = Rule {
         Threshold { name: "models", about: "so many models must agree", unit: "models", usual: 3.0 },
     ],
     listens: &[Kind::Ended],
-    keeps: "8,192 hosts, 12 KiB each",
-    start: || Box::new(Behaviours { devices: Table::new(MAX_DEVICES), next: Timestamp::EPOCH }),
+    keeps: "12 KiB of each watched host",
+    start: || Box::new(Behaviours { devices: Kept::default(), next: Timestamp::EPOCH }),
 };
 
 const LEVEL: usize = 0;
 const MODELS: usize = 1;
 
-const MAX_DEVICES: usize = 1 << 13;
 /// What a device does is added up over so long, in seconds.
 const SPAN: u64 = 600;
 /// So many spans of a device are kept, and so many say what is usual.
@@ -69,7 +67,7 @@ const PAIRS: [(usize, usize); 2] = [(0, 1), (3, 4)];
 const ALL: usize = COUNT + PAIRS.len();
 
 struct Behaviours {
-    devices: Table<u64, Behaviour>,
+    devices: Kept<Who, Behaviour>,
     next: Timestamp,
 }
 
@@ -78,8 +76,10 @@ struct Behaviours {
 struct Behaviour {
     key: u64,
     host: Host,
+    is_suspect: bool,
     /// The span that goes on, and what was added up in it.
     span: u64,
+    #[serde(skip)]
     sums: [f64; COUNT],
     #[serde(skip)]
     peers: Vec<u64>,
@@ -87,29 +87,113 @@ struct Behaviour {
     ports: Vec<u16>,
     #[serde(skip)]
     shown: Vec<model::FlowId>,
-    /// Each feature: its mean and spread, how surprising it was, and how two go together.
+    /// What is usual, once a span has ended.
+    usual: Option<Box<Usual>>,
+}
+
+/// What is usual for a device: of each feature its mean and spread, how surprising it was, and how two go together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Usual {
     features: [Damped; COUNT],
     pairs: [DampedPair; PAIRS.len()],
     surprises: Vec<Reservoir>,
     hours: Hours,
-    is_suspect: bool,
+}
+
+impl Default for Usual {
+    fn default() -> Self {
+        Self {
+            features: [Damped::default(); COUNT],
+            pairs: [DampedPair::default(); PAIRS.len()],
+            surprises: vec![Reservoir::default(); ALL],
+            hours: Hours::default(),
+        }
+    }
+}
+
+impl Usual {
+    /// How surprising each feature, and each pair, is, in what is usual for it.
+    fn surprises(&self, features: &[f64; COUNT]) -> [f64; ALL] {
+        let mut surprises = [0.0; ALL];
+        for (at, feature) in self.features.iter().enumerate() {
+            // Doing less is no harm; who does nothing is found elsewhere.
+            surprises[at] = (features[at] - feature.mean()).max(0.0) / feature.deviation().max(GRAIN);
+        }
+        for (at, ((one, other), pair)) in PAIRS.iter().zip(&self.pairs).enumerate() {
+            surprises[COUNT + at] = pair.surprise(features[*one], features[*other]);
+        }
+        surprises
+    }
+
+    fn learn(&mut self, features: &[f64; COUNT], surprises: &[f64; ALL], at: Timestamp) {
+        for (reservoir, surprise) in self.surprises.iter_mut().zip(surprises) {
+            // Nothing is surprising before anything is known.
+            if self.features[0].weight() >= 2.0 {
+                reservoir.add(*surprise as f32, ROOM);
+            }
+        }
+        for (feature, value) in self.features.iter_mut().zip(features) {
+            feature.add(*value, at, HALF_LIFE);
+        }
+        for ((one, other), pair) in PAIRS.iter().zip(&mut self.pairs) {
+            pair.add(features[*one], features[*other], at, HALF_LIFE);
+        }
+        self.hours.learn(at);
+    }
+
+    fn is_sane(&self) -> bool {
+        self.features.iter().all(Damped::is_sane)
+            && self.pairs.iter().all(DampedPair::is_sane)
+            && self.surprises.len() == ALL
+            && self.surprises.iter().all(|known| known.is_sane(ROOM))
+    }
+
+    fn tell(
+        &self,
+        host: Host,
+        shares: &[(f64, usize)],
+        features: &[f64; COUNT],
+        joint: f64,
+        flows: &[model::FlowId],
+        out: &mut Out<'_>,
+    ) {
+        let mut alarm = Alarm::about(host).flows(flows).anomaly();
+        let mut names = Vec::new();
+        for (share, place) in shares {
+            let feature = if *place < COUNT { *place } else { PAIRS[place - COUNT].1 };
+            let name = FEATURES[feature];
+            let usual = self.features[feature].mean().exp_m1();
+            alarm = alarm.factor(
+                name,
+                format_args!("{:.0}", features[feature].exp_m1()),
+                format_args!("{usual:.0} in ten minutes; as unusual in {:.4} % of them", 100.0 * share),
+            );
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let names = names.join(", ");
+        out.raise(alarm, || {
+            format!(
+                "{host} behaved in ten minutes as it does in one of {:.0}: {names}",
+                1.0 / joint.max(1e-12)
+            )
+        });
+    }
 }
 
 impl Behaviour {
-    fn new(key: u64, host: Host) -> Self {
+    const fn new(key: u64, host: Host) -> Self {
         Self {
             key,
             host,
+            is_suspect: false,
             span: 0,
             sums: [0.0; COUNT],
             peers: Vec::new(),
             ports: Vec::new(),
             shown: Vec::new(),
-            features: [Damped::default(); COUNT],
-            pairs: [DampedPair::default(); PAIRS.len()],
-            surprises: vec![Reservoir::default(); ALL],
-            hours: Hours::default(),
-            is_suspect: false,
+            usual: None,
         }
     }
 
@@ -153,55 +237,18 @@ impl Behaviour {
         features
     }
 
-    /// How surprising each feature, and each pair, is, in what is usual for it.
-    fn surprises(&self, features: &[f64; COUNT]) -> [f64; ALL] {
-        let mut surprises = [0.0; ALL];
-        for (at, feature) in self.features.iter().enumerate() {
-            // Doing less is no harm; who does nothing is found elsewhere.
-            surprises[at] = (features[at] - feature.mean()).max(0.0) / feature.deviation().max(GRAIN);
-        }
-        for (at, ((one, other), pair)) in PAIRS.iter().zip(&self.pairs).enumerate() {
-            surprises[COUNT + at] = pair.surprise(features[*one], features[*other]);
-        }
-        surprises
-    }
-
-    fn learn(&mut self, features: &[f64; COUNT], surprises: &[f64; ALL], at: Timestamp) {
-        for (reservoir, surprise) in self.surprises.iter_mut().zip(surprises) {
-            // Nothing is surprising before anything is known.
-            if self.features[0].weight() >= 2.0 {
-                reservoir.add(*surprise as f32, ROOM);
-            }
-        }
-        for (feature, value) in self.features.iter_mut().zip(features) {
-            feature.add(*value, at, HALF_LIFE);
-        }
-        for ((one, other), pair) in PAIRS.iter().zip(&mut self.pairs) {
-            pair.add(features[*one], features[*other], at, HALF_LIFE);
-        }
-        self.hours.learn(at);
-    }
-
-    fn is_sane(&self) -> bool {
-        self.features.iter().all(Damped::is_sane)
-            && self.pairs.iter().all(DampedPair::is_sane)
-            && self.surprises.len() == ALL
-            && self.surprises.iter().all(|known| known.is_sane(ROOM))
-            && self.sums.iter().all(|sum| sum.is_finite())
-    }
-
     /// The span is over: what it was is judged, and learnt unless it was told or the device is suspected.
     fn judge(&mut self, at: Timestamp, out: &mut Out<'_>) {
         let flows = std::mem::take(&mut self.shown);
         let features = self.close();
-        let surprises = self.surprises(&features);
-        let knows = self.surprises[0].seen() >= ENOUGH;
-        if !knows {
-            self.learn(&features, &surprises, at);
+        let usual = self.usual.get_or_insert_default();
+        let surprises = usual.surprises(&features);
+        if usual.surprises[0].seen() < ENOUGH {
+            usual.learn(&features, &surprises, at);
             return;
         }
         let mut shares = [(1.0, 0); ALL];
-        for (place, (known, surprise)) in self.surprises.iter().zip(surprises).enumerate() {
+        for (place, (known, surprise)) in usual.surprises.iter().zip(surprises).enumerate() {
             shares[place] = (known.p_value(surprise as f32, GRAIN), place);
         }
         shares.sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -209,46 +256,13 @@ impl Behaviour {
         let joint = joint(&shares.map(|(share, _)| share), models);
         out.score(1.0 - joint, flows.first().copied(), Some(self.host));
         let is_unusual = joint <= out.limit(LEVEL, &self.host);
-        if is_unusual && self.hours.knows(at) {
-            self.tell(&shares[..models], &features, joint, &flows, out);
+        if is_unusual && usual.hours.knows(at) {
+            usual.tell(self.host, &shares[..models], &features, joint, &flows, out);
         }
         // Whoever is told of is believed after a while all the same: its mean moves a little each time.
-        if !self.is_suspect && (!is_unusual || self.surprises[0].seen().is_multiple_of(2)) {
-            self.learn(&features, &surprises, at);
+        if !self.is_suspect && (!is_unusual || usual.surprises[0].seen().is_multiple_of(2)) {
+            usual.learn(&features, &surprises, at);
         }
-    }
-
-    fn tell(
-        &self,
-        shares: &[(f64, usize)],
-        features: &[f64; COUNT],
-        joint: f64,
-        flows: &[model::FlowId],
-        out: &mut Out<'_>,
-    ) {
-        let host = self.host;
-        let mut alarm = Alarm::about(host).flows(flows).anomaly();
-        let mut names = Vec::new();
-        for (share, place) in shares {
-            let feature = if *place < COUNT { *place } else { PAIRS[place - COUNT].1 };
-            let name = FEATURES[feature];
-            let usual = self.features[feature].mean().exp_m1();
-            alarm = alarm.factor(
-                name,
-                format_args!("{:.0}", features[feature].exp_m1()),
-                format_args!("{usual:.0} in ten minutes; as unusual in {:.4} % of them", 100.0 * share),
-            );
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        let names = names.join(", ");
-        out.raise(alarm, || {
-            format!(
-                "{host} behaved in ten minutes as it does in one of {:.0}: {names}",
-                1.0 / joint.max(1e-12)
-            )
-        });
     }
 }
 
@@ -274,7 +288,7 @@ impl Detector for Behaviours {
         }
         self.next = Timestamp::from_secs((now.as_secs() / SPAN + 1) * SPAN);
         let span = now.as_secs() / SPAN;
-        for (_, device) in self.devices.iter_mut() {
+        for device in self.devices.seen_mut() {
             if device.span < span && !device.shown.is_empty() {
                 device.judge(Timestamp::from_secs(device.span.saturating_mul(SPAN)), out);
             }
@@ -283,17 +297,19 @@ impl Detector for Behaviours {
         }
     }
 
+    fn forget(&mut self, who: Who) {
+        self.devices.forget(who);
+    }
+
     fn save(&self) -> Option<Vec<u8>> {
-        to_bytes(&self.devices.iter().map(|(_, device)| device).collect::<Vec<_>>())
+        to_bytes(&self.devices.iter().filter(|device| device.usual.is_some()).collect::<Vec<_>>())
     }
 
     fn restore(&mut self, learnt: &[u8]) {
-        for mut device in from_bytes::<Vec<Behaviour>>(learnt).into_iter().flatten().take(MAX_DEVICES) {
-            if device.is_sane() {
-                // What was added up until then is not the whole span.
-                device.close();
-                let (known, _) = self.devices.entry(device.key, || device.clone());
-                *known = device;
+        for device in from_bytes::<Vec<Behaviour>>(learnt).into_iter().flatten() {
+            // What was added up until then is not the whole span and was not kept.
+            if device.usual.as_ref().is_some_and(|usual| usual.is_sane()) {
+                self.devices.take_back(device.key, device, MAX_HOSTS);
             }
         }
     }
@@ -313,7 +329,7 @@ impl Behaviours {
             return;
         }
         let Some(key) = digest_of_host(&host) else { return };
-        let (device, _) = self.devices.entry(key, || Behaviour::new(key, host));
+        let device = self.devices.of_or(who, key, || Behaviour::new(key, host));
         device.span = seen.at.as_secs() / SPAN;
         device.is_suspect |= out.is_suspect(&host);
         let is_client = record.head.client.host == host;

@@ -175,11 +175,11 @@ pub(crate) static LEARNING: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use model::{BusData, BusFrame, FlowId, OperationKind, Outcome, Sample, Side, Transport, Value, What};
+    use model::{BusData, BusFrame, FlowId, OperationKind, Outcome, Value, What};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{On, Story, answered, head, operation};
+    use crate::testing::{On, Story, answered, operation, values};
 
     /// A little of everything that can be learnt.
     fn live(mut story: Story, steps: u64) -> Story {
@@ -200,13 +200,7 @@ mod tests {
                     extended: step % 2 == 0,
                     data,
                 })))
-                .then(What::Sample(Box::new(Sample {
-                    flow: head("10.0.0.5", "10.0.0.9", 502, Transport::Tcp),
-                    from: Side::Server,
-                    protocol: "modbus".into(),
-                    point: "input-registers 3 unit 1".into(),
-                    value: step as f64,
-                })));
+                .then(values("10.0.0.5", "10.0.0.9", &[("input-registers 3 unit 1", step as f64)]));
         }
         story
     }

@@ -2,7 +2,8 @@
 
 use model::{Operation, OperationKind, Outcome, Severity, What};
 
-use super::channel::{CHANNEL_TRIAL, How, Sets, channel, digest_of, is_industrial};
+use super::channel::{CHANNEL_TRIAL, How, Sets, digest_of, is_industrial};
+use crate::hosts::{Channel, MAX_CHANNELS};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 
@@ -24,23 +25,20 @@ pub(super) const DETECTOR: Rule = Rule {
         unit: "",
         usual: 0.01,
     }],
-    listens: &[Kind::Operation, Kind::Ended, Kind::Sample],
-    keeps: "128 functions and 128 targets of each of 8,192 channels",
-    start: || {
-        Box::new(Operations {
-            kinds: Sets::new(MAX_CHANNELS, ROOM, CHANNEL_TRIAL),
-            targets: Sets::new(MAX_CHANNELS, ROOM, CHANNEL_TRIAL),
-        })
-    },
+    listens: &[Kind::Operation, Kind::Ended, Kind::Samples],
+    keeps: "128 functions and 128 targets of each watched channel",
+    start: || Box::new(Operations { sets: Sets::new(MAX_CHANNELS, ROOM, CHANNEL_TRIAL) }),
 };
 
 const LEVEL: usize = 0;
-const MAX_CHANNELS: usize = 1 << 13;
 const ROOM: usize = 128;
 
+/// The two sets of each channel: functions, and what they are done to.
+const KINDS: usize = 0;
+const TARGETS: usize = 1;
+
 struct Operations {
-    kinds: Sets,
-    targets: Sets,
+    sets: Sets<Channel>,
 }
 
 /// Whether operations of a kind change something, so that each is told.
@@ -59,8 +57,8 @@ const fn changes(kind: OperationKind) -> bool {
 }
 
 impl Operations {
-    fn asked(&mut self, operation: &Operation, seen: &Seen<'_>, out: &mut Out<'_>) {
-        let Some(key) = channel(&operation.flow, &operation.protocol) else { return };
+    fn asked(&mut self, channel: Channel, operation: &Operation, seen: &Seen<'_>, out: &mut Out<'_>) {
+        let key = (channel, channel.key);
         let asked = seen.asked(operation);
         let (asker, target) = (asked.asker.host, asked.asked.host);
         let (changes, is_machine) = (changes(operation.kind), is_industrial(&operation.protocol));
@@ -69,9 +67,10 @@ impl Operations {
         // What is refused for the first time was never tried.
         let is_refused = operation.outcome == Outcome::Refused;
         let name = digest_of(&[operation.name.as_bytes(), &[is_refused.into()]]);
-        let by_name = self.kinds.look(key, name, seen.at, &how);
+        let by_name = self.sets.look(key, KINDS, name, seen.at, &how);
         let on = operation.target.as_deref().unwrap_or_default();
-        let by_target = self.targets.look(key, digest_of(&[&[changes.into()], on.as_bytes()]), seen.at, &how);
+        let place = digest_of(&[&[changes.into()], on.as_bytes()]);
+        let by_target = self.sets.look(key, TARGETS, place, seen.at, &how);
         let severity = match (is_machine, changes) {
             (true, true) => Severity::Medium,
             (true, false) | (false, true) => Severity::Low,
@@ -97,32 +96,23 @@ impl Operations {
 
 impl Detector for Operations {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
-        if !seen.client.is_somebody() || !seen.server.is_somebody() {
-            return;
+        let Some(channel) = seen.channel else { return };
+        match seen.what {
+            What::Operation(operation) => self.asked(channel, operation, seen, out),
+            _ => self.sets.active(channel, &[KINDS, TARGETS], seen.at),
         }
-        let key = match seen.what {
-            What::Operation(operation) => return self.asked(operation, seen, out),
-            What::FlowEnded(record) => {
-                record.protocol.as_deref().and_then(|protocol| channel(&record.head, protocol))
-            }
-            What::Sample(sample) => channel(&sample.flow, &sample.protocol),
-            _ => None,
-        };
-        if let Some(key) = key {
-            self.kinds.active(key, seen.at);
-            self.targets.active(key, seen.at);
-        }
+    }
+
+    fn forget_channel(&mut self, channel: Channel) {
+        self.sets.forget(channel);
     }
 
     fn save(&self) -> Option<Vec<u8>> {
-        crate::learn::to_bytes(&(self.kinds.save()?, self.targets.save()?))
+        self.sets.save()
     }
 
     fn restore(&mut self, learnt: &[u8]) {
-        if let Some((kinds, targets)) = crate::learn::from_bytes::<(Vec<u8>, Vec<u8>)>(learnt) {
-            self.kinds.restore(&kinds);
-            self.targets.restore(&targets);
-        }
+        self.sets.restore(learnt);
     }
 }
 
@@ -169,7 +159,8 @@ mod tests {
     fn what_is_learnt_survives_a_restart() {
         let mut story = plant(400);
         let saved = story.detect().save();
-        let mut other = plant(0).wait(86_400);
+        let hosts = Story::of(&DETECTOR).with_host("10.0.0.9").with_host("10.0.0.5");
+        let mut other = hosts.wait(2 * 86_400);
         assert!(other.detect().restore_learnt(saved[0].0, &saved[0].1));
         assert!(other.asks(write("holding-registers 99 unit 1")).only().matter.contains("99"));
     }

@@ -4,7 +4,7 @@ use model::{FlowHead, Host, What};
 
 use super::channel::{HOST_TRIAL, How, Sets, digest_of_host, is_controller, severity};
 use super::contacts::Contact;
-use crate::hosts::Who;
+use crate::hosts::{MAX_HOSTS, Who};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 
@@ -25,26 +25,32 @@ pub(super) const DETECTOR: Rule = Rule {
         unit: "",
         usual: 0.01,
     }],
-    listens: &[Kind::Identified, Kind::Ended, Kind::Sample],
-    keeps: "32 peers of each of 16,384 hosts",
+    listens: &[Kind::Identified, Kind::Ended, Kind::Samples],
+    keeps: "32 peers of each watched host",
     start: || Box::new(Peers { sets: Sets::new(MAX_HOSTS, MAX_PEERS, HOST_TRIAL) }),
 };
 
 const LEVEL: usize = 0;
-const MAX_HOSTS: usize = 1 << 14;
 /// Who has more peers has no few.
 const MAX_PEERS: usize = 32;
 
 struct Peers {
-    sets: Sets,
+    sets: Sets<Who>,
 }
 
 impl Peers {
-    fn look(&mut self, host: &Host, peer: &Host, head: &FlowHead, seen: &Seen<'_>, out: &mut Out<'_>) {
+    fn look(
+        &mut self,
+        who: Who,
+        [host, peer]: [&Host; 2],
+        head: &FlowHead,
+        seen: &Seen<'_>,
+        out: &mut Out<'_>,
+    ) {
         let (Some(key), Some(thing)) = (digest_of_host(host), digest_of_host(peer)) else { return };
         let is_machine = is_controller(&seen.site, host);
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
-        let Some(surprise) = self.sets.look(key, thing, seen.at, &how) else { return };
+        let Some(surprise) = self.sets.look((who, key), 0, thing, seen.at, &how) else { return };
         let (client, server) = (head.client.host, head.server.host);
         out.score(1.0 - surprise.unseen, Some(head.id), Some(*host));
         let alarm = Alarm::about(client)
@@ -62,10 +68,10 @@ impl Peers {
         let (client, server) = (&head.client.host, &head.server.host);
         let watches = |who: Who, host: &Host| who.is_somebody() && !seen.site.is_external(host);
         if watches(seen.server, server) {
-            self.look(server, client, head, seen, out);
+            self.look(seen.server, [server, client], head, seen, out);
         }
         if watches(seen.client, client) {
-            self.look(client, server, head, seen, out);
+            self.look(seen.client, [client, server], head, seen, out);
         }
     }
 }
@@ -80,15 +86,17 @@ impl Detector for Peers {
             What::FlowEnded(record) if Contact::of(record) == Some(Contact::Answered) => {
                 self.both(&record.head, seen, out);
             }
-            What::Sample(sample) => {
-                for host in [&sample.flow.client.host, &sample.flow.server.host] {
-                    if let Some(key) = digest_of_host(host) {
-                        self.sets.active(key, seen.at);
-                    }
+            What::Samples(_) => {
+                for who in [seen.client, seen.server] {
+                    self.sets.active(who, &[0], seen.at);
                 }
             }
             _ => {}
         }
+    }
+
+    fn forget(&mut self, who: Who) {
+        self.sets.forget(who);
     }
 
     fn save(&self) -> Option<Vec<u8>> {

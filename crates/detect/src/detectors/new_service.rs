@@ -6,7 +6,7 @@ use super::channel::{
     HOST_TRIAL, How, Sets, digest_of, digest_of_host, is_controller, is_industrial, severity,
 };
 use super::contacts::Contact;
-use crate::hosts::Who;
+use crate::hosts::{MAX_HOSTS, Who};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 
@@ -27,23 +27,21 @@ pub(super) const DETECTOR: Rule = Rule {
         unit: "",
         usual: 0.01,
     }],
-    listens: &[Kind::Ended, Kind::Sample],
-    keeps: "32 services offered and 32 used of each of 16,384 hosts",
-    start: || {
-        Box::new(Services {
-            offers: Sets::new(MAX_HOSTS, MAX_SERVICES, HOST_TRIAL),
-            uses: Sets::new(MAX_HOSTS, MAX_SERVICES, HOST_TRIAL),
-        })
-    },
+    listens: &[Kind::Ended, Kind::Samples],
+    keeps: "32 services offered and 32 used of each watched host",
+    start: || Box::new(Services { sets: Sets::new(MAX_HOSTS, MAX_SERVICES, HOST_TRIAL) }),
 };
 
 const LEVEL: usize = 0;
-const MAX_HOSTS: usize = 1 << 14;
 const MAX_SERVICES: usize = 32;
 
+/// The two sets of each host: what it offers, and what it uses.
+const OFFERS: usize = 0;
+const USES: usize = 1;
+const VERBS: [&str; 2] = ["offers", "uses"];
+
 struct Services {
-    offers: Sets,
-    uses: Sets,
+    sets: Sets<Who>,
 }
 
 /// A service as it is told apart and named: the protocol where it is known, and the port.
@@ -58,9 +56,10 @@ fn service(record: &FlowRecord) -> String {
 
 impl Services {
     fn look(
-        sets: &mut Sets,
+        &mut self,
+        who: Who,
         [host, peer]: [&Host; 2],
-        verb: &str,
+        which: usize,
         record: &FlowRecord,
         seen: &Seen<'_>,
         out: &mut Out<'_>,
@@ -70,7 +69,11 @@ impl Services {
         let is_machine =
             is_controller(&seen.site, host) || record.protocol.as_deref().is_some_and(is_industrial);
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
-        let Some(surprise) = sets.look(key, digest_of(&[name.as_bytes()]), seen.at, &how) else { return };
+        let Some(surprise) = self.sets.look((who, key), which, digest_of(&[name.as_bytes()]), seen.at, &how)
+        else {
+            return;
+        };
+        let verb = VERBS[which];
         let matter = format!("{verb} {name}");
         out.score(1.0 - surprise.unseen, Some(record.head.id), Some(*host));
         let alarm = Alarm::about(*host)
@@ -90,34 +93,30 @@ impl Detector for Services {
                 let (client, server) = (&record.head.client.host, &record.head.server.host);
                 let watches = |who: Who, host: &Host| who.is_somebody() && !seen.site.is_external(host);
                 if watches(seen.server, server) {
-                    Self::look(&mut self.offers, [server, client], "offers", record, seen, out);
+                    self.look(seen.server, [server, client], OFFERS, record, seen, out);
                 }
                 if watches(seen.client, client) {
-                    Self::look(&mut self.uses, [client, server], "uses", record, seen, out);
+                    self.look(seen.client, [client, server], USES, record, seen, out);
                 }
             }
-            What::Sample(sample) => {
-                let (client, server) = (&sample.flow.client.host, &sample.flow.server.host);
-                if let Some(key) = digest_of_host(server) {
-                    self.offers.active(key, seen.at);
-                }
-                if let Some(key) = digest_of_host(client) {
-                    self.uses.active(key, seen.at);
-                }
+            What::Samples(_) => {
+                self.sets.active(seen.server, &[OFFERS], seen.at);
+                self.sets.active(seen.client, &[USES], seen.at);
             }
             _ => {}
         }
     }
 
+    fn forget(&mut self, who: Who) {
+        self.sets.forget(who);
+    }
+
     fn save(&self) -> Option<Vec<u8>> {
-        crate::learn::to_bytes(&(self.offers.save()?, self.uses.save()?))
+        self.sets.save()
     }
 
     fn restore(&mut self, learnt: &[u8]) {
-        if let Some((offers, uses)) = crate::learn::from_bytes::<(Vec<u8>, Vec<u8>)>(learnt) {
-            self.offers.restore(&offers);
-            self.uses.restore(&uses);
-        }
+        self.sets.restore(learnt);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values that a process never had: see [`DETECTOR`].
 
-use model::{FlowId, Host, Operation, OperationKind, Outcome, Severity, Timestamp, Value, What};
+use model::{FlowId, Host, Operation, OperationKind, Outcome, Sample, Severity, Timestamp, Value, What};
 use serde::{Deserialize, Serialize};
 
 use super::channel::{digest_of, digest_of_host};
@@ -41,7 +41,7 @@ pub(super) const DETECTOR: Rule = Rule {
             usual: 24.0,
         },
     ],
-    listens: &[Kind::Operation, Kind::Sample],
+    listens: &[Kind::Operation, Kind::Samples],
     keeps: "8,192 points, 2,600 bytes each, at most 16 of one device",
     start: || Box::new(Values { points: Table::new(MAX_POINTS), devices: Table::new(MAX_DEVICES) }),
 };
@@ -409,12 +409,14 @@ impl Detector for Values {
                 let given = Given { owner, other, point, value, flow: operation.flow.id, written: true };
                 self.given(&given, seen.at, out);
             }
-            What::Sample(sample) => {
-                let owner = sample.flow.endpoint(sample.from).host;
-                let other = sample.flow.endpoint(sample.from.other()).host;
-                let (point, value) = (&sample.point, sample.value);
-                let given = Given { owner, other, point, value, flow: sample.flow.id, written: false };
-                self.given(&given, seen.at, out);
+            What::Samples(samples) => {
+                let owner = samples.flow.endpoint(samples.from).host;
+                let other = samples.flow.endpoint(samples.from.other()).host;
+                for Sample { point, value } in &samples.values {
+                    let given =
+                        Given { owner, other, point, value: *value, flow: samples.flow.id, written: false };
+                    self.given(&given, seen.at, out);
+                }
             }
             _ => {}
         }
@@ -441,23 +443,17 @@ impl Detector for Values {
 
 #[cfg(test)]
 mod tests {
-    use model::{OperationKind, Outcome, Sample, Severity, Side, Transport, Value, What};
+    use model::{OperationKind, Outcome, Severity, Value};
 
     use super::DETECTOR;
-    use crate::testing::{On, Story, head, operation};
+    use crate::testing::{On, Story, operation, values};
 
     fn hosts() -> Story {
         Story::of(&DETECTOR).with_host("10.0.0.5").with_host("10.0.0.9")
     }
 
     fn read(story: Story, value: f64) -> Story {
-        story.wait(30).then(What::Sample(Box::new(Sample {
-            flow: head("10.0.0.5", "10.0.0.9", 502, Transport::Tcp),
-            from: Side::Server,
-            protocol: "modbus".into(),
-            point: "input-registers 3 unit 1".into(),
-            value,
-        })))
+        story.wait(30).then(values("10.0.0.5", "10.0.0.9", &[("input-registers 3 unit 1", value)]))
     }
 
     /// A level that goes up and down, with noise of the sensor.

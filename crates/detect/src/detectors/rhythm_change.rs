@@ -3,11 +3,11 @@
 use model::{EndReason, FlowRecord, Severity, What};
 use serde::{Deserialize, Serialize};
 
-use super::channel::{How, channel, is_industrial};
+use super::channel::{How, is_industrial};
+use crate::hosts::{Channel, Kept, MAX_CHANNELS};
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Reservoir, from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
-use crate::table::Table;
 
 /// Finds channels that go much faster or slower than they did.
 pub(super) const DETECTOR: Rule = Rule {
@@ -35,14 +35,13 @@ pub(super) const DETECTOR: Rule = Rule {
         },
     ],
     listens: &[Kind::Ended],
-    keeps: "8,192 channels, 1,200 bytes each",
-    start: || Box::new(Rhythms { channels: Table::new(MAX_CHANNELS) }),
+    keeps: "1,200 bytes of each watched channel",
+    start: || Box::new(Rhythms { channels: Kept::default() }),
 };
 
 const LEVEL: usize = 0;
 const TIMES: usize = 1;
 
-const MAX_CHANNELS: usize = 1 << 13;
 /// So many records of a channel are kept, and so many say what is usual.
 const ROOM: usize = 128;
 const ENOUGH: u64 = 100;
@@ -54,7 +53,7 @@ const GRAIN: f64 = 0.1;
 const RUNNING: u32 = 2;
 
 struct Rhythms {
-    channels: Table<u64, Rhythm>,
+    channels: Kept<Channel, Rhythm>,
 }
 
 /// How fast a channel goes: logarithms of packets per second from the client, and negative ones.
@@ -80,12 +79,10 @@ impl Detector for Rhythms {
         let What::FlowEnded(record) = seen.what else { return };
         let (Some(protocol), Some(rate)) = (&record.protocol, rate(record)) else { return };
         // How often people press a key is no rhythm.
-        if !is_industrial(protocol) || !seen.client.is_somebody() || !seen.server.is_somebody() {
-            return;
-        }
-        let Some(key) = channel(&record.head, protocol) else { return };
+        let Some(channel) = seen.channel.filter(|_| is_industrial(protocol)) else { return };
+        let key = channel.key;
         let (client, server) = (record.head.client.host, record.head.server.host);
-        let (rhythm, _) = self.channels.entry(key, || Rhythm { key, ..Rhythm::default() });
+        let rhythm = self.channels.of_or(channel, key, || Rhythm { key, ..Rhythm::default() });
         let value = rate.ln() as f32;
         let share = rhythm.fast.p_value(value, GRAIN).min(rhythm.slow.p_value(-value, GRAIN));
         let usual = rhythm.fast.quantile(0.5).map_or(rate, |value| f64::from(value).exp());
@@ -120,15 +117,18 @@ impl Detector for Rhythms {
         }
     }
 
+    fn forget_channel(&mut self, channel: Channel) {
+        self.channels.forget(channel);
+    }
+
     fn save(&self) -> Option<Vec<u8>> {
-        to_bytes(&self.channels.iter().map(|(_, rhythm)| rhythm).collect::<Vec<_>>())
+        to_bytes(&self.channels.iter().collect::<Vec<_>>())
     }
 
     fn restore(&mut self, learnt: &[u8]) {
-        for rhythm in from_bytes::<Vec<Rhythm>>(learnt).into_iter().flatten().take(MAX_CHANNELS) {
+        for rhythm in from_bytes::<Vec<Rhythm>>(learnt).into_iter().flatten() {
             if rhythm.fast.is_sane(ROOM) && rhythm.slow.is_sane(ROOM) {
-                let (known, _) = self.channels.entry(rhythm.key, Rhythm::default);
-                *known = rhythm;
+                self.channels.take_back(rhythm.key, rhythm, MAX_CHANNELS);
             }
         }
     }

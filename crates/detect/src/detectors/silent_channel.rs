@@ -3,11 +3,11 @@
 use model::{FlowHead, FlowId, Host, Name, Severity, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
-use super::channel::{blame, channel, is_industrial};
+use super::channel::{blame, is_industrial};
+use crate::hosts::{self, Kept, MAX_CHANNELS};
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Hours, Reservoir, from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
-use crate::table::Table;
 
 /// Finds channels that fall silent.
 pub(super) const DETECTOR: Rule = Rule {
@@ -40,8 +40,8 @@ pub(super) const DETECTOR: Rule = Rule {
             usual: 7.0,
         },
     ],
-    listens: &[Kind::Ended, Kind::Operation, Kind::Sample],
-    keeps: "8,192 channels, 700 bytes each",
+    listens: &[Kind::Ended, Kind::Operation, Kind::Samples],
+    keeps: "700 bytes of each watched channel",
     start: || Box::<Channels>::default(),
 };
 
@@ -49,7 +49,6 @@ const PAUSES: usize = 0;
 const LEVEL: usize = 1;
 const DAYS: usize = 2;
 
-const MAX_CHANNELS: usize = 1 << 13;
 /// So many pauses of a channel are kept.
 const ROOM: usize = 128;
 /// So many pauses say what is usual.
@@ -73,7 +72,7 @@ const SESSION: f64 = 3.0;
 const NIGHT: f64 = 3600.0;
 
 struct Channels {
-    channels: Table<u64, Channel>,
+    channels: Kept<hosts::Channel, Channel>,
     next: Timestamp,
     last_tick: Timestamp,
 }
@@ -81,7 +80,7 @@ struct Channels {
 impl Default for Channels {
     fn default() -> Self {
         let (next, last_tick) = (Timestamp::EPOCH, Timestamp::EPOCH);
-        Self { channels: Table::new(MAX_CHANNELS), next, last_tick }
+        Self { channels: Kept::default(), next, last_tick }
     }
 }
 
@@ -194,7 +193,7 @@ impl Detector for Channels {
                 _ => return,
             },
             What::Operation(operation) => (&operation.flow, &operation.protocol),
-            What::Sample(sample) => (&sample.flow, &sample.protocol),
+            What::Samples(samples) => (&samples.flow, &samples.protocol),
             _ => return,
         };
         if !seen.client.is_somebody()
@@ -203,8 +202,9 @@ impl Detector for Channels {
         {
             return;
         }
-        let Some(key) = channel(head, protocol) else { return };
-        let (channel, _) = self.channels.entry(key, || Channel::new(key, head, protocol, seen.at));
+        let Some(one) = seen.channel else { return };
+        let make = || Channel::new(one.key, head, protocol, seen.at);
+        let channel = self.channels.of_or(one, one.key, make);
         channel.spoke(head, seen.at);
         if let What::FlowEnded(record) = seen.what
             && record.tcp.as_ref().is_some_and(|tcp| tcp.state == model::TcpState::Closed)
@@ -220,9 +220,7 @@ impl Detector for Channels {
         let was_blind = now.since(self.last_tick).as_secs() >= BLIND;
         self.last_tick = now;
         if was_blind {
-            for (_, channel) in
-                self.channels.iter_mut().filter(|(_, channel)| channel.state == State::Speaking)
-            {
+            for channel in self.channels.seen_mut().filter(|channel| channel.state == State::Speaking) {
                 channel.state = State::Unknown;
             }
         }
@@ -231,24 +229,19 @@ impl Detector for Channels {
         }
         self.next = now + std::time::Duration::from_secs(EVERY);
         let (mut speaking, mut silent) = (0, Vec::new());
-        for (key, channel) in self.channels.iter().filter(|(_, channel)| channel.pauses.seen() >= ENOUGH) {
+        for channel in self.channels.seen_mut().filter(|channel| channel.pauses.seen() >= ENOUGH) {
             match channel.state {
-                State::Speaking if channel.silence(now, out).is_some() => silent.push(*key),
+                State::Speaking if channel.silence(now, out).is_some() => {
+                    channel.state = State::Silent;
+                    silent.push(&*channel);
+                }
                 State::Speaking => speaking += 1,
                 State::Silent | State::Unknown | State::Left => {}
             }
         }
         let stops = silent.len() >= SEVERAL && silent.len() > speaking;
-        let mut telling = Vec::new();
-        for key in &silent {
-            if let Some(channel) = self.channels.get_mut(key) {
-                channel.state = State::Silent;
-                if !stops && channel.is_telling(now, out) {
-                    telling.push(*key);
-                }
-            }
-        }
-        let channels: Vec<&Channel> = telling.iter().filter_map(|key| self.channels.get(key)).collect();
+        let mut channels = silent;
+        channels.retain(|channel| !stops && channel.is_telling(now, out));
         for host in blame(&channels.iter().map(|channel| channel.ends).collect::<Vec<_>>()) {
             let mut of_host = channels.iter().filter(|channel| channel.ends.contains(&host));
             let count = of_host.clone().count();
@@ -271,16 +264,20 @@ impl Detector for Channels {
         }
     }
 
+    fn forget_channel(&mut self, channel: hosts::Channel) {
+        self.channels.forget(channel);
+    }
+
     fn save(&self) -> Option<Vec<u8>> {
-        to_bytes(&self.channels.iter().map(|(_, channel)| channel).collect::<Vec<_>>())
+        let several = |channel: &&Channel| channel.pauses.seen() > 1;
+        to_bytes(&self.channels.iter().filter(several).collect::<Vec<_>>())
     }
 
     fn restore(&mut self, learnt: &[u8]) {
-        for mut channel in from_bytes::<Vec<Channel>>(learnt).into_iter().flatten().take(MAX_CHANNELS) {
+        for mut channel in from_bytes::<Vec<Channel>>(learnt).into_iter().flatten() {
             if channel.pauses.is_sane(ROOM) && channel.longest.is_finite() {
                 channel.state = State::Unknown;
-                let (known, _) = self.channels.entry(channel.key, || channel.clone());
-                *known = channel;
+                self.channels.take_back(channel.key, channel, MAX_CHANNELS);
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::{
     Attribute, Binding, BindingSource, BusData, Confidence, FlowHead, Host, MacAddr, Name, OperationKind,
-    Outcome, Record, Role, Side, Value,
+    Outcome, Record, Role, Sample, Side, Value,
 };
 use serde::Serialize;
 
@@ -71,14 +72,12 @@ pub enum Yield {
         /// What it says.
         data: BusData,
     },
-    /// A process value.
-    Sample {
-        /// Who told it.
+    /// Process values.
+    Samples {
+        /// Who told them.
         from: Side,
         /// What was read.
-        point: Box<str>,
-        /// Its value.
-        value: f64,
+        values: Vec<Sample>,
     },
     /// Something that the rules of the protocol do not allow.
     Anomaly {
@@ -251,10 +250,16 @@ impl<'a> Emit<'a> {
         self.wants.judged
     }
 
-    /// `from` told the value of a point; what is no number is no sample.
-    pub fn sample(&mut self, from: Side, point: impl Into<Box<str>>, value: f64) {
-        if self.wants.judged && value.is_finite() {
-            self.found.push(Yield::Sample { from, point: point.into(), value });
+    /// `from` told the value of a point; what is no number is no sample. Values that are told one after the other
+    /// are told together.
+    pub fn sample(&mut self, from: Side, point: Arc<str>, value: f64) {
+        if !self.wants.judged || !value.is_finite() {
+            return;
+        }
+        let sample = Sample { point, value };
+        match self.found.last_mut() {
+            Some(Yield::Samples { from: before, values }) if *before == from => values.push(sample),
+            _ => self.found.push(Yield::Samples { from, values: vec![sample] }),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the industrial protocols share: who asks, which polls are news, and text from device fields.
 
+use std::sync::Arc;
+
 use model::{FlowHead, Side, Timestamp};
 
 /// Who asks in a conversation. The one who opened it, unless only the client's port is one of the
@@ -77,44 +79,85 @@ const SAMPLE_EVERY: u64 = 1_000_000_000;
 const SAMPLE_AGAIN: u64 = 60_000_000_000;
 
 /// Remembers the values of points that are read over and over, so that each is told when it changes and now and
-/// then while it does not.
+/// then while it does not. What is read for less than [`SAMPLE_EVERY`] shows no behaviour: nothing is remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
+    /// When the first point was read.
+    since: Option<Timestamp>,
     /// By key.
-    points: Vec<(u64, f64, Timestamp)>,
+    points: Vec<Point>,
+}
+
+#[derive(Debug)]
+struct Point {
+    key: u64,
+    value: f64,
+    told: Timestamp,
+    /// Its name, once it was told.
+    name: Option<Arc<str>>,
 }
 
 impl Points {
-    /// Whether the value of the point of that key, which was asked for, is to be told now.
-    pub(crate) fn is_news(&mut self, key: u64, value: f64, at: Timestamp) -> bool {
-        self.is_to_tell(key, value, at, false)
+    /// The name of the point of that key, which was asked for, if its value is to be told now.
+    pub(crate) fn news(
+        &mut self,
+        key: u64,
+        value: f64,
+        at: Timestamp,
+        name: impl FnOnce() -> String,
+    ) -> Option<Arc<str>> {
+        self.tell(key, value, at, false, name)
     }
 
     /// The same of a value that was reported of the device's own accord: the first tells something.
-    pub(crate) fn is_reported(&mut self, key: u64, value: f64, at: Timestamp) -> bool {
-        self.is_to_tell(key, value, at, true)
+    pub(crate) fn reported(
+        &mut self,
+        key: u64,
+        value: f64,
+        at: Timestamp,
+        name: impl FnOnce() -> String,
+    ) -> Option<Arc<str>> {
+        self.tell(key, value, at, true, name)
     }
 
-    fn is_to_tell(&mut self, key: u64, value: f64, at: Timestamp, first: bool) -> bool {
-        match self.points.binary_search_by_key(&key, |point| point.0) {
-            Ok(place) => {
-                let (_, known, told) = &mut self.points[place];
-                let passed = at.as_nanos().saturating_sub(told.as_nanos());
-                let is_news = passed >= SAMPLE_AGAIN || passed >= SAMPLE_EVERY && *known != value;
-                if is_news {
-                    (*known, *told) = (value, at);
-                }
-                is_news
-            }
-            Err(place) => {
-                // What is read once in a conversation shows no behaviour; it is told when it is read again.
-                let has_room = self.points.len() < MAX_POINTS;
-                if has_room {
-                    self.points.insert(place, (key, value, if first { at } else { Timestamp::EPOCH }));
-                }
-                first && has_room
-            }
+    fn tell(
+        &mut self,
+        key: u64,
+        value: f64,
+        at: Timestamp,
+        first: bool,
+        name: impl FnOnce() -> String,
+    ) -> Option<Arc<str>> {
+        let since = *self.since.get_or_insert(at);
+        if !first && at.as_nanos() < since.as_nanos().saturating_add(SAMPLE_EVERY) {
+            return None;
         }
+        let place = match self.points.binary_search_by_key(&key, |point| point.key) {
+            Ok(place) => {
+                let point = &mut self.points[place];
+                let passed = at.as_nanos().saturating_sub(point.told.as_nanos());
+                if passed < SAMPLE_EVERY || passed < SAMPLE_AGAIN && point.value == value {
+                    return None;
+                }
+                (point.value, point.told) = (value, at);
+                place
+            }
+            Err(_) if self.points.len() >= MAX_POINTS => return None,
+            Err(place) => {
+                // Many conversations are about one point alone: a vector would begin with room for four.
+                if self.points.is_empty() {
+                    self.points.reserve_exact(1);
+                }
+                // What is read once shows no behaviour, either; it is told when it is read again.
+                let told = if first { at } else { Timestamp::EPOCH };
+                self.points.insert(place, Point { key, value, told, name: None });
+                if !first {
+                    return None;
+                }
+                place
+            }
+        };
+        Some(Arc::clone(self.points[place].name.get_or_insert_with(|| name().into())))
     }
 }
 
@@ -168,17 +211,24 @@ mod tests {
     fn values_are_told_when_they_change_and_within_limits() {
         let at = |ms: u64| Timestamp::from_micros(ms * 1000);
         let mut points = Points::default();
-        let told = |points: &mut Points, value, ms| points.is_news(7, value, at(ms));
+        let name = |key: u64| move || format!("point {key}");
+        let told = |points: &mut Points, value, ms| points.news(7, value, at(ms), name(7)).is_some();
+        assert!(!told(&mut points, 1.0, 98_000), "a conversation that may be over at once");
+        assert!(!told(&mut points, 1.0, 98_999));
         assert!(!told(&mut points, 1.0, 100_000), "once is no behaviour");
         assert!(told(&mut points, 1.0, 100_100));
         assert!(!told(&mut points, 2.0, 100_500), "too soon");
         assert!(told(&mut points, 2.0, 101_100));
         assert!(!told(&mut points, 2.0, 105_000), "the same");
         assert!(told(&mut points, 2.0, 161_100), "the same for long");
-        let again =
-            |points: &mut Points| (0..1000).filter(|key| points.is_news(*key, 0.0, at(262_000))).count();
+        let again = |points: &mut Points| {
+            (0..1000).filter(|key| points.news(*key, 0.0, at(262_000), name(*key)).is_some()).count()
+        };
         assert_eq!(again(&mut points), 1, "the one that is known");
         assert_eq!(again(&mut points), MAX_POINTS - 1, "the others of which there is room");
+        let named = points.reported(7, 3.0, at(300_000), name(7));
+        assert_eq!(named.as_deref(), Some("point 7"));
+        assert!(Points::default().reported(8, 1.0, at(1), name(8)).is_some(), "a report is news at once");
     }
 
     #[test]

@@ -360,12 +360,13 @@ impl Iec104 {
             let address = format!("iec104 common address {}", asdu.station);
             out.fact(from, Attribute::Identifier, address, "iec104.common-address", Confidence::STRONG);
         }
-        if reports && asdu.agrees() && !asdu.test {
+        if out.is_judged() && reports && asdu.agrees() && !asdu.test {
             for (address, element) in asdu.objects() {
                 let Some(value) = reported(asdu.kind, element) else { continue };
                 let key = u64::from(asdu.station) << 32 | u64::from(address);
-                if out.is_judged() && self.points.is_reported(key, value, self.now) {
-                    out.sample(from, format!("object {address} station {}", asdu.station), value);
+                let name = || format!("object {address} station {}", asdu.station);
+                if let Some(point) = self.points.reported(key, value, self.now, name) {
+                    out.sample(from, point, value);
                 }
             }
         }

@@ -470,13 +470,18 @@ impl Modbus {
 
     /// Tells the values that were read.
     fn sample(&mut self, from: Side, asked: &Pending, values: &Values<'_>, out: &mut Emit<'_>) {
-        let Some(table) = table(asked.function).filter(|_| matches!(asked.function, 1..=4)) else { return };
+        let Some(table) =
+            table(asked.function).filter(|_| out.is_judged() && matches!(asked.function, 1..=4))
+        else {
+            return;
+        };
         for (offset, value) in values.iter().take(asked.quantity.into()).enumerate() {
             let address = u32::from(asked.address) + offset as u32;
             let key = u64::from(asked.unit) << 32 | u64::from(asked.function) << 24 | u64::from(address);
             let value = f64::from(value);
-            if out.is_judged() && self.points.is_news(key, value, self.now) {
-                out.sample(from, format!("{table} {address} unit {}", asked.unit), value);
+            let name = || format!("{table} {address} unit {}", asked.unit);
+            if let Some(point) = self.points.news(key, value, self.now, name) {
+                out.sample(from, point, value);
             }
         }
     }

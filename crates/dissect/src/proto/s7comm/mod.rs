@@ -359,8 +359,11 @@ impl S7comm {
                 Value::Real(number) => number,
                 _ => continue,
             };
-            if code == 0xff && out.is_judged() && self.points.is_news(digest(named)[0], value, self.now) {
-                out.sample(from, item.target(), value);
+            if code != 0xff || !out.is_judged() {
+                continue;
+            }
+            if let Some(point) = self.points.news(digest(named)[0], value, self.now, || item.target()) {
+                out.sample(from, point, value);
             }
         }
         Ok(())
