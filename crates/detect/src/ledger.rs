@@ -31,8 +31,8 @@ pub(crate) struct Raised<'a> {
     pub(crate) rule: &'static Rule,
     pub(crate) at: Timestamp,
     pub(crate) alarm: Alarm<'a>,
-    /// The threshold that was crossed, its limit, and what was seen.
-    pub(crate) crossed: Option<(usize, f64, f64)>,
+    /// The threshold that was crossed.
+    pub(crate) crossed: Option<Crossed>,
 }
 
 /// What is to be kept.
@@ -145,12 +145,6 @@ impl Ledger {
         let Raised { rule, at, alarm, crossed } = raised;
         let severity = alarm.severity.unwrap_or(rule.severity);
         let id = id(rule.id, &alarm.actor, alarm.victim.as_ref(), alarm.matter);
-        let crossed = crossed.map(|(threshold, limit, seen)| Crossed {
-            threshold: format!("{}.{}", rule.id, rule.thresholds[threshold].name).into(),
-            limit,
-            seen,
-            unit: rule.thresholds[threshold].unit.into(),
-        });
         let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly;
         let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
         if let Some(known) = self.findings.get_mut(&id) {

@@ -42,4 +42,4 @@ pub use judge::{Alarm, Asked, Detect, Out, Seen, Site, Suspicion};
 pub use ledger::{Changed, MAX_CONVERSATIONS, MAX_FINDINGS, MAX_RULINGS};
 pub use rule::{Detector, Kind, Rule, Threshold};
 pub use score::{MAX_SCORES, Score};
-pub use settings::{Expected, Network, NetworkError, Scoped, Settings, SettingsError};
+pub use settings::{Expected, Network, NetworkError, Scoped, Settings, SettingsError, Step, Zone};

@@ -153,6 +153,9 @@ pub struct Crossed {
     pub seen: f64,
     /// In what it is measured.
     pub unit: Name,
+    /// For whom the settings have set it so: a zone, a network, the site; nothing where it is as the detector says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set_for: Option<Box<str>>,
 }
 
 /// One of the things that made something look wrong, and what would have been usual.

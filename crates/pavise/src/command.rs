@@ -77,7 +77,7 @@ pub(crate) struct Watch {
     /// How many conversations are held at once; the oldest unanswered go first when there are more
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) max_flows: u32,
-    /// Settings of the detectors: thresholds, what is switched off, what is expected (see `pavise detectors`);
+    /// Settings of the detectors: thresholds, zones, what is switched off or expected (see `pavise detectors --help`);
     /// STATE/settings.toml unless given, if there is one
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) settings: Option<PathBuf>,
@@ -282,11 +282,15 @@ Examples:
 
 Settings are given to `pavise watch --settings FILE.toml`:
 
+  site = \"North plant\"
   off = [\"weak-tls\"]
-  [thresholds]
+  [thresholds]                           # for the whole site
   \"host-scan.failures\" = 20
-  [[scope]]                              # for some only: network, mac, role, type
-  network = \"10.0.5.0/24\"
+  [[zone]]                               # a part of it: networks, macs, roles
+  name = \"cell-3\"
+  networks = [\"10.0.5.0/24\"]
+  [[scope]]                              # for some only: zone, network, mac, role, type
+  zone = \"cell-3\"
   thresholds = { \"host-scan.failures\" = 50 }
   [[expected]]                           # what is meant to happen
   actor = \"10.0.5.9\"

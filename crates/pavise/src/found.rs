@@ -6,7 +6,7 @@ use std::path::Path;
 
 use detect::{DETECTORS, Rule, technique};
 use indicatif::HumanCount;
-use model::{Device, Finding, Incident, Judgement, Party, Scope, Severity, Slice, Verdict};
+use model::{Crossed, Device, Finding, Incident, Judgement, Party, Scope, Severity, Slice, Verdict};
 use serde::Serialize;
 use store::{Sqlite, Store};
 
@@ -252,14 +252,7 @@ impl fmt::Display for Page<'_> {
         let needed = finding.raised.since(finding.first).as_secs_f64();
         writeln!(f, "  raised     {}, {needed:.1} s after it began", moment(finding.raised))?;
         if let Some(crossed) = &finding.crossed {
-            writeln!(
-                f,
-                "  threshold  {}: {} {} seen, {} allowed",
-                crossed.threshold,
-                number(crossed.seen),
-                crossed.unit,
-                number(crossed.limit)
-            )?;
+            writeln!(f, "  threshold  {}", threshold(crossed))?;
         }
         for factor in &finding.factors {
             writeln!(f, "  because    {}: {} (usual: {})", factor.name, factor.seen, factor.usual)?;
@@ -304,6 +297,13 @@ impl fmt::Display for Page<'_> {
             )
         })
     }
+}
+
+/// A threshold that was crossed, in words.
+pub(crate) fn threshold(crossed: &Crossed) -> String {
+    let Crossed { threshold, limit, seen, unit, set_for } = crossed;
+    let set = set_for.as_ref().map_or_else(String::new, |whom| format!(" (set for {whom})"));
+    format!("{threshold}: {} {unit} seen, {} allowed{set}", number(*seen), number(*limit))
 }
 
 const fn of(scope: Scope) -> &'static str {

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use brain::Settings;
-use detect::Indicators;
+use detect::{Indicators, Step};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::output::{Problem, say};
 
@@ -59,14 +60,70 @@ pub(crate) fn read(named: Option<&Path>, state: &Path) -> Result<Settings, Probl
             )));
         }
     };
-    let wrong = |why: String| {
+    let wrong = |at: Option<usize>, why: &str| {
+        let line = at.map_or_else(String::new, |at| format!(":{}", line(&text, at)));
         Problem::Other(format!(
-            "the settings {} cannot be used: {why}; `pavise detectors --help` shows an example",
+            "the settings {}{line} cannot be used: {why}; `pavise detectors --help` shows an example",
             path.display()
         ))
     };
     let settings: Settings =
-        toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
-    settings.check().map_err(|error| wrong(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| wrong(error.span().map(|span| span.start), error.message()))?;
+    settings.check().map_err(|error| wrong(find(&text, error.place()), &error.to_string()))?;
     Ok(settings)
+}
+
+/// The line in which a byte of a text stands, from 1.
+fn line(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// Where in a text a setting stands, in bytes.
+fn find(text: &str, place: &[Step]) -> Option<usize> {
+    let root = DeTable::parse(text).ok()?;
+    let (mut at, mut here) = (None, Here::Table(root.get_ref()));
+    for step in place {
+        let value = match (here, step) {
+            (Here::Table(table), Step::Key(key)) => {
+                let (key, value) = table.get_key_value(key.as_str())?;
+                at = Some(key.span().start);
+                value
+            }
+            (Here::List(list), Step::Item(number)) => list.get(*number)?,
+            _ => return at,
+        };
+        if let Step::Item(_) = step {
+            at = Some(value.span().start);
+        }
+        here = match value.get_ref() {
+            DeValue::Table(table) => Here::Table(table),
+            DeValue::Array(list) => Here::List(list),
+            _ => return at,
+        };
+    }
+    at
+}
+
+/// What is reached on the way to a setting.
+enum Here<'a> {
+    Table(&'a DeTable<'a>),
+    List(&'a DeArray<'a>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_found_where_it_stands() {
+        let text = "site = 'x'\n\n[[scope]]\nrole = 'plc'\n\n[[scope]]\nzone = 'a'\noff = [\n  'b']\n\n[thresholds]\n\
+                    \"a.b\" = 1\n";
+        let at = |place: &[Step]| find(text, place).map(|at| line(text, at));
+        assert_eq!(at(&["site".into()]), Some(1));
+        assert_eq!(at(&["scope".into(), 0.into()]), Some(3));
+        assert_eq!(at(&["scope".into(), 1.into(), "zone".into()]), Some(7));
+        assert_eq!(at(&["scope".into(), 1.into(), "off".into()]), Some(8));
+        assert_eq!(at(&["thresholds".into(), "a.b".into()]), Some(12));
+        assert_eq!(at(&["scope".into(), 7.into()]), None);
+    }
 }

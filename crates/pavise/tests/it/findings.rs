@@ -135,11 +135,63 @@ fn settings_hold_and_wrong_ones_are_told() {
         ("colour = 1", "unknown field"),
         ("[[expected]]\nreason = \"x\"", "needs an actor"),
         ("[[scope]]\nnetwork = \"10.0.0.0/40\"", "is no network"),
+        (
+            "# Cells\n[[zone]]\nname = \"cell-3\"\nroles = [\"plc\"]\n[[scope]]\nzone = \"cell-4\"",
+            "no zone is called",
+        ),
     ] {
         let wrong = place.file("wrong.toml", text);
         let done = place.run(&["watch", capture, "--settings", wrong.to_str().unwrap()]);
         assert_eq!(done.status, Some(1), "{text}");
         assert!(done.said.contains(says), "{text}: {}", done.said);
+        let line = text.lines().count();
+        assert!(
+            done.said.contains(&format!("wrong.toml:{line} cannot be used")) || says == "needs an actor",
+            "{text}: {}",
+            done.said
+        );
+    }
+}
+
+#[test]
+fn what_is_set_for_a_zone_holds_there_and_findings_say_so() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    let all = "[[zone]]\nname = \"cell-3\"\nnetworks = [\"0.0.0.0/0\"]\n";
+    let scope = "[[scope]]\nzone = \"cell-3\"\nthresholds = { \"host-scan.failures\" = 13 }\n";
+    let zone = place.file("zone.toml", format!("{all}{scope}"));
+    place.run(&["watch", capture.to_str().unwrap(), "--settings", zone.to_str().unwrap()]).good();
+    let scan = of(&json(&place, &["findings", "--json"]), "host-scan").remove(0);
+    assert_eq!(
+        (&scan["crossed"]["limit"], &scan["crossed"]["set_for"]),
+        (&13.0.into(), &"zone cell-3".into())
+    );
+    let page = place.run(&["finding", scan["id"].as_str().unwrap()]).out;
+    assert!(page.contains("13 allowed (set for zone cell-3)"), "{page}");
+    let site = place.file("site.toml", "site = \"North\"\n[thresholds]\n\"host-scan.failures\" = 14\n");
+    let state = ["--state", "site"];
+    let watch = ["watch", capture.to_str().unwrap(), "--settings", site.to_str().unwrap()];
+    place.run(&[&watch[..], &state].concat()).good();
+    let scan = of(&json(&place, &[&["findings", "--json"], &state[..]].concat()), "host-scan").remove(0);
+    assert_eq!(
+        (&scan["crossed"]["limit"], &scan["crossed"]["set_for"]),
+        (&14.0.into(), &"site North".into())
+    );
+}
+
+#[test]
+fn the_example_of_settings_in_the_documents_is_valid() {
+    let place = Place::new();
+    let empty = place.file("empty.jsonl", "");
+    let docs = testkit::workspace().join("docs");
+    let page = fs::read_to_string(docs.join("findings.md")).unwrap();
+    let short = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let short = place.file("short.toml", short);
+    let help = place.run(&["detectors", "--help"]).out;
+    let help = help.split("FILE.toml`:\n").nth(1).unwrap();
+    let help = place.file("help.toml", help);
+    for settings in [docs.join("settings.toml"), short, help] {
+        place.run(&["watch", empty.to_str().unwrap(), "--settings", settings.to_str().unwrap()]).good();
     }
 }
 
