@@ -330,7 +330,8 @@ impl Out<'_> {
     }
 
     /// Whether an open finding of at least medium severity says that a host does something bad: nothing is to be
-    /// learnt of what it does. Findings that only say that something is unusual do not count.
+    /// learnt of what it does. Findings that only say that something is unusual count if an analyst has said that they
+    /// are true, and none counts of which one has said that it is expected or false.
     pub fn is_suspect(&self, host: &Host) -> bool {
         self.ledger.is_suspect(host, self.at)
     }

@@ -34,7 +34,7 @@ mod table;
 mod testing;
 
 pub use attack::{TECHNIQUES, Tactic, Technique, technique};
-pub use detectors::DETECTORS;
+pub use detectors::{DETECTORS, LEARNING};
 pub use hosts::{MAX_HOSTS, Who};
 pub use incident::{MAX_INCIDENTS, MAX_PARTS, QUIET_HOURS};
 pub use intel::{Indicator, Indicators, IntelError, MAX_INDICATORS, Read};

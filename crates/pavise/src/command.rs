@@ -253,8 +253,9 @@ Examples:
   pavise verdict f2f0 expected --scope actor --reason 'our vulnerability scanner'
   pavise verdict f2f0 clear              takes it back
 
-`expected` and `false` silence the finding, and what their scope covers, from now on. A watch that is under way
-hears of it within a second or so.")]
+`expected` and `false` silence the finding and what its scope covers, found already or later, and hold it against
+nobody: learning goes on. `true`, said of what a detector that learns has found, keeps it from becoming usual: nothing is
+learnt of its actor. `clear` undoes all of that. A watch that is under way hears of it within a second or so.")]
 pub(crate) struct Verdict {
     /// The finding's id, or the beginning of it
     #[arg(value_name = "ID")]

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::path::Path;
 
-use detect::{DETECTORS, Rule, technique};
+use detect::{DETECTORS, LEARNING, Rule, technique};
 use indicatif::HumanCount;
 use model::{Crossed, Device, Finding, Incident, Judgement, Party, Scope, Severity, Slice, Verdict};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::show::{self, LEFT, RIGHT, Rows, Set, moment, table};
 
 /// Whether nobody said that it is expected or false.
 fn is_open(finding: &Finding) -> bool {
-    finding.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences())
+    !finding.is_silenced()
 }
 
 /// The worst first, the latest of them first.
@@ -283,9 +283,10 @@ impl fmt::Display for Page<'_> {
         if let Some(incident) = finding.incident {
             writeln!(f, "  incident   {incident}")?;
         }
-        if let Some(Judgement { verdict, scope, reason }) = &finding.judgement {
+        if let Some(Judgement { verdict, scope, reason, by }) = &finding.judgement {
             let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-            writeln!(f, "  verdict    {verdict}, for {}{because}", of(*scope))?;
+            let said = by.map_or_else(String::new, |by| format!(", said of {by}"));
+            writeln!(f, "  verdict    {verdict}, for {}{said}{because}", of(*scope))?;
         }
         known.map_or(Ok(()), |rule| {
             write!(
@@ -464,7 +465,7 @@ pub(crate) fn verdict(options: &command::Verdict) -> Result<(), Problem> {
         return Err(Problem::Other(format!("{} has no victim: choose another --scope", finding.id)));
     }
     let judgement =
-        verdict.map(|verdict| Judgement { verdict, scope, reason: options.reason.as_str().into() });
+        verdict.map(|verdict| Judgement { verdict, scope, reason: options.reason.as_str().into(), by: None });
     store.judge(finding.id, judgement)?;
     say(match verdict {
         Some(verdict) if verdict.silences() => format!(
@@ -472,6 +473,10 @@ pub(crate) fn verdict(options: &command::Verdict) -> Result<(), Problem> {
             finding.id,
             of(scope),
             finding.id
+        ),
+        Some(verdict) if LEARNING.contains(&&*finding.detector) => format!(
+            "{} is {verdict}: nothing is learnt of what {} does. `pavise verdict {} clear` takes it back.",
+            finding.id, finding.actor, finding.id
         ),
         Some(verdict) => format!("{} is {verdict}.", finding.id),
         None => format!("What was said of {} is taken back.", finding.id),

@@ -94,6 +94,14 @@ fn a_verdict_silences_what_its_scope_covers_and_can_be_taken_back() {
     assert!(!done.out.contains(id), "{}", done.out);
     assert_eq!(place.run(&["verdict", id, "clear"]).status, Some(0));
     assert!(listed(&[]));
+    // What was found already is covered as well, and comes back with it.
+    let open = || place.run(&["findings", "--detector", "host-scan"]).out.lines().count();
+    let before = open();
+    assert!(before > 3, "several scans");
+    place.run(&["verdict", id, "false", "--scope", "detector"]).good();
+    assert_eq!(open(), 1);
+    place.run(&["verdict", id, "clear"]).good();
+    assert_eq!(open(), before);
 }
 
 #[test]
