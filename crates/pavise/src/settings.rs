@@ -67,9 +67,14 @@ pub(crate) fn read(named: Option<&Path>, state: &Path) -> Result<Settings, Probl
             path.display()
         ))
     };
-    let settings: Settings =
-        toml::from_str(&text).map_err(|error| wrong(error.span().map(|span| span.start), error.message()))?;
-    settings.check().map_err(|error| wrong(find(&text, error.place()), &error.to_string()))?;
+    parse(&text).map_err(|(at, why)| wrong(at, &why))
+}
+
+/// Reads settings; or says what is wrong with them, and at which byte, if that is known.
+fn parse(text: &str) -> Result<Settings, (Option<usize>, String)> {
+    let settings: Settings = toml::from_str(text)
+        .map_err(|error| (error.span().map(|span| span.start), error.message().to_owned()))?;
+    settings.check().map_err(|error| (find(text, error.place()), error.to_string()))?;
     Ok(settings)
 }
 
@@ -112,6 +117,8 @@ enum Here<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -125,5 +132,25 @@ mod tests {
         assert_eq!(at(&["scope".into(), 1.into(), "off".into()]), Some(8));
         assert_eq!(at(&["thresholds".into(), "a.b".into()]), Some(12));
         assert_eq!(at(&["scope".into(), 7.into()]), None);
+    }
+
+    proptest! {
+        // Whatever an editor makes of the example: it is read, or refused with a line that there is.
+        #[test]
+        fn settings_may_be_damaged(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<char>()), 1..8),
+        ) {
+            let example = std::fs::read_to_string(testkit::workspace().join("docs/settings.toml")).unwrap();
+            let mut text: Vec<char> = example.chars().collect();
+            for (place, character) in changes {
+                let place = place.index(text.len());
+                text[place] = character;
+            }
+            let text: String = text.into_iter().collect();
+            if let Err((at, why)) = parse(&text) {
+                prop_assert!(!why.is_empty());
+                prop_assert!(at.is_none_or(|at| line(&text, at) <= text.lines().count() + 1), "{why}");
+            }
+        }
     }
 }
