@@ -257,19 +257,8 @@ impl fmt::Display for Page<'_> {
         for factor in &finding.factors {
             writeln!(f, "  because    {}: {} (usual: {})", factor.name, factor.seen, factor.usual)?;
         }
-        match &finding.evidence {
-            Slice::Kept { packets, sha256, replays } => {
-                let path = evidence::path(self.state, finding.id);
-                let alone = if *replays {
-                    "they show it by themselves"
-                } else {
-                    "they do not show it by themselves: it takes what was learnt before"
-                };
-                writeln!(f, "  evidence   {packets} packets in {}; {alone}", path.display())?;
-                writeln!(f, "             SHA-256 {sha256}")?;
-            }
-            Slice::Missing { reason } => writeln!(f, "  evidence   no packets: {reason}")?,
-            Slice::Open => writeln!(f, "  evidence   no packets were kept")?,
+        for (label, text) in evidence(finding, self.state) {
+            writeln!(f, "  {label:<11}{text}", label = label.to_lowercase())?;
         }
         let mut flows = String::new();
         for flow in finding.conversations.iter().take(4) {
@@ -283,10 +272,8 @@ impl fmt::Display for Page<'_> {
         if let Some(incident) = finding.incident {
             writeln!(f, "  incident   {incident}")?;
         }
-        if let Some(Judgement { verdict, scope, reason, by }) = &finding.judgement {
-            let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-            let said = by.map_or_else(String::new, |by| format!(", said of {by}"));
-            writeln!(f, "  verdict    {verdict}, for {}{said}{because}", of(*scope))?;
+        if let Some(judgement) = &finding.judgement {
+            writeln!(f, "  verdict    {}", said(judgement))?;
         }
         known.map_or(Ok(()), |rule| {
             write!(
@@ -298,6 +285,32 @@ impl fmt::Display for Page<'_> {
             )
         })
     }
+}
+
+/// What is kept of the packets that show a finding, as terms and texts.
+pub(crate) fn evidence(finding: &Finding, state: &Path) -> Vec<(&'static str, String)> {
+    match &finding.evidence {
+        Slice::Kept { packets, sha256, replays } => {
+            let path = evidence::path(state, finding.id);
+            let alone = if *replays {
+                "they show it by themselves"
+            } else {
+                "they do not show it by themselves: it takes what was learnt before"
+            };
+            let packets = format!("{} in {}; {alone}", count(*packets as usize, "packet"), path.display());
+            vec![("Evidence", packets), ("SHA-256", sha256.to_string())]
+        }
+        Slice::Missing { reason } => vec![("Evidence", format!("no packets: {reason}"))],
+        Slice::Open => vec![("Evidence", "no packets were kept".into())],
+    }
+}
+
+/// A verdict, in words.
+pub(crate) fn said(judgement: &Judgement) -> String {
+    let Judgement { verdict, scope, reason, by } = judgement;
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let said = by.map_or_else(String::new, |by| format!(", said of {by}"));
+    format!("{verdict}, for {}{said}{because}", of(*scope))
 }
 
 /// A threshold that was crossed, in words.
@@ -328,13 +341,13 @@ fn number(value: f64) -> String {
 }
 
 /// How many of something there are.
-fn count(number: usize, what: &str) -> String {
+pub(crate) fn count(number: usize, what: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {what}{ending}", HumanCount(number as u64))
 }
 
 /// Techniques of a detector, in brackets.
-fn attack(rule: &Rule) -> String {
+pub(crate) fn attack(rule: &Rule) -> String {
     let names: Vec<_> = rule
         .attack
         .iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// A capture of an attack of the laboratory.
-fn attack(place: &Place, name: &str) -> PathBuf {
+pub(super) fn attack(place: &Place, name: &str) -> PathBuf {
     let path = place.path("attack.pcapng");
     let scene = lab::attack(name, None, &SceneOptions::default()).unwrap();
     scene.write(&mut File::create(&path).unwrap()).unwrap();
