@@ -287,7 +287,7 @@ fn one_finding(finding: &Finding, summary: &Summary, page: &mut String) -> fmt::
         let text = format!("{}: {} (usual: {})", factor.name, factor.seen, factor.usual);
         term(page, "Because", &Safe(&text).to_string())?;
     }
-    for (label, text) in found::evidence(finding, &summary.state) {
+    for (label, text) in ["Evidence", "SHA-256"].into_iter().zip(found::evidence(finding, &summary.state)) {
         term(page, label, &Safe(&text).to_string())?;
     }
     let flows: Vec<_> = finding.conversations.iter().take(PARTIES).map(ToString::to_string).collect();

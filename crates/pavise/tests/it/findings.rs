@@ -37,6 +37,10 @@ fn a_finding_is_told_explained_and_shown_by_packets_that_yield_it_again() {
     assert_eq!(scan["evidence"]["state"], "kept");
     assert_eq!(scan["evidence"]["replays"], true);
 
+    let several = place.run(&["finding", "f"]);
+    assert!(
+        several.said.contains("several findings begin with f: f0") && several.said.contains(" more; give")
+    );
     let page = place.run(&["finding", id]);
     for part in ["Why it matters", "What to do", "they show it by themselves", "T1046"] {
         assert!(page.out.contains(part), "{part}: {}", page.out);
@@ -254,6 +258,7 @@ fn bad_questions_get_one_clear_sentence() {
     assert_eq!(place.run(&["watch", "empty.jsonl"]).status, Some(0));
     for (arguments, says) in [
         (&["finding", "f000000000000"][..], "no finding is known as f000000000000"),
+        (&["finding", ""], "no id of a finding is given"),
         (&["incidents", "i0"], "no incident is known as i0"),
         (&["verdict", "f0", "true"], "no finding is known as f0"),
         (&["findings", "--detector", "x"], "no detector is called x"),
