@@ -13,11 +13,81 @@ use store::{conformance, format};
 /// No seed is much longer, in bytes: short inputs are explored faster.
 const MAX_SEED: usize = 1_500;
 
+/// Indicators in each of their forms.
+const INTEL: &[(&str, &str)] = &[
+    (
+        "list",
+        "# a list\n192.0.2.7,scanner\n198.51.100.0/24 hoster\nfd00::/8\n\"evil.example.com\"\tbeacon\n*.example.net\n\
+         https://example.org/a?b=c#d\nt13d1516h2_8daaf6152771_e5627efa2ab1,a client\nd41d8cd98f00b204e9800998ecf8427e\n",
+    ),
+    (
+        "bundle",
+        r#"{"type":"bundle","id":"bundle--1","objects":[{"type":"indicator","name":"master","pattern_type":"stix","pattern":"[ipv4-addr:value = '192.0.2.7' OR domain-name:value = 'evil.example.com']","valid_from":"2026-01-01T00:00:00Z","valid_until":"2027-01-01T00:00:00Z"},{"type":"indicator","pattern":"[url:value = 'http://a.example/\\\\'x']","revoked":false},{"type":"indicator","pattern":"[file:hashes.MD5 = 'd41d8cd98f00b204e9800998ecf8427e']"},{"type":"malware","name":"x"}]}"#,
+    ),
+];
+
+/// So many observations of a scene are looked through for seeds.
+const MAX_SEEN: usize = 20_000;
+
+/// Scenes as observations, and what is learnt from them.
+fn learn(corpus: &Path) -> std::io::Result<()> {
+    let mut longest = BTreeMap::new();
+    for scene in ["plant", "home", "vehicle"] {
+        let options =
+            lab::SceneOptions { duration: std::time::Duration::from_secs(300), ..Default::default() };
+        let mut capture = Vec::new();
+        lab::scene(scene, &options).expect("the scene is known").write(&mut capture)?;
+        let observations = pavise_fuzz::observed(&capture);
+        let mut brain = brain::Brain::new(inventory::Limits::default(), brain::Settings::default());
+        let mut events = Vec::new();
+        for observation in &observations {
+            brain.observe(observation, &mut events);
+            events.clear();
+        }
+        for (detector, learnt) in brain.detect().save() {
+            let seed = [detector.as_bytes(), b"\n", &learnt].concat();
+            // Longer ones are cut off, and then they are of no use.
+            let kept = longest.entry(detector).or_insert_with(Vec::new);
+            if seed.len() < 4 * MAX_SEED && seed.len() > kept.len() {
+                *kept = seed;
+            }
+        }
+        // Of each kind of observation the first ones.
+        let mut kinds = BTreeMap::<String, u32>::new();
+        let mut seeds = vec![String::new(); 2];
+        for observation in observations.iter().take(MAX_SEEN) {
+            let line = serde_json::to_string(observation)? + "\n";
+            let value: serde_json::Value = serde_json::from_str(&line)?;
+            let seen = kinds.entry(value["observation"].to_string()).or_default();
+            *seen += 1;
+            let seed = &mut seeds[*seen as usize % 2];
+            if *seen <= 8 && seed.len() + line.len() <= 4 * MAX_SEED {
+                seed.push_str(&line);
+            }
+        }
+        for (part, seed) in seeds.iter().enumerate() {
+            fs::write(corpus.join(format!("observations/{scene}-{part}")), seed)?;
+        }
+    }
+    for (detector, seed) in longest.iter().filter(|(_, seed)| !seed.is_empty()) {
+        fs::write(corpus.join("learnt").join(detector), seed)?;
+    }
+    Ok(())
+}
+
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for target in ["capture", "wire", "protocols", "engine", "store"] {
+    for target in
+        ["capture", "wire", "protocols", "engine", "store", "intel", "settings", "observations", "learnt"]
+    {
         fs::create_dir_all(corpus.join(target))?;
     }
+    for (name, text) in INTEL {
+        fs::write(corpus.join("intel").join(name), text)?;
+    }
+    let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.toml");
+    fs::copy(settings, corpus.join("settings/example"))?;
+    learn(&corpus)?;
     for number in 0..4 {
         let flows: Vec<_> = (number * 5..number * 8).map(conformance::flow).collect();
         for body in format::pack_flows(&flows) {

@@ -4,13 +4,17 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use brain::{Brain, Settings};
 use capture::{Batch, Step};
+use detect::Indicators;
 use dissect::proto::{Carrier, Emit, Input, Opening, PROTOCOLS, Progress, Protocol, Told, Verdict, Wants};
 use dissect::wire::defragment::{Defragmenter, Outcome};
 use dissect::wire::{self, LinkType, Network};
 use flow::{Engine, Frame, Frames, Limits};
 use inventory::Inventory;
-use model::{Endpoint, FlowHead, FlowId, Host, MacAddr, Reach, Side, Timestamp, Transport, What};
+use model::{
+    Endpoint, FlowHead, FlowId, Host, MacAddr, Observation, Reach, Side, Timestamp, Transport, What,
+};
 use store::format;
 
 /// Reads the bytes as a capture file. Every frame lies within the bytes that were given or unpacked.
@@ -203,6 +207,20 @@ impl Frames for Captured {
     }
 }
 
+/// What is observed in a capture.
+pub fn observed(bytes: &[u8]) -> Vec<Observation> {
+    let mut observations = Vec::new();
+    let Ok(mut source) = capture::from_bytes("seed", bytes.to_vec()) else { return observations };
+    let mut engine = Engine::<Captured>::new(Limits::default(), Wants { messages: true, judged: true }, 1, 7);
+    let mut batch = Batch::new();
+    while matches!(source.next_batch(&mut batch), Ok(Step::Batch)) {
+        engine.submit(&Arc::new(Captured(std::mem::take(&mut batch))));
+        engine.collect(&mut observations);
+    }
+    while engine.finish(&mut observations) {}
+    observations
+}
+
 /// Reads the bytes as a capture, through the flow engine to the inventory. Every packet is accounted for.
 pub fn engine(bytes: &[u8]) {
     let Ok(mut source) = capture::from_bytes("fuzz", bytes.to_vec()) else { return };
@@ -239,5 +257,107 @@ pub fn engine(bytes: &[u8]) {
     assert_eq!(told, packets, "packets told of and packets read");
     for device in inventory.devices() {
         assert!(!device.macs.is_empty() || !device.addresses.is_empty());
+    }
+}
+
+/// Reads the bytes as indicators of others: a STIX 2.1 bundle, or a list. No more are held than were taken.
+pub fn intel(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut indicators = Indicators::default();
+    if let Ok(read) = indicators.read(&text, "fuzz") {
+        assert!(indicators.len() <= read.taken);
+        // What is read again replaces what it was, but for networks, which are listed.
+        let again = indicators.read(&text, "fuzz").expect("read before");
+        assert_eq!(again, read);
+    }
+}
+
+/// Reads the bytes as settings. What can be read says the same after it was written again, and a check tells of a
+/// place that is there; settings that pass it can be worked with.
+pub fn settings(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(settings) = toml::from_str::<Settings>(&text) else { return };
+    match settings.check() {
+        Ok(()) => {
+            let json = serde_json::to_string(&settings).expect("what passes the check has a form");
+            assert_eq!(serde_json::from_str::<Settings>(&json).ok(), Some(settings.clone()));
+            play(&mut Brain::new(inventory::Limits::default(), settings), SCENE.as_bytes());
+        }
+        Err(error) => assert!(!error.place().is_empty(), "{error}"),
+    }
+}
+
+/// What is observed in a scene of the laboratory: a seed of `observations`.
+const SCENE: &str = include_str!("../corpus/observations/plant-0");
+
+/// So many lines of observations are taken in.
+const MAX_LINES: usize = 512;
+
+/// Takes in the observations that bytes are, one a line. What is read is the same after it was written again.
+fn play(brain: &mut Brain, bytes: &[u8]) {
+    let mut events = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n').take(MAX_LINES) {
+        let Ok(observation) = serde_json::from_slice::<Observation>(line) else { continue };
+        let written = serde_json::to_vec(&observation).expect("what was read has a form");
+        let again: Observation = serde_json::from_slice(&written).expect("what was written is read");
+        assert_eq!(serde_json::to_vec(&again).expect("as before"), written);
+        brain.observe(&observation, &mut events);
+        events.clear();
+    }
+}
+
+/// Reads the bytes as observations that were recorded before, whatever they say and in whatever order.
+pub fn observations(bytes: &[u8]) {
+    let mut brain = Brain::new(inventory::Limits::default(), Settings::default());
+    play(&mut brain, bytes);
+    for (detector, learnt) in brain.detect().save() {
+        assert!(
+            Brain::new(inventory::Limits::default(), Settings::default())
+                .detect_mut()
+                .restore_learnt(detector, &learnt)
+        );
+    }
+    brain.drain_found(true);
+    for device in brain.inventory().devices() {
+        assert!(!device.macs.is_empty() || !device.addresses.is_empty());
+    }
+}
+
+/// Reads the bytes as what a detector had learnt, behind its id and the end of a line; and goes on with it.
+pub fn learnt(bytes: &[u8]) {
+    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
+    let detector = String::from_utf8_lossy(&bytes[..end]);
+    let mut brain = Brain::new(inventory::Limits::default(), Settings::default());
+    if brain.detect_mut().restore_learnt(&detector, &bytes[end + 1..]) {
+        play(&mut brain, SCENE.as_bytes());
+        brain.detect().save();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_takes_its_seeds_and_what_is_left_of_them() {
+        let targets: [(&str, fn(&[u8])); 9] = [
+            ("capture", capture),
+            ("wire", wire),
+            ("protocols", protocols),
+            ("engine", engine),
+            ("store", store),
+            ("intel", intel),
+            ("settings", settings),
+            ("observations", observations),
+            ("learnt", learnt),
+        ];
+        for (name, target) in targets {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+            for seed in folder.read_dir().expect("there are seeds") {
+                let bytes = std::fs::read(seed.expect("readable").path()).expect("readable");
+                target(&bytes);
+                target(&bytes[..bytes.len() / 2]);
+            }
+        }
     }
 }

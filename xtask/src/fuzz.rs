@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::run::{Done, Failure, cargo, root, run, target};
 
 /// The targets, each a file in `fuzz/fuzz_targets`.
-const TARGETS: &[&str] = &["capture", "wire", "protocols", "engine", "store"];
+const TARGETS: &[&str] =
+    &["capture", "wire", "protocols", "engine", "store", "intel", "settings", "observations", "learnt"];
 
 /// What makes the compiler count which code an input reaches, as `cargo fuzz` asks for it. No sanitizer:
 /// all code but that of the ring buffers is safe.
@@ -58,4 +59,21 @@ fn host() -> Result<String, Failure> {
         .find_map(|line| line.strip_prefix("host: "))
         .map(str::to_owned)
         .ok_or_else(|| Failure("rustc does not say what it builds for".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_has_its_file_its_line_and_its_seeds() {
+        let folder = root().join("fuzz");
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        for name in TARGETS {
+            assert!(folder.join(format!("fuzz_targets/{name}.rs")).is_file(), "{name}");
+            assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
+            assert!(folder.join("corpus").join(name).read_dir().unwrap().next().is_some(), "{name}");
+        }
+        assert_eq!(folder.join("fuzz_targets").read_dir().unwrap().count(), TARGETS.len());
+    }
 }

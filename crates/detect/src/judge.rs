@@ -5,8 +5,8 @@ use std::fmt;
 
 use inventory::{Glance, Inventory, Place};
 use model::{
-    Endpoint, Event, Factor, Finding, FindingId, FlowHead, FlowId, Host, Incident, Judgement, Locality, Name,
-    Observation, Operation, Severity, Shed, Side, Timestamp, What,
+    Crossed, Endpoint, Event, Factor, Finding, FindingId, FlowHead, FlowId, Host, Incident, Judgement,
+    Locality, Name, Observation, Operation, Severity, Shed, Side, Timestamp, What,
 };
 
 use crate::detectors::DETECTORS;
@@ -306,10 +306,25 @@ impl Out<'_> {
         if limits.are_plain() {
             return limits.usual(self.rule, threshold);
         }
-        let rule = &DETECTORS[self.rule];
-        let name = format!("{}.{}", rule.id, rule.thresholds[threshold].name);
+        let name = self.name(threshold);
         let set = self.site.scopes(host).find_map(|scope| scope.thresholds.get(&name).copied());
         set.unwrap_or_else(|| limits.usual(self.rule, threshold))
+    }
+
+    /// The name under which a threshold can be set.
+    fn name(&self, threshold: usize) -> String {
+        let rule = &DETECTORS[self.rule];
+        format!("{}.{}", rule.id, rule.thresholds[threshold].name)
+    }
+
+    /// A threshold that was crossed, with whatever is to be said of it.
+    fn crossed(&self, threshold: usize, seen: f64, host: &Host) -> Crossed {
+        let (name, limit) = (self.name(threshold), self.limit(threshold, host));
+        let mut scopes = self.site.scopes(host);
+        let scope = scopes.find(|scope| scope.thresholds.contains_key(&name));
+        let set_for = scope.map(ToString::to_string).or_else(|| self.site.limits.site(&name));
+        let unit = DETECTORS[self.rule].thresholds[threshold].unit.into();
+        Crossed { threshold: name.into(), limit, seen, unit, set_for: set_for.map(String::into_boxed_str) }
     }
 
     /// What other detectors have found lately that speaks most against a host: what it did, or what was done to it.
@@ -326,8 +341,7 @@ impl Out<'_> {
             return;
         }
         let Site { limits, inventory, .. } = self.site;
-        let crossed =
-            alarm.crossed.map(|(threshold, seen)| (threshold, self.limit(threshold, &alarm.actor), seen));
+        let crossed = alarm.crossed.map(|(threshold, seen)| self.crossed(threshold, seen, &alarm.actor));
         let rule = &DETECTORS[self.rule];
         self.ledger.raise(
             Raised { rule, at: self.at, alarm, crossed },
@@ -338,7 +352,8 @@ impl Out<'_> {
     }
 
     /// Whether an open finding of at least medium severity says that a host does something bad: nothing is to be
-    /// learnt of what it does. Findings that only say that something is unusual do not count.
+    /// learnt of what it does. Findings that only say that something is unusual count if an analyst has said that they
+    /// are true, and none counts of which one has said that it is expected or false.
     pub fn is_suspect(&self, host: &Host) -> bool {
         self.ledger.is_suspect(host, self.at)
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use inventory::Inventory;
 use model::{
-    Change, Crossed, Event, Finding, FindingId, FlowId, Host, Incident, IncidentId, Judgement, Party, Scope,
-    Severity, Shed, Slice, Timestamp, Verdict,
+    About, Change, Crossed, Event, Finding, FindingId, FlowId, Host, Incident, IncidentId, Judgement, Party,
+    Scope, Severity, Shed, Slice, Timestamp, Verdict,
 };
 
 use crate::attack::{Tactic, technique};
@@ -31,8 +31,8 @@ pub(crate) struct Raised<'a> {
     pub(crate) rule: &'static Rule,
     pub(crate) at: Timestamp,
     pub(crate) alarm: Alarm<'a>,
-    /// The threshold that was crossed, its limit, and what was seen.
-    pub(crate) crossed: Option<(usize, f64, f64)>,
+    /// The threshold that was crossed.
+    pub(crate) crossed: Option<Crossed>,
 }
 
 /// What is to be kept.
@@ -46,36 +46,54 @@ pub struct Changed {
     pub gone: Vec<IncidentId>,
 }
 
-/// A verdict that holds for more than one finding.
+/// A verdict that holds for more than one finding, or that keeps something from being learnt.
 #[derive(Debug)]
 struct Ruling {
     finding: FindingId,
     detector: String,
-    actor: Option<Addr>,
-    victim: Option<Addr>,
+    actor: Host,
+    victim: Option<Host>,
     judgement: Judgement,
 }
 
 impl Ruling {
-    fn of(finding: &Finding, judgement: &Judgement) -> Self {
-        Self {
+    /// What somebody has said of a finding, if it must be remembered apart from that.
+    fn of(finding: &Finding, judgement: &Judgement) -> Option<Self> {
+        let is_own = judgement.by.is_none();
+        let outlasts = judgement.scope != Scope::Finding || condemns(&finding.detector, judgement);
+        (is_own && outlasts).then(|| Self {
             finding: finding.id,
             detector: finding.detector.clone().into_owned(),
-            actor: Addr::of(&finding.actor.host),
-            victim: finding.victim.and_then(|victim| Addr::of(&victim.host)),
+            actor: finding.actor.host,
+            victim: finding.victim.map(|victim| victim.host),
             judgement: judgement.clone(),
-        }
+        })
     }
 
-    fn holds_for(&self, detector: &str, actor: &Host, victim: Option<&Host>) -> bool {
-        self.detector == detector
-            && match self.judgement.scope {
-                Scope::Finding => false,
-                Scope::Actor => self.actor.is_some() && self.actor == Addr::of(actor),
-                Scope::Victim => self.victim.is_some() && self.victim == victim.and_then(Addr::of),
-                Scope::Detector => true,
-            }
+    fn holds_for(&self, about: About<'_>) -> bool {
+        self.judgement.scope.covers((&self.detector, &self.actor, self.victim.as_ref()), about)
     }
+
+    /// What it says of another finding.
+    fn said(&self) -> Judgement {
+        Judgement { by: Some(self.finding), ..self.judgement.clone() }
+    }
+}
+
+/// Whether a verdict says that what somebody does, though it was only unusual, is not to become usual.
+fn condemns(detector: &str, judgement: &Judgement) -> bool {
+    judgement.verdict == Verdict::True && LEARNING.contains(&detector)
+}
+
+/// Of whom nothing is to be learnt, because of what was said of a finding.
+fn condemned(finding: &Finding) -> Option<Addr> {
+    let is_condemned = finding.judgement.as_ref().is_some_and(|said| condemns(&finding.detector, said));
+    Addr::of(&finding.actor.host).filter(|_| is_condemned)
+}
+
+/// Whether a finding says that its actor does something bad.
+fn accuses(finding: &Finding) -> bool {
+    finding.severity >= Severity::Medium && !LEARNING.contains(&&*finding.detector) && !finding.is_silenced()
 }
 
 /// The findings that are held.
@@ -89,6 +107,8 @@ pub(crate) struct Ledger {
     incidents: Incidents,
     /// Who does something bad, and when that was seen last.
     suspects: BTreeMap<Addr, Timestamp>,
+    /// Who did what an analyst has said is not to become usual: nothing is learnt of them until that is taken back.
+    condemned: BTreeSet<Addr>,
     /// What is to be told.
     news: Vec<(Timestamp, Change)>,
     /// How many findings were given up.
@@ -145,12 +165,6 @@ impl Ledger {
         let Raised { rule, at, alarm, crossed } = raised;
         let severity = alarm.severity.unwrap_or(rule.severity);
         let id = id(rule.id, &alarm.actor, alarm.victim.as_ref(), alarm.matter);
-        let crossed = crossed.map(|(threshold, limit, seen)| Crossed {
-            threshold: format!("{}.{}", rule.id, rule.thresholds[threshold].name).into(),
-            limit,
-            seen,
-            unit: rule.thresholds[threshold].unit.into(),
-        });
         let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly;
         let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
         if let Some(known) = self.findings.get_mut(&id) {
@@ -169,7 +183,7 @@ impl Ledger {
                 }
             }
             known.severity = known.severity.max(severity);
-            if known.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences()) {
+            if !known.is_silenced() {
                 self.suspects.extend(suspect.map(|suspect| (suspect, at)));
                 if is_worse {
                     let moved = self.incidents.join(known, at, &mut self.news);
@@ -184,13 +198,14 @@ impl Ledger {
         }
         self.make_room();
         let party = |host: Host| Party { device: inventory.glance(&host).map(|known| known.id), host };
-        let judgement = self.ruling(rule.id, &alarm.actor, alarm.victim.as_ref()).or_else(|| {
+        let judgement = self.ruling((rule.id, &alarm.actor, alarm.victim.as_ref())).or_else(|| {
             let covers =
                 |expected: &&Expected| expected.covers(rule.id, &alarm.actor, alarm.victim.as_ref(), at);
             expected.iter().find(covers).map(|expected| Judgement {
                 verdict: Verdict::Expected,
                 scope: Scope::Finding,
                 reason: expected.reason.as_str().into(),
+                by: None,
             })
         });
         self.changed.insert(id);
@@ -215,7 +230,8 @@ impl Ledger {
             judgement,
         };
         show(&mut finding, alarm.flows.iter().copied().chain(alarm.flow));
-        if finding.judgement.is_none() {
+        self.condemned.extend(condemned(&finding));
+        if !finding.is_silenced() {
             self.suspects.extend(suspect.map(|suspect| (suspect, at)));
             let moved = self.incidents.join(&mut finding, at, &mut self.news);
             let news = Change::FindingRaised { finding: Box::new(finding.clone()) };
@@ -236,10 +252,9 @@ impl Ledger {
     }
 
     /// The verdict that holds for whatever a detector finds of these two, the latest first.
-    fn ruling(&self, detector: &str, actor: &Host, victim: Option<&Host>) -> Option<Judgement> {
+    fn ruling(&self, about: About<'_>) -> Option<Judgement> {
         let mut rulings = self.rulings.iter().rev();
-        let ruling = rulings.find(|ruling| ruling.holds_for(detector, actor, victim))?;
-        Some(ruling.judgement.clone()).filter(|judgement| judgement.verdict.silences())
+        rulings.find(|ruling| ruling.holds_for(about)).map(Ruling::said)
     }
 
     /// Gives the findings up that were seen longest ago, a sixteenth of all, when there are too many. Those that
@@ -261,12 +276,14 @@ impl Ledger {
         }
     }
 
-    /// Whether an open finding says that a host does something bad.
+    /// Whether an open finding says that a host does something bad, or an analyst that what is unusual about it is.
     pub(crate) fn is_suspect(&self, host: &Host, now: Timestamp) -> bool {
-        !self.suspects.is_empty()
-            && Addr::of(host)
-                .and_then(|addr| self.suspects.get(&addr))
-                .is_some_and(|last| is_open(*last, now))
+        if self.suspects.is_empty() && self.condemned.is_empty() {
+            return false;
+        }
+        Addr::of(host).is_some_and(|addr| {
+            self.condemned.contains(&addr) || self.suspects.get(&addr).is_some_and(|last| is_open(*last, now))
+        })
     }
 
     pub(crate) fn tell(&mut self, events: &mut Vec<Event>) {
@@ -282,19 +299,22 @@ impl Ledger {
     }
 
     pub(crate) fn restore(&mut self, finding: Finding) {
-        if let Some(judgement) = finding.judgement.as_ref().filter(|known| known.scope != Scope::Finding) {
-            self.rule(Ruling::of(&finding, judgement));
+        if let Some(ruling) = finding.judgement.as_ref().and_then(|said| Ruling::of(&finding, said)) {
+            self.rule(ruling);
         }
-        let is_suspicious = finding.severity >= Severity::Medium
-            && !LEARNING.contains(&&*finding.detector)
-            && finding.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences());
-        if let Some(actor) = Addr::of(&finding.actor.host).filter(|_| is_suspicious) {
-            let last = self.suspects.entry(actor).or_insert(finding.last);
-            *last = finding.last.max(*last);
-        }
+        self.condemned.extend(condemned(&finding));
+        self.suspect(&finding);
         self.make_room();
         self.incidents.know(&finding);
         self.findings.insert(finding.id, finding);
+    }
+
+    /// Suspects the actor of a finding that says that it does something bad.
+    fn suspect(&mut self, finding: &Finding) {
+        if let Some(actor) = Addr::of(&finding.actor.host).filter(|_| accuses(finding)) {
+            let last = self.suspects.entry(actor).or_insert(finding.last);
+            *last = finding.last.max(*last);
+        }
     }
 
     pub(crate) fn restore_incident(&mut self, incident: Incident) {
@@ -308,27 +328,46 @@ impl Ledger {
         self.rulings.push(ruling);
     }
 
+    /// Takes a verdict, or takes one back: what it says, and what it said until now, of all findings that are held.
     pub(crate) fn judge(&mut self, id: FindingId, judgement: Option<Judgement>) -> bool {
-        let Some(finding) = self.findings.get_mut(&id) else { return false };
-        finding.judgement.clone_from(&judgement);
-        self.changed.insert(id);
-        let ruling = judgement
-            .filter(|judgement| judgement.scope != Scope::Finding)
-            .map(|judgement| Ruling::of(finding, &judgement));
-        let actor = Addr::of(&finding.actor.host);
+        let Some(finding) = self.findings.get(&id) else { return false };
+        let ruling = judgement.as_ref().and_then(|judgement| Ruling::of(finding, judgement));
         self.rulings.retain(|ruling| ruling.finding != id);
+        self.changed.insert(id);
+        let mut touched = BTreeMap::from([(id, judgement)]);
         if let Some(ruling) = ruling {
+            let newly = |other: &&Finding| other.judgement.is_none() && ruling.holds_for(other.about());
+            let covered = self.findings.values().filter(newly).map(|other| (other.id, Some(ruling.said())));
+            touched = covered.chain(touched).collect();
             self.rule(ruling);
         }
-        let still_open = |other: &Finding| {
-            other.severity >= Severity::Medium
-                && Addr::of(&other.actor.host) == actor
-                && other.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences())
-        };
-        if let Some(actor) = actor.filter(|_| !self.findings.values().any(still_open)) {
-            self.suspects.remove(&actor);
+        let followed = |other: &&Finding| other.judgement.as_ref().is_some_and(|said| said.by == Some(id));
+        for other in self.findings.values().filter(followed) {
+            touched.entry(other.id).or_insert_with(|| self.ruling(other.about()));
         }
+        let mut actors = BTreeSet::new();
+        for (id, judgement) in touched {
+            if let Some(finding) = self.findings.get_mut(&id) {
+                finding.judgement = judgement;
+                actors.extend(Addr::of(&finding.actor.host));
+                self.changed.insert(id);
+            }
+        }
+        self.weigh_again(&actors);
         true
+    }
+
+    /// Verdicts have changed: whom to suspect follows from what is held.
+    fn weigh_again(&mut self, actors: &BTreeSet<Addr>) {
+        self.suspects.retain(|actor, _| !actors.contains(actor));
+        let findings = std::mem::take(&mut self.findings);
+        let is_theirs =
+            |finding: &&Finding| Addr::of(&finding.actor.host).is_some_and(|actor| actors.contains(&actor));
+        findings.values().filter(is_theirs).for_each(|finding| self.suspect(finding));
+        let rulings = self.rulings.iter().filter(|ruling| condemns(&ruling.detector, &ruling.judgement));
+        let named = rulings.filter_map(|ruling| Addr::of(&ruling.actor));
+        self.condemned = findings.values().filter_map(condemned).chain(named).collect();
+        self.findings = findings;
     }
 
     pub(crate) fn findings(&self) -> impl Iterator<Item = &Finding> {
@@ -346,7 +385,7 @@ impl Ledger {
             .values()
             .filter(|finding| finding.severity >= Severity::Medium)
             .filter(|finding| now.since(finding.last).as_secs() < QUIET_HOURS * 3600)
-            .filter(|finding| finding.judgement.as_ref().is_none_or(|said| !said.verdict.silences()))
+            .filter(|finding| !finding.is_silenced())
             .filter(|finding| !finding.crossed.as_ref().is_some_and(is_weighed))
             .filter_map(|finding| {
                 let (did, high) = (is(&finding.actor.host), finding.severity >= Severity::High);
@@ -408,6 +447,7 @@ mod tests {
 
     use super::*;
     use crate::detectors::DETECTORS;
+    use crate::testing::{Story, answered};
 
     fn raised(actor: Host, at: Timestamp, is_anomaly: bool) -> Raised<'static> {
         let alarm = Alarm::about(actor).severity(Severity::Medium);
@@ -432,10 +472,99 @@ mod tests {
         ledger.findings().cloned().for_each(|finding| restored.restore(finding));
         assert!(restored.is_suspect(&host(1), at(QUIET_HOURS + 1)), "after a restart");
         let id = ledger.findings().find(|finding| finding.actor.host == host(1)).map(|finding| finding.id);
-        let judgement = Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason: "".into() };
+        let judgement =
+            Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason: "".into(), by: None };
         assert!(ledger.judge(id.unwrap(), Some(judgement)));
         assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "meant to be");
         ledger.raise(raised(host(1), at(QUIET_HOURS), false), &[], &inventory, String::new);
         assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "still meant to be");
+    }
+
+    fn say(verdict: Verdict, scope: Scope) -> Option<Judgement> {
+        Some(Judgement { verdict, scope, reason: "".into(), by: None })
+    }
+
+    #[test]
+    fn what_an_analyst_confirms_as_bad_is_not_learnt_until_that_is_taken_back() {
+        let inventory = Inventory::new(inventory::Limits::default());
+        let mut ledger = Ledger::default();
+        let (intruder, other) = (Host::from_ip([10, 0, 0, 1].into()), Host::from_ip([10, 0, 0, 2].into()));
+        let at = |hours| Timestamp::from_secs(1_772_438_400 + hours * 3600);
+        let rule = DETECTORS.iter().find(|rule| rule.id == "new-peer").unwrap();
+        let new_peer = |actor: Host, at| Raised { rule, ..raised(actor, at, true) };
+        ledger.raise(new_peer(intruder, at(0)), &[], &inventory, String::new);
+        assert!(!ledger.is_suspect(&intruder, at(1)));
+        let id = ledger.findings().next().unwrap().id;
+        assert!(ledger.judge(id, say(Verdict::True, Scope::Finding)));
+        assert!(ledger.is_suspect(&intruder, at(10 * QUIET_HOURS)), "however long ago");
+        let mut restored = Ledger::default();
+        ledger.findings().cloned().for_each(|finding| restored.restore(finding));
+        assert!(restored.is_suspect(&intruder, at(10 * QUIET_HOURS)), "after a restart");
+        for ledger in [&mut ledger, &mut restored] {
+            assert!(ledger.judge(id, say(Verdict::True, Scope::Detector)));
+            ledger.raise(new_peer(other, at(1)), &[], &inventory, String::new);
+            assert!(ledger.is_suspect(&other, at(1)), "whatever the detector finds");
+            assert!(ledger.judge(id, None));
+            assert!(!ledger.is_suspect(&intruder, at(1)) && !ledger.is_suspect(&other, at(1)));
+        }
+    }
+
+    #[test]
+    fn a_verdict_lifts_all_that_its_scope_covers_and_taking_it_back_restores_all() {
+        let inventory = Inventory::new(inventory::Limits::default());
+        let mut ledger = Ledger::default();
+        let host = Host::from_ip([10, 0, 0, 1].into());
+        let at = |minutes: u64| Timestamp::from_secs(1_772_438_400 + minutes * 60);
+        let matter = |matter, minute| {
+            let raised = raised(host, at(minute), false);
+            Raised { alarm: raised.alarm.matter(matter), ..raised }
+        };
+        for (name, minute) in [("a", 0), ("b", 1)] {
+            ledger.raise(matter(name, minute), &[], &inventory, String::new);
+        }
+        let id = ledger.findings().find(|finding| &*finding.matter == "a").unwrap().id;
+        assert!(ledger.judge(id, say(Verdict::Expected, Scope::Actor)));
+        ledger.raise(matter("c", 2), &[], &inventory, String::new);
+        let silenced = |ledger: &Ledger| ledger.findings().filter(|finding| finding.is_silenced()).count();
+        assert_eq!((silenced(&ledger), ledger.is_suspect(&host, at(3))), (3, false));
+        // What follows from a verdict is no verdict of its own, also after a restart.
+        let mut restored = Ledger::default();
+        ledger.findings().cloned().for_each(|finding| restored.restore(finding));
+        for ledger in [&mut ledger, &mut restored] {
+            assert!(ledger.judge(id, None));
+            assert_eq!((silenced(ledger), ledger.is_suspect(&host, at(3))), (0, true));
+            ledger.raise(matter("d", 3), &[], &inventory, String::new);
+            assert_eq!(silenced(ledger), 0);
+        }
+    }
+
+    /// An intruder comes to one controller, and then for hours to another one, whose peers are still being learnt.
+    /// The victims of whatever new peers are found then.
+    fn intrusion(verdict: Option<Judgement>) -> Vec<String> {
+        let rule = DETECTORS.iter().find(|rule| rule.id == "new-peer").unwrap();
+        let ask = |story: Story, client, server| story.flow(answered(client, server, 502, "modbus"));
+        let mut story = ["10.0.0.5", "10.0.0.6", "10.0.0.8", "10.0.0.9", "10.0.0.77"]
+            .into_iter()
+            .fold(Story::of(rule), Story::with_host)
+            .plays("10.0.0.8", model::Role::Plc)
+            .plays("10.0.0.9", model::Role::Plc);
+        for _ in 0..400 {
+            story = ask(story.wait(60), "10.0.0.5", "10.0.0.9");
+        }
+        story = ask(story, "10.0.0.77", "10.0.0.9");
+        let finding = story.only();
+        story.detect().judge(finding.id, verdict);
+        for _ in 0..600 {
+            story = ask(ask(story.wait(60), "10.0.0.6", "10.0.0.8"), "10.0.0.77", "10.0.0.8");
+        }
+        let findings = story.findings().into_iter().filter(|finding| !finding.is_silenced());
+        findings.filter_map(|finding| finding.victim.map(|victim| victim.to_string())).collect()
+    }
+
+    #[test]
+    fn an_intruder_who_was_confirmed_does_not_become_usual_and_one_who_is_expected_does() {
+        assert_eq!(intrusion(None), ["10.0.0.9"], "learnt elsewhere while nobody says anything");
+        assert_eq!(intrusion(say(Verdict::True, Scope::Finding)), ["10.0.0.9", "10.0.0.8"]);
+        assert!(intrusion(say(Verdict::Expected, Scope::Finding)).is_empty());
     }
 }

@@ -34,7 +34,7 @@ mod table;
 mod testing;
 
 pub use attack::{TECHNIQUES, Tactic, Technique, technique};
-pub use detectors::DETECTORS;
+pub use detectors::{DETECTORS, LEARNING};
 pub use hosts::{Channel, MAX_CHANNELS, MAX_HOSTS, Who};
 pub use incident::{MAX_INCIDENTS, MAX_PARTS, QUIET_HOURS};
 pub use intel::{Indicator, Indicators, IntelError, MAX_INDICATORS, Read};
@@ -42,4 +42,4 @@ pub use judge::{Alarm, Asked, Detect, Out, Seen, Site, Suspicion};
 pub use ledger::{Changed, MAX_CONVERSATIONS, MAX_FINDINGS, MAX_RULINGS};
 pub use rule::{Detector, Kind, Rule, Threshold};
 pub use score::{MAX_SCORES, Score};
-pub use settings::{Expected, Network, NetworkError, Scoped, Settings, SettingsError};
+pub use settings::{Expected, Network, NetworkError, Scoped, Settings, SettingsError, Step, Zone};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use model::{Host, MacAddr, Timestamp};
+use model::{Host, MacAddr, Role, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::detectors::DETECTORS;
@@ -16,6 +16,12 @@ use crate::intel::Indicators;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// What the place is called, for whoever reads what was found there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Parts of the place that have a name, for scopes.
+    #[serde(default, rename = "zone", skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<Zone>,
     /// Thresholds for everybody, by `detector.threshold`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub thresholds: BTreeMap<String, f64>,
@@ -33,11 +39,40 @@ pub struct Settings {
     pub indicators: Arc<Indicators>,
 }
 
-/// Settings for some hosts only. What is not given does not restrict.
+/// A part of the place that has a name: a cell, a floor, a security zone in the sense of IEC 62443-3-2. Whoever has an
+/// address in one of the networks, or one of the link-layer addresses, or plays one of the roles is in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// Its name: there is one zone of it.
+    pub name: String,
+    /// Networks and addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
+    /// Link-layer addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub macs: Vec<MacAddr>,
+    /// Parts that devices play: `plc`, `camera`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub roles: BTreeSet<String>,
+}
+
+impl Zone {
+    fn holds(&self, host: &Host, role: Option<&str>) -> bool {
+        host.ip.is_some_and(|ip| self.networks.iter().any(|network| network.contains(ip)))
+            || host.mac.is_some_and(|mac| self.macs.contains(&mac))
+            || role.is_some_and(|role| self.roles.contains(role))
+    }
+}
+
+/// Settings for some hosts only. What is not given does not restrict, but something must be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scoped {
-    /// For addresses in this network: a zone, a site, one device.
+    /// For whoever is in this zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// For addresses in this network, or for one address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// For this link-layer address.
@@ -55,6 +90,20 @@ pub struct Scoped {
     /// Detectors that are switched off.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub off: BTreeSet<String>,
+}
+
+impl fmt::Display for Scoped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |what: &str, value: Option<&dyn fmt::Display>| value.map(|value| format!("{what} {value}"));
+        let zone = self.zone.as_ref().map(|zone| zone as &dyn fmt::Display);
+        let network = self.network.as_ref().map(|network| network as &dyn fmt::Display);
+        let mac = self.mac.as_ref().map(|mac| mac as &dyn fmt::Display);
+        let role = self.role.as_ref().map(|role| role as &dyn fmt::Display);
+        let kind = self.kind.as_ref().map(|kind| kind as &dyn fmt::Display);
+        let parts = [("zone", zone), ("network", network), ("MAC", mac), ("role", role), ("type", kind)];
+        let parts: Vec<_> = parts.into_iter().filter_map(|(what, value)| of(what, value)).collect();
+        f.write_str(&parts.join(", "))
+    }
 }
 
 /// Something that is meant to happen. What is not given does not restrict, but something must be.
@@ -154,50 +203,154 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
+/// One step towards a place in settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A key of a table.
+    Key(String),
+    /// A place in a list, counted from 0.
+    Item(usize),
+}
+
+impl From<&str> for Step {
+    fn from(key: &str) -> Self {
+        Self::Key(key.into())
+    }
+}
+
+impl From<usize> for Step {
+    fn from(place: usize) -> Self {
+        Self::Item(place)
+    }
+}
+
 /// Settings name something that does not exist, or restrict nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingsError(String);
+pub struct SettingsError {
+    /// What is wrong.
+    why: String,
+    /// Where.
+    place: Vec<Step>,
+}
+
+impl SettingsError {
+    /// The way from the root of the settings to what is wrong.
+    pub fn place(&self) -> &[Step] {
+        &self.place
+    }
+}
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
 impl std::error::Error for SettingsError {}
 
+/// Refuses what is at a place.
+fn refuse<const N: usize>(place: [Step; N], why: String) -> Result<(), SettingsError> {
+    Err(SettingsError { why, place: place.into() })
+}
+
 impl Settings {
-    /// Whether everything that is named exists.
+    /// Whether everything that is named exists, and everything that is to restrict does.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let thresholds = self.scopes.iter().map(|scope| &scope.thresholds).chain([&self.thresholds]);
-        for (name, value) in thresholds.flatten() {
-            if find(name).is_none() {
-                return Err(SettingsError(format!(
-                    "no threshold is called {name:?}: `pavise detectors` lists those that are"
-                )));
+        self.check_zones()?;
+        check_thresholds(&self.thresholds, &[])?;
+        check_detectors(&self.off, &["off".into()])?;
+        for (number, scope) in self.scopes.iter().enumerate() {
+            let place = ["scope".into(), number.into()];
+            if scope.to_string().is_empty() {
+                let why = "a scope needs a zone, network, mac, role or type: what holds for everybody stands \
+                           outside of scopes";
+                return refuse(place, why.into());
             }
-            if !value.is_finite() || *value < 0.0 {
-                return Err(SettingsError(format!("the threshold {name} cannot be {value}")));
+            if let Some(zone) = scope.zone.as_ref().filter(|name| self.zone(name).is_none()) {
+                let known: Vec<_> = self.zones.iter().map(|zone| format!("{:?}", zone.name)).collect();
+                let known = match known.is_empty() {
+                    true => "there are no zones; [[zone]] makes one".to_owned(),
+                    false => format!("there are {}", known.join(", ")),
+                };
+                let [scopes, number] = place;
+                return refuse(
+                    [scopes, number, "zone".into()],
+                    format!("no zone is called {zone:?}: {known}"),
+                );
             }
+            check_role(scope.role.as_deref(), &["scope".into(), number.into(), "role".into()])?;
+            check_thresholds(&scope.thresholds, &place)?;
+            check_detectors(&scope.off, &["scope".into(), number.into(), "off".into()])?;
         }
-        let scopes = self.scopes.iter().flat_map(|scope| &scope.off);
-        let expected = self.expected.iter().flat_map(|expected| &expected.detectors);
-        for name in scopes.chain(expected).chain(&self.off) {
-            if !DETECTORS.iter().any(|rule| rule.id == name) {
-                return Err(SettingsError(format!(
-                    "no detector is called {name:?}: `pavise detectors` lists those that are"
-                )));
-            }
-        }
-        for expected in &self.expected {
+        for (number, expected) in self.expected.iter().enumerate() {
+            check_detectors(&expected.detectors, &["expected".into(), number.into(), "detectors".into()])?;
             if expected.actor.is_none() && expected.victim.is_none() && expected.detectors.is_empty() {
-                return Err(SettingsError(format!(
-                    "what is expected ({:?}) needs an actor, a victim or detectors",
-                    expected.reason
-                )));
+                return refuse(
+                    ["expected".into(), number.into()],
+                    format!("what is expected ({:?}) needs an actor, a victim or detectors", expected.reason),
+                );
             }
         }
         Ok(())
+    }
+
+    fn check_zones(&self) -> Result<(), SettingsError> {
+        for (number, zone) in self.zones.iter().enumerate() {
+            let name = ["zone".into(), number.into(), "name".into()];
+            if zone.name.trim().is_empty() {
+                return refuse(name, "a zone needs a name".into());
+            }
+            if self.zone(&zone.name) != Some(number) {
+                return refuse(name, format!("there are two zones called {:?}", zone.name));
+            }
+            if zone.networks.is_empty() && zone.macs.is_empty() && zone.roles.is_empty() {
+                let why = format!("nobody is in the zone {:?}: it needs networks, macs or roles", zone.name);
+                return refuse(["zone".into(), number.into()], why);
+            }
+            for role in &zone.roles {
+                check_role(Some(role), &["zone".into(), number.into(), "roles".into()])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The place of the zone of that name.
+    fn zone(&self, name: &str) -> Option<usize> {
+        self.zones.iter().position(|zone| zone.name == name)
+    }
+}
+
+fn check_role(role: Option<&str>, place: &[Step]) -> Result<(), SettingsError> {
+    let Some(role) = role.filter(|name| !Role::ALL.iter().any(|role| role.name() == *name)) else {
+        return Ok(());
+    };
+    let known: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
+    let why = format!("no role is called {role:?}: there are {}", known.join(", "));
+    Err(SettingsError { why, place: place.into() })
+}
+
+fn check_thresholds(thresholds: &BTreeMap<String, f64>, within: &[Step]) -> Result<(), SettingsError> {
+    for (name, value) in thresholds {
+        let place = || within.iter().cloned().chain(["thresholds".into(), name.as_str().into()]).collect();
+        if find(name).is_none() {
+            let why = format!("no threshold is called {name:?}: `pavise detectors` lists those that are");
+            return Err(SettingsError { why, place: place() });
+        }
+        if !value.is_finite() || *value < 0.0 {
+            let why = format!("the threshold {name} cannot be {value}");
+            return Err(SettingsError { why, place: place() });
+        }
+    }
+    Ok(())
+}
+
+fn check_detectors(names: &BTreeSet<String>, place: &[Step]) -> Result<(), SettingsError> {
+    match names.iter().find(|name| !DETECTORS.iter().any(|rule| rule.id == **name)) {
+        Some(name) => {
+            let why = format!("no detector is called {name:?}: `pavise detectors` lists those that are");
+            Err(SettingsError { why, place: place.into() })
+        }
+        None => Ok(()),
     }
 }
 
@@ -229,6 +382,8 @@ pub(crate) struct Limits {
     /// By detector, then by threshold.
     usual: Vec<Vec<f64>>,
     on: Vec<bool>,
+    /// The zone of each scope, by its place in the settings.
+    zones: Vec<Option<usize>>,
     settings: Settings,
 }
 
@@ -244,7 +399,9 @@ impl Limits {
             }
         }
         let on = DETECTORS.iter().map(|rule| !settings.off.contains(rule.id)).collect();
-        Self { usual, on, settings }
+        let zone_of = |scope: &Scoped| scope.zone.as_ref().and_then(|name| settings.zone(name));
+        let zones = settings.scopes.iter().map(zone_of).collect();
+        Self { usual, on, zones, settings }
     }
 
     pub(crate) fn is_on(&self, rule: usize) -> bool {
@@ -261,6 +418,14 @@ impl Limits {
         self.usual[rule][threshold]
     }
 
+    /// For whom a threshold that holds for everybody is set, if it is not as the detector says.
+    pub(crate) fn site(&self, threshold: &str) -> Option<String> {
+        self.settings.thresholds.contains_key(threshold).then(|| match &self.settings.site {
+            Some(name) => format!("site {name}"),
+            None => "the whole site".into(),
+        })
+    }
+
     /// The scopes that match a host, the one that holds first.
     pub(crate) fn scopes<'a>(
         &'a self,
@@ -268,12 +433,17 @@ impl Limits {
         role: Option<&'a str>,
         kind: Option<&'a str>,
     ) -> impl Iterator<Item = &'a Scoped> {
-        self.settings.scopes.iter().rev().filter(move |scope| {
-            scope.network.is_none_or(|network| host.ip.is_some_and(|ip| network.contains(ip)))
+        let scopes = self.settings.scopes.iter().zip(&self.zones).rev();
+        let matching = scopes.filter(move |(scope, zone)| {
+            // A zone that does not exist holds nobody.
+            let is_there = |zone: usize| self.settings.zones[zone].holds(host, role);
+            scope.zone.as_ref().is_none_or(|_| zone.is_some_and(is_there))
+                && scope.network.is_none_or(|network| host.ip.is_some_and(|ip| network.contains(ip)))
                 && scope.mac.is_none_or(|mac| host.mac == Some(mac))
                 && scope.role.as_deref().is_none_or(|wanted| role == Some(wanted))
                 && scope.kind.as_deref().is_none_or(|wanted| kind == Some(wanted))
-        })
+        });
+        matching.map(|(scope, _)| scope)
     }
 
     pub(crate) fn indicators(&self) -> &Indicators {
@@ -314,5 +484,68 @@ mod tests {
         assert!(set("host-scan.failures", f64::NAN).check().is_err());
         let off = Settings { off: ["no-such".into()].into(), ..Settings::default() };
         assert!(off.check().unwrap_err().to_string().contains("no-such"));
+    }
+
+    fn zone(name: &str, network: &str) -> Zone {
+        Zone { name: name.into(), networks: vec![network.parse().unwrap()], ..Zone::default() }
+    }
+
+    fn scope(zone: &str, value: f64) -> Scoped {
+        let thresholds = [("host-scan.failures".into(), value)].into();
+        Scoped { zone: Some(zone.into()), thresholds, ..Scoped::default() }
+    }
+
+    #[test]
+    fn a_zone_holds_whoever_has_an_address_or_a_role_of_it_and_the_later_scope_holds() {
+        let limits = Limits::new(Settings {
+            zones: vec![
+                Zone {
+                    macs: vec![MacAddr([2, 0, 0, 0, 0, 1])],
+                    roles: ["plc".into()].into(),
+                    ..zone("cell-3", "10.0.3.0/24")
+                },
+                zone("hall", "10.0.0.0/16"),
+            ],
+            scopes: vec![scope("hall", 30.0), scope("cell-3", 50.0)],
+            ..Settings::default()
+        });
+        let host = |ip: &str| Host::from_ip(ip.parse().unwrap());
+        let set = |host: &Host, role| {
+            let set = limits.scopes(host, role, None).next();
+            set.map(|scope| (scope.to_string(), scope.thresholds["host-scan.failures"]))
+        };
+        assert_eq!(set(&host("10.0.3.9"), None), Some(("zone cell-3".into(), 50.0)));
+        assert_eq!(set(&host("10.0.4.9"), None), Some(("zone hall".into(), 30.0)));
+        assert_eq!(set(&host("10.0.4.9"), Some("plc")), Some(("zone cell-3".into(), 50.0)));
+        assert_eq!(
+            set(&Host::from_mac(MacAddr([2, 0, 0, 0, 0, 1])), None),
+            Some(("zone cell-3".into(), 50.0))
+        );
+        assert_eq!(set(&host("192.168.0.1"), Some("camera")), None);
+    }
+
+    #[test]
+    fn a_zone_that_is_not_there_twice_there_or_empty_is_refused_at_its_place() {
+        let refused = |settings: Settings| {
+            let error = settings.check().unwrap_err();
+            (error.to_string(), error.place().to_vec())
+        };
+        let zones = vec![zone("cell-3", "10.0.3.0/24"), zone("hall", "10.0.0.0/16")];
+        let (why, place) =
+            refused(Settings { zones, scopes: vec![scope("cell-4", 1.0)], ..Settings::default() });
+        assert_eq!(why, "no zone is called \"cell-4\": there are \"cell-3\", \"hall\"");
+        assert_eq!(place, ["scope".into(), 0.into(), "zone".into()]);
+        let (why, _) = refused(Settings { scopes: vec![scope("cell-4", 1.0)], ..Settings::default() });
+        assert!(why.ends_with("there are no zones; [[zone]] makes one"), "{why}");
+        let zones = vec![zone("hall", "10.0.3.0/24"), zone("hall", "10.0.0.0/16")];
+        let (why, place) = refused(Settings { zones, ..Settings::default() });
+        assert_eq!((why.as_str(), &place[1]), ("there are two zones called \"hall\"", &1.into()));
+        let zones = vec![Zone { name: "hall".into(), ..Zone::default() }];
+        assert!(refused(Settings { zones, ..Settings::default() }).0.contains("nobody is in the zone"));
+        let scopes = vec![Scoped::default()];
+        assert!(refused(Settings { scopes, ..Settings::default() }).0.starts_with("a scope needs a zone"));
+        let scopes = vec![Scoped { role: Some("robot".into()), ..Scoped::default() }];
+        let (why, _) = refused(Settings { scopes, ..Settings::default() });
+        assert!(why.starts_with("no role is called \"robot\": there are ") && why.contains("plc"), "{why}");
     }
 }

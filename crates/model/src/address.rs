@@ -99,6 +99,16 @@ impl Host {
     pub const fn from_ip(ip: IpAddr) -> Self {
         Self { mac: None, ip: Some(ip) }
     }
+
+    /// Whether two are the same as far as their addresses tell: the network address where there is one, an IPv4 address
+    /// in either form (RFC 4291, section 2.5.5.2), else the link-layer address.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self.ip, other.ip) {
+            (Some(ip), Some(other)) => ip.to_canonical() == other.to_canonical(),
+            (None, None) => self.mac.is_some() && self.mac == other.mac,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Host {

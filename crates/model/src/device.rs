@@ -226,6 +226,39 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 29] = [
+        Self::Plc,
+        Self::Rtu,
+        Self::Ied,
+        Self::Hmi,
+        Self::Scada,
+        Self::Historian,
+        Self::EngineeringStation,
+        Self::FieldDevice,
+        Self::BuildingController,
+        Self::Camera,
+        Self::Hub,
+        Self::SmartDevice,
+        Self::Router,
+        Self::Switch,
+        Self::AccessPoint,
+        Self::Gateway,
+        Self::Broker,
+        Self::DhcpServer,
+        Self::DnsServer,
+        Self::TimeServer,
+        Self::Server,
+        Self::Workstation,
+        Self::Mobile,
+        Self::Printer,
+        Self::Media,
+        Self::Phone,
+        Self::Medical,
+        Self::PointOfSale,
+        Self::Ecu,
+    ];
+
     /// The role's name as it stands in JSON, evidence and tables.
     pub const fn name(self) -> &'static str {
         match self {

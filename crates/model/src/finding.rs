@@ -153,6 +153,9 @@ pub struct Crossed {
     pub seen: f64,
     /// In what it is measured.
     pub unit: Name,
+    /// For whom the settings have set it so: a zone, a network, the site; nothing where it is as the detector says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set_for: Option<Box<str>>,
 }
 
 /// One of the things that made something look wrong, and what would have been usual.
@@ -240,6 +243,20 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Whether a verdict on one finding holds for another one, too.
+    pub fn covers(self, one: About<'_>, other: About<'_>) -> bool {
+        let ((detector, actor, victim), (other, its_actor, its_victim)) = (one, other);
+        detector == other
+            && match self {
+                Self::Finding => false,
+                Self::Actor => actor.is_same(its_actor),
+                Self::Victim => {
+                    victim.zip(its_victim).is_some_and(|(victim, its_victim)| victim.is_same(its_victim))
+                }
+                Self::Detector => true,
+            }
+    }
+
     /// The name as it stands in JSON and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -261,7 +278,13 @@ pub struct Judgement {
     /// Why, in the analyst's words.
     #[serde(skip_serializing_if = "str::is_empty", default)]
     pub reason: Box<str>,
+    /// The finding of which it was said, where that is another one whose scope covers this one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<FindingId>,
 }
+
+/// What a verdict on a finding goes by: its detector, its actor and its victim.
+pub type About<'a> = (&'a str, &'a Host, Option<&'a Host>);
 
 /// Something that is wrong. Repetitions count up, they do not repeat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -309,6 +332,18 @@ pub struct Finding {
     /// What an analyst has said of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub judgement: Option<Judgement>,
+}
+
+impl Finding {
+    /// What verdicts go by.
+    pub fn about(&self) -> About<'_> {
+        (&self.detector, &self.actor.host, self.victim.as_ref().map(|victim| &victim.host))
+    }
+
+    /// Whether somebody has said that it is expected or false.
+    pub fn is_silenced(&self) -> bool {
+        self.judgement.as_ref().is_some_and(|judgement| judgement.verdict.silences())
+    }
 }
 
 /// Where an attacker is likely to go next.

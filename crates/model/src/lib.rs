@@ -19,8 +19,8 @@ pub use device::{
 };
 pub use event::{Change, Event};
 pub use finding::{
-    Crossed, Factor, Finding, FindingId, FindingIdError, Incident, IncidentId, IncidentIdError, Judgement,
-    NextStep, Party, Scope, Severity, Slice, Verdict,
+    About, Crossed, Factor, Finding, FindingId, FindingIdError, Incident, IncidentId, IncidentIdError,
+    Judgement, NextStep, Party, Scope, Severity, Slice, Verdict,
 };
 pub use flow::{
     Direction, EndReason, FlowHead, FlowId, FlowRecord, Reach, Side, TcpFlags, TcpState, TcpStats, Transport,

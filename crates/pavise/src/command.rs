@@ -77,7 +77,7 @@ pub(crate) struct Watch {
     /// How many conversations are held at once; the oldest unanswered go first when there are more
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) max_flows: u32,
-    /// Settings of the detectors: thresholds, what is switched off, what is expected (see `pavise detectors`);
+    /// Settings of the detectors: thresholds, zones, what is switched off or expected (see `pavise detectors --help`);
     /// STATE/settings.toml unless given, if there is one
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) settings: Option<PathBuf>,
@@ -253,8 +253,9 @@ Examples:
   pavise verdict f2f0 expected --scope actor --reason 'our vulnerability scanner'
   pavise verdict f2f0 clear              takes it back
 
-`expected` and `false` silence the finding, and what their scope covers, from now on. A watch that is under way
-hears of it within a second or so.")]
+`expected` and `false` silence the finding and what its scope covers, found already or later, and hold it against
+nobody: learning goes on. `true`, said of what a detector that learns has found, keeps it from becoming usual: nothing is
+learnt of its actor. `clear` undoes all of that. A watch that is under way hears of it within a second or so.")]
 pub(crate) struct Verdict {
     /// The finding's id, or the beginning of it
     #[arg(value_name = "ID")]
@@ -282,11 +283,15 @@ Examples:
 
 Settings are given to `pavise watch --settings FILE.toml`:
 
+  site = \"North plant\"
   off = [\"weak-tls\"]
-  [thresholds]
+  [thresholds]                           # for the whole site
   \"host-scan.failures\" = 20
-  [[scope]]                              # for some only: network, mac, role, type
-  network = \"10.0.5.0/24\"
+  [[zone]]                               # a part of it: networks, macs, roles
+  name = \"cell-3\"
+  networks = [\"10.0.5.0/24\"]
+  [[scope]]                              # for some only: zone, network, mac, role, type
+  zone = \"cell-3\"
   thresholds = { \"host-scan.failures\" = 50 }
   [[expected]]                           # what is meant to happen
   actor = \"10.0.5.9\"

@@ -16,7 +16,7 @@ use crate::command::Drill;
 use crate::found::{self, paragraph};
 use crate::output::{Output, Problem};
 use crate::play::Play;
-use crate::show::{LEFT, RIGHT, Set, moment, table};
+use crate::show::{self, LEFT, RIGHT, Set, moment, table};
 
 /// Pavise hears so much packet time at once, in nanoseconds, so that what it says comes when it happens.
 const STEP: u64 = 1_000_000_000;
@@ -24,6 +24,8 @@ const STEP: u64 = 1_000_000_000;
 const MAX_FLOWS: usize = 1 << 16;
 /// Nobody waits longer than this for the next thing to happen.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What does not fit a line begins in the next one below what stands behind the time, in columns.
+const HANG: usize = 12;
 
 pub(crate) fn run(options: &Drill) -> Result<(), Problem> {
     let duration = Duration::from_secs(u64::from(options.minutes) * 60);
@@ -106,12 +108,14 @@ impl<'a> Stage<'a> {
         let Truth { scene, devices, attack, .. } = self.truth;
         let kind = lab::ATTACKS.iter().find(|known| Some(known.name) == attack.as_deref());
         let about = kind.map_or("", |kind| kind.about);
+        let name = attack.as_deref().unwrap_or("nothing");
+        let drill =
+            format!("Drill: {name} in a scene called {scene} with {} devices: {about}.", devices.len());
         self.line(format_args!(
-            "Drill: {} in a scene called {scene} with {} devices: {about}.\n\
+            "{}\n\
              Lines with > tell what the attacker does, lines with ! what Pavise says of it.\n\n\
              {}  Everybody does what they always do; Pavise learns.",
-            attack.as_deref().unwrap_or("nothing"),
-            devices.len(),
+            show::fit(&drill, 0),
             clock(self.truth.start)
         ))
     }
@@ -160,14 +164,9 @@ impl<'a> Stage<'a> {
             })
             .collect();
         let harmless = if stage.hostile { "" } else { "harmless: " };
-        self.line(format_args!(
-            "\n{}  > {harmless}{} by {} ({})\n{}",
-            clock(stage.first),
-            stage.name,
-            stage.actor,
-            techniques.join(", "),
-            paragraph(&stage.about).trim_end()
-        ))
+        let (at, techniques) = (clock(stage.first), techniques.join(", "));
+        let said = format!("{at}  > {harmless}{} by {} ({techniques})", stage.name, stage.actor);
+        self.line(format_args!("\n{}\n{}", show::fit(&said, HANG), paragraph(&stage.about).trim_end()))
     }
 
     /// Shows Pavise what has happened, and says what it says.
@@ -181,13 +180,9 @@ impl<'a> Stage<'a> {
             let Change::FindingRaised { finding } = event.change else { continue };
             let worse = if self.found.contains(&finding.id) { "now " } else { "" };
             self.found.push(finding.id);
-            self.line(format_args!(
-                "{}  ! {worse}{}  {}: {}",
-                clock(event.at),
-                finding.severity,
-                finding.title,
-                finding.summary
-            ))?;
+            let (at, severity) = (clock(event.at), finding.severity);
+            let said = format!("{at}  ! {worse}{severity}  {}: {}", finding.title, finding.summary);
+            self.line(show::fit(&said, HANG))?;
         }
         Ok(())
     }
@@ -221,9 +216,9 @@ impl<'a> Stage<'a> {
                 worst.title, worst.severity
             ))?;
         }
-        self.line(
-            "`pavise lab attack` writes the same as a capture; `pavise detectors ID` explains a detector.",
-        )
+        let hint =
+            "`pavise lab attack` writes the same as a capture; `pavise detectors ID` explains a detector.";
+        self.line(show::fit(hint, 0))
     }
 
     fn sum_up(&mut self, outcomes: &[Outcome<'_>]) -> Result<(), Problem> {

@@ -4,9 +4,9 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::path::Path;
 
-use detect::{DETECTORS, Rule, technique};
+use detect::{DETECTORS, LEARNING, Rule, technique};
 use indicatif::HumanCount;
-use model::{Device, Finding, Incident, Judgement, Party, Scope, Severity, Slice, Verdict};
+use model::{Crossed, Device, Finding, Incident, Judgement, Party, Scope, Severity, Slice, Verdict};
 use serde::Serialize;
 use store::{Sqlite, Store};
 
@@ -18,7 +18,7 @@ use crate::show::{self, LEFT, RIGHT, Rows, Set, moment, table};
 
 /// Whether nobody said that it is expected or false.
 fn is_open(finding: &Finding) -> bool {
-    finding.judgement.as_ref().is_none_or(|judgement| !judgement.verdict.silences())
+    !finding.is_silenced()
 }
 
 /// The worst first, the latest of them first.
@@ -34,7 +34,7 @@ pub(crate) fn list<'a>(findings: impl Iterator<Item = &'a Finding>) -> Rows {
         ("ID", LEFT),
         ("SEVERITY", LEFT),
         ("FINDING", Set::Text(26)),
-        ("WHAT HAPPENED", Set::Text(84)),
+        ("WHAT HAPPENED", Set::Story(84)),
         ("TIMES", RIGHT),
         ("LAST", LEFT),
     ]);
@@ -60,12 +60,12 @@ pub(crate) fn list_incidents<'a>(incidents: impl Iterator<Item = &'a Incident>) 
     let mut table = table(&[
         ("ID", LEFT),
         ("SEVERITY", LEFT),
-        ("INCIDENT", Set::Text(72)),
+        ("INCIDENT", Set::Story(72)),
         ("STAGE", Set::Text(28)),
         ("FINDINGS", RIGHT),
         ("VICTIMS", RIGHT),
-        ("FROM", LEFT),
-        ("TO", LEFT),
+        ("FROM", Set::Spare),
+        ("LAST", LEFT),
     ]);
     for incident in incidents {
         table.add_row([
@@ -142,18 +142,23 @@ fn array<'a, T: Serialize + 'a>(all: impl Iterator<Item = &'a T>) -> Result<(), 
 fn begins<T>(all: Vec<T>, what: &str, text: &str, id: impl Fn(&T) -> String) -> Result<T, Problem> {
     let lower = text.to_lowercase();
     let (mut found, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| id(one) == lower);
-    if found.is_empty() && lower.len() > 1 {
+    if found.is_empty() && !lower.is_empty() {
         found.extend(rest.into_iter().filter(|one| id(one).starts_with(&lower)));
     }
     match (found.pop(), found.len()) {
         (Some(one), 0) => Ok(one),
+        (None, _) if text.is_empty() => {
+            Err(Problem::Other(format!("no id of a {what} is given: `pavise {what}s` lists those that are")))
+        }
         (None, _) => Err(Problem::Other(format!(
             "no {what} is known as {text}: `pavise {what}s` lists those that are"
         ))),
         (Some(last), _) => {
             let ids: Vec<_> = found.iter().chain([&last]).take(5).map(id).collect();
+            let more = (found.len() + 1).saturating_sub(ids.len());
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             Err(Problem::Other(format!(
-                "several {what}s begin with {text}: {}; give more of the id",
+                "several {what}s begin with {text}: {}{more}; give more of the id",
                 ids.join(", ")
             )))
         }
@@ -181,6 +186,7 @@ pub(crate) fn finding(options: &command::Finding) -> Result<(), Problem> {
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
     let page = Page { finding: &finding, devices: &store.devices()?, state }.to_string();
+    let page: String = page.lines().map(|line| labelled(line) + "\n").collect();
     out.write_all(page.as_bytes()).and_then(|()| out.flush()).map_err(Problem::Output)
 }
 
@@ -211,6 +217,14 @@ fn copy_slice(finding: &Finding, state: &Path, to: &Path) -> Result<(), Problem>
         ))),
     }
 }
+
+/// A line of a page: what stands behind a label stays there where it is broken.
+fn labelled(line: &str) -> String {
+    show::fit(line, if line.starts_with("  ") { LABEL } else { 0 })
+}
+
+/// Labels are so wide, with what stands before and behind them.
+const LABEL: usize = 13;
 
 /// Everything about one finding, for people.
 struct Page<'a> {
@@ -252,31 +266,13 @@ impl fmt::Display for Page<'_> {
         let needed = finding.raised.since(finding.first).as_secs_f64();
         writeln!(f, "  raised     {}, {needed:.1} s after it began", moment(finding.raised))?;
         if let Some(crossed) = &finding.crossed {
-            writeln!(
-                f,
-                "  threshold  {}: {} {} seen, {} allowed",
-                crossed.threshold,
-                number(crossed.seen),
-                crossed.unit,
-                number(crossed.limit)
-            )?;
+            writeln!(f, "  threshold  {}", threshold(crossed))?;
         }
         for factor in &finding.factors {
             writeln!(f, "  because    {}: {} (usual: {})", factor.name, factor.seen, factor.usual)?;
         }
-        match &finding.evidence {
-            Slice::Kept { packets, sha256, replays } => {
-                let path = evidence::path(self.state, finding.id);
-                let alone = if *replays {
-                    "they show it by themselves"
-                } else {
-                    "they do not show it by themselves: it takes what was learnt before"
-                };
-                writeln!(f, "  evidence   {packets} packets in {}; {alone}", path.display())?;
-                writeln!(f, "             SHA-256 {sha256}")?;
-            }
-            Slice::Missing { reason } => writeln!(f, "  evidence   no packets: {reason}")?,
-            Slice::Open => writeln!(f, "  evidence   no packets were kept")?,
+        for (label, text) in ["evidence", "SHA-256"].iter().zip(evidence(finding, self.state)) {
+            writeln!(f, "  {label:<11}{text}")?;
         }
         let mut flows = String::new();
         for flow in finding.conversations.iter().take(4) {
@@ -290,9 +286,8 @@ impl fmt::Display for Page<'_> {
         if let Some(incident) = finding.incident {
             writeln!(f, "  incident   {incident}")?;
         }
-        if let Some(Judgement { verdict, scope, reason }) = &finding.judgement {
-            let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-            writeln!(f, "  verdict    {verdict}, for {}{because}", of(*scope))?;
+        if let Some(judgement) = &finding.judgement {
+            writeln!(f, "  verdict    {}", said(judgement))?;
         }
         known.map_or(Ok(()), |rule| {
             write!(
@@ -304,6 +299,39 @@ impl fmt::Display for Page<'_> {
             )
         })
     }
+}
+
+/// What is kept of the packets that show a finding; and, if they are kept, their SHA-256.
+pub(crate) fn evidence(finding: &Finding, state: &Path) -> Vec<String> {
+    match &finding.evidence {
+        Slice::Kept { packets, sha256, replays } => {
+            let path = evidence::path(state, finding.id);
+            let alone = if *replays {
+                "they show it by themselves"
+            } else {
+                "they do not show it by themselves: it takes what was learnt before"
+            };
+            let packets = format!("{} in {}; {alone}", count(*packets as usize, "packet"), path.display());
+            vec![packets, sha256.to_string()]
+        }
+        Slice::Missing { reason } => vec![format!("no packets: {reason}")],
+        Slice::Open => vec!["no packets were kept".into()],
+    }
+}
+
+/// A verdict, in words.
+pub(crate) fn said(judgement: &Judgement) -> String {
+    let Judgement { verdict, scope, reason, by } = judgement;
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let said = by.map_or_else(String::new, |by| format!(", said of {by}"));
+    format!("{verdict}, for {}{said}{because}", of(*scope))
+}
+
+/// A threshold that was crossed, in words.
+pub(crate) fn threshold(crossed: &Crossed) -> String {
+    let Crossed { threshold, limit, seen, unit, set_for } = crossed;
+    let set = set_for.as_ref().map_or_else(String::new, |whom| format!(" (set for {whom})"));
+    format!("{threshold}: {} {unit} seen, {} allowed{set}", number(*seen), number(*limit))
 }
 
 const fn of(scope: Scope) -> &'static str {
@@ -327,13 +355,13 @@ fn number(value: f64) -> String {
 }
 
 /// How many of something there are.
-fn count(number: usize, what: &str) -> String {
+pub(crate) fn count(number: usize, what: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {what}{ending}", HumanCount(number as u64))
 }
 
 /// Techniques of a detector, in brackets.
-fn attack(rule: &Rule) -> String {
+pub(crate) fn attack(rule: &Rule) -> String {
     let names: Vec<_> = rule
         .attack
         .iter()
@@ -348,19 +376,9 @@ const TEXT_WIDTH: usize = 100;
 
 /// Text in indented lines.
 pub(crate) fn paragraph(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.len() - 1;
-        if lines[line].len() + word.len() >= TEXT_WIDTH {
-            lines.push(String::new());
-        }
-        let line = lines.len() - 1;
-        if !lines[line].is_empty() {
-            lines[line].push(' ');
-        }
-        lines[line].push_str(word);
-    }
-    lines.iter().map(|line| format!("  {line}\n")).collect()
+    let width = show::terminal().map_or(TEXT_WIDTH, |terminal| terminal.min(TEXT_WIDTH));
+    let words: Vec<_> = text.split_whitespace().collect();
+    show::wrap(&format!("  {}", show::plain(&words.join(" "))), 2, width) + "\n"
 }
 
 pub(crate) fn incidents(options: &command::Incidents) -> Result<(), Problem> {
@@ -412,11 +430,12 @@ fn story(incident: &Incident, timeline: &[Finding]) -> String {
     if !incident.victims.is_empty() {
         text.push_str(&format!("  victims    {}\n", parties(&incident.victims)));
     }
+    text = text.lines().map(|line| labelled(line) + "\n").collect();
     let mut rows = table(&[
         ("FROM", LEFT),
         ("SEVERITY", LEFT),
         ("FINDING", LEFT),
-        ("WHAT HAPPENED", Set::Text(96)),
+        ("WHAT HAPPENED", Set::Story(96)),
         ("TIMES", RIGHT),
     ]);
     for finding in timeline {
@@ -431,7 +450,7 @@ fn story(incident: &Incident, timeline: &[Finding]) -> String {
     text.push_str(&format!("\n{rows}\nWhat to do first\n{}", paragraph(&incident.response)));
     if !incident.next.is_empty() {
         let mut rows =
-            table(&[("LIKELY NEXT", LEFT), ("FROM", LEFT), ("SHARE", RIGHT), ("WHY", Set::Text(96))]);
+            table(&[("LIKELY NEXT", LEFT), ("FROM", LEFT), ("SHARE", RIGHT), ("WHY", Set::Story(96))]);
         for step in &incident.next {
             rows.add_row([
                 step.to.to_string(),
@@ -464,7 +483,7 @@ pub(crate) fn verdict(options: &command::Verdict) -> Result<(), Problem> {
         return Err(Problem::Other(format!("{} has no victim: choose another --scope", finding.id)));
     }
     let judgement =
-        verdict.map(|verdict| Judgement { verdict, scope, reason: options.reason.as_str().into() });
+        verdict.map(|verdict| Judgement { verdict, scope, reason: options.reason.as_str().into(), by: None });
     store.judge(finding.id, judgement)?;
     say(match verdict {
         Some(verdict) if verdict.silences() => format!(
@@ -472,6 +491,10 @@ pub(crate) fn verdict(options: &command::Verdict) -> Result<(), Problem> {
             finding.id,
             of(scope),
             finding.id
+        ),
+        Some(verdict) if LEARNING.contains(&&*finding.detector) => format!(
+            "{} is {verdict}: nothing is learnt of what {} does. `pavise verdict {} clear` takes it back.",
+            finding.id, finding.actor, finding.id
         ),
         Some(verdict) => format!("{} is {verdict}.", finding.id),
         None => format!("What was said of {} is taken back.", finding.id),
@@ -517,7 +540,7 @@ pub(crate) fn detectors(options: &command::Detectors) -> Result<(), Problem> {
         ("SEVERITY", LEFT),
         ("FINDS", Set::Text(60)),
         ("ATT&CK", Set::Text(32)),
-        ("CAN BE SET", Set::Text(60)),
+        ("CAN BE SET", Set::Spare),
     ]);
     for rule in &chosen {
         let set: Vec<_> =
@@ -537,19 +560,18 @@ pub(crate) fn detectors(options: &command::Detectors) -> Result<(), Problem> {
 
 /// A detector's page.
 fn page(rule: &Rule) -> String {
+    let head = show::fit(&format!("{}  {}{}", rule.id, rule.title, attack(rule)), 2);
+    let keeps = show::fit(&format!("Keeps {}.", rule.keeps), 0);
     let mut text = format!(
-        "{}  {}{}\n\nWhat it looks for\n{}\nWhy it matters\n{}\nWhat to do\n{}\nKeeps {}.\n",
-        rule.id,
-        rule.title,
-        attack(rule),
+        "{head}\n\nWhat it looks for\n{}\nWhy it matters\n{}\nWhat to do\n{}\n{keeps}\n",
         paragraph(rule.finds),
         paragraph(rule.matters),
         paragraph(rule.fix),
-        rule.keeps
     );
     for known in rule.thresholds {
         let (id, name, about) = (rule.id, known.name, known.about);
-        text.push_str(&format!("  {id}.{name} = {} {}: {about}\n", known.usual, known.unit));
+        let line = format!("  {id}.{name} = {} {}: {about}", known.usual, known.unit);
+        text.push_str(&format!("{}\n", show::fit(&line, 4)));
     }
     text
 }

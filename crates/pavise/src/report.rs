@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use indicatif::{HumanBytes, HumanCount};
-use model::{Attribute, Device, DeviceId, Locality};
+use model::{Attribute, Device, DeviceId, Finding, Incident, Locality, Party, Severity, Timestamp};
 
 use crate::found;
 use crate::show::{self, Summary};
@@ -17,6 +17,8 @@ const RADIUS: f64 = 250.0;
 const CHARACTER: f64 = 7.5;
 /// So many bars.
 const BARS: usize = 16;
+/// So many of those who take part, and of conversations, are named.
+const PARTIES: usize = 8;
 
 /// What devices look like in the picture: a class of roles and its colour (light and dark theme alike).
 const CLASSES: &[(&str, &[&str], &str)] = &[
@@ -36,7 +38,8 @@ const CLASSES: &[(&str, &[&str], &str)] = &[
 ];
 const OTHER: (&str, &str) = ("Other", "#64748b");
 
-/// Text that stands in HTML as it is.
+/// Text that stands in HTML as it is. What would move a cursor, or turn the direction of reading (the Unicode
+/// Bidirectional Algorithm's embeddings, overrides and isolates) to make one thing look like another, does not stand.
 struct Safe<'a>(&'a str);
 
 impl fmt::Display for Safe<'_> {
@@ -48,6 +51,8 @@ impl fmt::Display for Safe<'_> {
                 '&' => f.write_str("&amp;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
+                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => f.write_char('\u{fffd}')?,
+                control if control.is_control() && control != '\n' => f.write_char('\u{fffd}')?,
                 other => f.write_char(other)?,
             }
         }
@@ -106,13 +111,16 @@ fn cards(summary: &Summary, own: usize, page: &mut String) -> fmt::Result {
     let bytes: u64 = summary.sources.iter().map(|source| source.bytes).sum();
     let anomalies = summary.totals.anomaly_count();
     writeln!(page, "<section class=\"cards\" aria-label=\"Summary\">")?;
+    let open = summary.findings.iter().filter(|finding| !finding.is_silenced());
+    let bad = open.clone().filter(|finding| finding.severity >= Severity::High).count();
     for (label, value) in [
+        ("findings", HumanCount(open.count() as u64).to_string()),
+        ("high or critical", HumanCount(bad as u64).to_string()),
         ("devices", HumanCount(own as u64).to_string()),
         ("endpoints elsewhere", HumanCount((summary.devices.len() - own) as u64).to_string()),
         ("protocols", HumanCount(summary.totals.protocols.len() as u64).to_string()),
         ("packets", HumanCount(packets).to_string()),
         ("on the wire", HumanBytes(bytes).to_string()),
-        ("findings", HumanCount(summary.findings.len() as u64).to_string()),
         ("anomalies", HumanCount(anomalies).to_string()),
     ] {
         writeln!(page, "<div><b>{value}</b><span>{label}</span></div>")?;
@@ -120,42 +128,181 @@ fn cards(summary: &Summary, own: usize, page: &mut String) -> fmt::Result {
     writeln!(page, "</section>")
 }
 
-/// What is wrong, the worst first; each opens into why it matters and what to do.
+/// What is wrong, the worst first: incidents, then findings; each opens into all that is known of it.
 fn findings(summary: &Summary, page: &mut String) -> fmt::Result {
     writeln!(page, "<section class=\"found\"><h2>What is wrong</h2>")?;
-    if summary.findings.is_empty() {
-        return writeln!(page, "<p class=\"note\">Nothing was found.</p></section>");
+    let (open, silenced): (Vec<_>, Vec<_>) = summary.findings.iter().partition(|known| !known.is_silenced());
+    if open.is_empty() {
+        writeln!(page, "<p class=\"note\">Nothing was found that has to be looked at.</p>")?;
     }
-    for incident in &summary.incidents {
-        let victims = match incident.victims.len() {
-            0 => String::new(),
-            1 => ", 1 victim".to_owned(),
-            many => format!(", {many} victims"),
-        };
+    if !summary.incidents.is_empty() {
         writeln!(
             page,
-            "<p class=\"incident {0}\"><b>{0}</b> {1} <span>{2}: {3} findings{victims}</span></p>",
-            incident.severity,
-            Safe(&incident.title),
-            Safe(&incident.stage),
-            incident.findings.len()
+            "<h3>Incidents</h3>\n<p class=\"note\">Findings of which one leads to the other.</p>"
         )?;
     }
-    for finding in &summary.findings {
+    for incident in &summary.incidents {
+        story(incident, summary, page)?;
+    }
+    if !open.is_empty() {
         writeln!(
             page,
-            "<details id=\"{}\"><summary><b class=\"{1}\">{1}</b><b>{2}</b><span>{3}</span></summary>",
+            "<h3>Findings</h3>\n<p class=\"note\">Open one to see what it means and what to do.</p>"
+        )?;
+    }
+    for finding in open {
+        one_finding(finding, summary, page)?;
+    }
+    if !silenced.is_empty() {
+        writeln!(page, "<h3>Expected or false</h3>\n<p class=\"note\">Nobody has to look at these.</p>")?;
+    }
+    for finding in silenced {
+        one_finding(finding, summary, page)?;
+    }
+    writeln!(page, "</section>")
+}
+
+/// Somebody who takes part: by address, and by name where it is a device that has one.
+fn party(party: &Party, summary: &Summary) -> String {
+    let devices = summary.devices.iter();
+    let known = party.device.and_then(|id| devices.clone().find(|device| device.id == id));
+    let Some(device) = known else { return Safe(&party.to_string()).to_string() };
+    let words = [show::name(device), &show::kind(device)].map(str::to_owned);
+    let words: Vec<_> = words.into_iter().filter(|word| word != "-").collect();
+    let more = if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) };
+    let text = Safe(&format!("{party}{more}")).to_string();
+    match device.locality {
+        Locality::External => text,
+        _ => format!("<a href=\"#{}\">{text}</a>", device.id),
+    }
+}
+
+fn parties(all: &[Party], summary: &Summary) -> String {
+    let named: Vec<_> = all.iter().take(PARTIES).map(|one| party(one, summary)).collect();
+    let more = all.len().saturating_sub(PARTIES);
+    named.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+/// An incident: who, to whom, how it went, what to do first, where it may go next.
+fn story(incident: &Incident, summary: &Summary, page: &mut String) -> fmt::Result {
+    writeln!(
+        page,
+        "<details id=\"{}\"><summary><b class=\"{1}\">{1}</b><b>{2}</b><span>{3}: {4}, {5}</span></summary>\n<dl>",
+        incident.id,
+        incident.severity,
+        Safe(&incident.title),
+        Safe(&incident.stage),
+        found::count(incident.findings.len(), "finding"),
+        found::count(incident.victims.len(), "victim")
+    )?;
+    term(page, "Id", &incident.id.to_string())?;
+    term(page, "Seen", &span(incident.first, incident.last))?;
+    term(page, "Actors", &parties(&incident.actors, summary))?;
+    if !incident.victims.is_empty() {
+        term(page, "Victims", &parties(&incident.victims, summary))?;
+    }
+    writeln!(page, "</dl>\n<p><b>What to do first.</b> {}</p>", Safe(&incident.response))?;
+    let part = |finding: &&Finding| incident.findings.contains(&finding.id);
+    let mut timeline: Vec<_> = summary.findings.iter().filter(part).collect();
+    timeline.sort_by_key(|finding| (finding.first, finding.id));
+    writeln!(page, "<p><b>How it went.</b></p>\n<ol>")?;
+    for finding in timeline {
+        writeln!(
+            page,
+            "<li><time>{}</time> <a href=\"#{}\">{}</a>: {}</li>",
+            show::moment(finding.first),
             finding.id,
-            finding.severity,
             Safe(&finding.title),
             Safe(&finding.summary)
         )?;
-        if let Some(rule) = found::rule_of(finding) {
-            writeln!(page, "<p>{}</p><p><b>What to do.</b> {}</p>", Safe(rule.matters), Safe(rule.fix))?;
-        }
-        writeln!(page, "</details>")?;
     }
-    writeln!(page, "</section>")
+    writeln!(page, "</ol>")?;
+    if !incident.next.is_empty() {
+        writeln!(page, "<p><b>Where it may go next.</b></p>\n<ul>")?;
+    }
+    for step in &incident.next {
+        writeln!(
+            page,
+            "<li>from {} to {} ({:.0} %): {}</li>",
+            party(&step.from, summary),
+            party(&step.to, summary),
+            step.weight * 100.0,
+            Safe(&step.reason)
+        )?;
+    }
+    writeln!(page, "{}</details>", if incident.next.is_empty() { "" } else { "</ul>" })
+}
+
+/// A row of a list of terms; the text is HTML.
+fn term(page: &mut String, term: &str, text: &str) -> fmt::Result {
+    writeln!(page, "<dt>{term}</dt><dd>{text}</dd>")
+}
+
+/// From when to when.
+fn span(first: Timestamp, last: Timestamp) -> String {
+    let (first, last) = (show::moment(first), show::moment(last));
+    if first == last { first } else { format!("{first} to {last}") }
+}
+
+/// A finding: what, who, how it is known, why it matters, what to do.
+fn one_finding(finding: &Finding, summary: &Summary, page: &mut String) -> fmt::Result {
+    writeln!(
+        page,
+        "<details id=\"{}\"><summary><b class=\"{1}\">{1}</b><b>{2}</b><span>{3}</span></summary>",
+        finding.id,
+        finding.severity,
+        Safe(&finding.title),
+        Safe(&finding.summary)
+    )?;
+    let rule = found::rule_of(finding);
+    if let Some(rule) = rule {
+        writeln!(
+            page,
+            "<p><b>What is looked for.</b> {}</p>\n<p><b>Why it matters.</b> {}</p>\n<p><b>What to do.</b> {}</p>",
+            Safe(rule.finds),
+            Safe(rule.matters),
+            Safe(rule.fix)
+        )?;
+    }
+    writeln!(page, "<dl>")?;
+    let detector = format!("{}{}", finding.detector, rule.map_or_else(String::new, found::attack));
+    term(page, "Id", &finding.id.to_string())?;
+    term(page, "Detector", &Safe(&detector).to_string())?;
+    term(page, "Actor", &party(&finding.actor, summary))?;
+    if let Some(victim) = &finding.victim {
+        term(page, "Victim", &party(victim, summary))?;
+    }
+    if !finding.matter.is_empty() {
+        term(page, "Matter", &Safe(&finding.matter).to_string())?;
+    }
+    let times = match finding.count {
+        1 => "once".to_owned(),
+        count => format!("{} times", HumanCount(count)),
+    };
+    term(page, "Seen", &format!("{}, {times}", span(finding.first, finding.last)))?;
+    if let Some(crossed) = &finding.crossed {
+        term(page, "Threshold", &Safe(&found::threshold(crossed)).to_string())?;
+    }
+    for factor in &finding.factors {
+        let text = format!("{}: {} (usual: {})", factor.name, factor.seen, factor.usual);
+        term(page, "Because", &Safe(&text).to_string())?;
+    }
+    for (label, text) in ["Evidence", "SHA-256"].into_iter().zip(found::evidence(finding, &summary.state)) {
+        term(page, label, &Safe(&text).to_string())?;
+    }
+    let flows: Vec<_> = finding.conversations.iter().take(PARTIES).map(ToString::to_string).collect();
+    if !flows.is_empty() {
+        let more = finding.conversations.len().saturating_sub(PARTIES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        term(page, "Conversations", &format!("{}{more}", flows.join(", ")))?;
+    }
+    if let Some(incident) = finding.incident {
+        term(page, "Incident", &format!("<a href=\"#{incident}\">{incident}</a>"))?;
+    }
+    if let Some(said) = &finding.judgement {
+        term(page, "Verdict", &Safe(&found::said(said)).to_string())?;
+    }
+    writeln!(page, "</dl>\n</details>")
 }
 
 /// Who talks to whom: devices on a circle, their conversations across it.
@@ -178,7 +325,7 @@ fn map(own: &[&Device], page: &mut String) -> fmt::Result {
     let size = RADIUS + CHARACTER * (longest + 3) as f64;
     writeln!(
         page,
-        "<section><h2>Who talks to whom</h2>\n<svg viewBox=\"{0:.0} {0:.0} {1:.0} {1:.0}\" role=\"img\" \
+        "<section><h2>Who talks to whom</h2>\n<div class=\"wide\"><svg viewBox=\"{0:.0} {0:.0} {1:.0} {1:.0}\" role=\"img\" \
          aria-label=\"Devices and the conversations between them\">",
         -size,
         2.0 * size
@@ -213,7 +360,7 @@ fn map(own: &[&Device], page: &mut String) -> fmt::Result {
             Safe(&short(device))
         )?;
     }
-    writeln!(page, "</svg>\n<p class=\"legend\">")?;
+    writeln!(page, "</svg></div>\n<p class=\"legend\">")?;
     for (name, colour) in CLASSES.iter().map(|(name, _, colour)| (*name, *colour)).chain([OTHER]) {
         writeln!(page, "<span><i style=\"background:{colour}\"></i>{name}</span>")?;
     }
@@ -227,7 +374,11 @@ fn map(own: &[&Device], page: &mut String) -> fmt::Result {
 fn devices(own: &[&Device], page: &mut String) -> fmt::Result {
     writeln!(
         page,
-        "<section><h2>Devices</h2>\n<p class=\"note\">Open a device to see why it is believed to be what it is.</p>"
+        "<section><h2>Devices</h2>\n<p class=\"note\">{}</p>",
+        match own.is_empty() {
+            true => "No device was seen.",
+            false => "Open a device to see why it is believed to be what it is.",
+        }
     )?;
     for device in own {
         let (_, colour) = class(device);
@@ -291,7 +442,7 @@ fn device_body(device: &Device, page: &mut String) -> fmt::Result {
     }
     writeln!(
         page,
-        "<table><thead><tr><th>Attribute</th><th>Value</th><th class=\"n\">Confidence</th><th>Evidence</th>\
+        "<div class=\"wide\"><table><thead><tr><th>Attribute</th><th>Value</th><th class=\"n\">Confidence</th><th>Evidence</th>\
          <th class=\"n\">Times</th></tr></thead><tbody>"
     )?;
     for (attribute, evidence) in &device.attributes {
@@ -307,7 +458,7 @@ fn device_body(device: &Device, page: &mut String) -> fmt::Result {
             )?;
         }
     }
-    writeln!(page, "</tbody></table>")
+    writeln!(page, "</tbody></table></div>")
 }
 
 /// Rows with a bar each, the largest first: label, remark, size, and the size in words.
@@ -354,7 +505,7 @@ fn protocols(summary: &Summary, page: &mut String) -> fmt::Result {
         .into_iter()
         .take(BARS)
         .map(|(id, totals)| {
-            let remark = format!("{} conversations", HumanCount(totals.flows));
+            let remark = found::count(totals.flows as usize, "conversation");
             (id.to_owned(), remark, totals.packets, format!("{} packets", HumanCount(totals.packets)))
         })
         .collect();
@@ -368,7 +519,7 @@ fn anomalies(summary: &Summary, page: &mut String) -> fmt::Result {
     }
     writeln!(
         page,
-        "<section><h2>Anomalies</h2><table><thead><tr><th>What</th><th class=\"n\">Times</th><th>First from</th>\
+        "<section><h2>Anomalies</h2><div class=\"wide\"><table><thead><tr><th>What</th><th class=\"n\">Times</th><th>First from</th>\
          <th>First at</th><th>Detail</th></tr></thead><tbody>"
     )?;
     for (kind, totals) in show::frequent(&summary.totals.anomalies) {
@@ -382,7 +533,7 @@ fn anomalies(summary: &Summary, page: &mut String) -> fmt::Result {
             Safe(&totals.detail)
         )?;
     }
-    writeln!(page, "</tbody></table></section>")
+    writeln!(page, "</tbody></table></div></section>")
 }
 
 fn sources(summary: &Summary, page: &mut String) -> fmt::Result {
@@ -419,14 +570,16 @@ const STYLE: &str = "
 main{max-width:1100px;margin:0 auto;padding:32px 20px}h1{margin:0;font-size:28px}h2{margin:0 0 12px;font-size:19px}
 header p,.note,footer,small,dt{color:var(--soft)}header p{margin:4px 0 24px;overflow-wrap:anywhere}
 section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:20px;margin-bottom:20px}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px}
-.cards div{display:flex;flex-direction:column}.cards b{font-size:24px}.cards span{color:var(--soft)}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(112px,1fr));gap:12px}
+.cards div{display:flex;flex-direction:column}.cards b{font-size:22px;white-space:nowrap}.cards span{color:var(--soft)}
 svg{display:block;width:100%;max-width:820px;margin:0 auto}svg path{fill:none;stroke:var(--soft);opacity:.35}
 svg text{font-size:12px;fill:var(--ink)}.legend{display:flex;flex-wrap:wrap;gap:16px;justify-content:center;margin:8px 0 0}
 .legend i,summary i{display:inline-block;width:11px;height:11px;border-radius:50%;margin-right:6px;flex:none}
-.found summary{grid-template-columns:74px 1fr 3fr}.incident{margin:0 0 10px}.incident span{color:var(--soft)}
-b.critical,b.high,b.medium,b.low,b.info,.incident>b{font-size:12px;padding:1px 8px;border-radius:9px;color:#fff;background:#64748b;text-align:center;justify-self:start}
-b.critical,.critical>b{background:#9f1239}b.high,.high>b{background:#c2410c}b.medium,.medium>b{background:#a16207}b.low,.low>b{background:#1d4ed8}
+.found summary{grid-template-columns:74px 1fr 3fr}h3{margin:18px 0 0;font-size:16px}.note{margin:2px 0 10px}a{color:inherit}
+.found details>p{max-width:75ch;margin:8px 0}ol,.found ul{margin:0 0 8px;padding-left:22px}li{overflow-wrap:anywhere}time{color:var(--soft)}
+summary>b[class]{font-size:12px;padding:1px 8px;border-radius:9px;color:#fff;background:#64748b;text-align:center;justify-self:start}
+.found b.critical{background:#9f1239}.found b.high{background:#c2410c}.found b.medium{background:#a16207}.found b.low{background:#1d4ed8}
+.wide{overflow-x:auto}:target{outline:2px solid var(--bar);outline-offset:2px}
 details{border-top:1px solid var(--line)}summary{display:grid;grid-template-columns:11px 1.2fr 1fr 1fr 2fr;gap:12px;align-items:center;padding:9px 4px;cursor:pointer}
 summary>*{overflow-wrap:anywhere}summary:hover{background:var(--back)}
 dl{display:grid;grid-template-columns:110px 1fr;gap:4px 12px;margin:8px 0 12px}dd{margin:0;overflow-wrap:anywhere}
@@ -436,7 +589,7 @@ th{color:var(--soft);font-weight:600}details td:first-child{white-space:nowrap}.
 .bars>div>div{background:var(--back);border-radius:6px}.bars i{display:block;height:12px;border-radius:6px;background:var(--bar)}
 .bars>div>span{overflow-wrap:anywhere}.bars>div>span:last-child{text-align:right;white-space:nowrap}
 .bars small{display:block}ul{margin:0;padding-left:18px}footer{text-align:center}
-@media(max-width:700px){summary{grid-template-columns:11px 1fr 1fr}summary>:nth-child(n+4){display:none}.bars>div{grid-template-columns:1fr 90px}.bars>div>div{display:none}}
+@media(max-width:700px){main{padding:20px 10px}section{padding:14px}.found summary{grid-template-columns:auto 1fr}.found summary>span{grid-column:1/-1}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 6px}svg{min-width:620px}.wide table{min-width:560px}summary{grid-template-columns:11px 1fr 1fr}summary>:nth-child(n+4){display:none}.bars>div{grid-template-columns:1fr 90px}.bars>div>div{display:none}}
 summary:focus-visible{outline:2px solid var(--bar);outline-offset:-2px}
-@media print{:root{color-scheme:light;--back:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--bar:#0f766e}body{font-size:11px}main{max-width:none;padding:0}section{border:0;padding:0 0 12px}.cards,svg,.bars>div,summary,tr{break-inside:avoid}h2{break-after:avoid}i{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@media print{:root{color-scheme:light;--back:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--bar:#0f766e}body{font-size:11px}main{max-width:none;padding:0}section{border:0;padding:0 0 12px}.cards,svg,.bars>div,summary,tr{break-inside:avoid}details::details-content{content-visibility:visible;block-size:auto}.wide{overflow:visible}h2{break-after:avoid}i{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 ";

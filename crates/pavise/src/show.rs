@@ -54,10 +54,14 @@ pub(crate) enum Set {
     /// To the left, at most so many characters wide; what is longer ends in an ellipsis. Where the table is
     /// too wide for the terminal, these columns become narrower.
     Text(usize),
+    /// The same; but where there is no room to read it, it stands below its row, whole.
+    Story(usize),
+    /// To the left, whole; left out where there is no room for it.
+    Spare,
 }
 
-use Set::Text;
 pub(crate) use Set::{Left as LEFT, Right as RIGHT};
+use Set::{Spare, Story, Text};
 
 /// A table under construction: rows of text, one line each.
 pub(crate) struct Rows {
@@ -67,6 +71,12 @@ pub(crate) struct Rows {
 
 /// No column of text is narrower than this.
 const MIN_TEXT: usize = 8;
+/// Nor than this, as long as others can be left out or stand below.
+const EASY_TEXT: usize = 20;
+/// A story that has less room than this stands below its row.
+const MIN_STORY: usize = 60;
+/// How far it is moved in there.
+const BELOW: usize = 4;
 /// The blanks between two columns.
 const GAP: usize = 2;
 
@@ -79,28 +89,57 @@ impl Rows {
         self.rows.push(row.into_iter().collect());
     }
 
-    /// How wide each column is, so that all together are as wide as the terminal if they can be.
-    fn widths(&self, terminal: usize) -> Vec<usize> {
+    /// How wide each column would like to be.
+    fn wishes(&self) -> Vec<usize> {
         let longest = |place: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(place));
             cells.map(|cell| console::measure_text_width(cell)).max().unwrap_or(0)
         };
-        let mut widths: Vec<usize> = Vec::new();
-        for (place, (name, set)) in self.columns.iter().enumerate() {
-            let cells = match set {
-                Text(limit) => longest(place).min(*limit),
-                LEFT | RIGHT => longest(place),
-            };
-            widths.push(cells.max(name.len()));
-        }
-        let total = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-        // The widest text gives way first.
-        while total(&widths) > terminal {
-            let text = |place: &usize| matches!(self.columns[*place].1, Text(_));
-            let widest = (0..widths.len()).filter(text).max_by_key(|place| widths[*place]);
-            match widest {
-                Some(place) if widths[place] > MIN_TEXT => widths[place] -= 1,
-                _ => break,
+        let wish = |(place, (name, set)): (usize, &(&'static str, Set))| match set {
+            Text(limit) | Story(limit) => longest(place).min(*limit).max(name.len()),
+            LEFT | RIGHT | Spare => longest(place).max(name.len()),
+        };
+        self.columns.iter().enumerate().map(wish).collect()
+    }
+
+    /// How wide each column is, so that all together are as wide as the terminal if they can be; none for those that
+    /// are not in the row. A story that is not stands below it.
+    fn widths(&self, terminal: usize) -> Vec<Option<usize>> {
+        let mut widths: Vec<_> = self.wishes().into_iter().map(Some).collect();
+        let total = |widths: &[Option<usize>]| {
+            widths.iter().flatten().map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
+        };
+        let least = |set: Set, easy: bool| match set {
+            Text(_) if easy => EASY_TEXT,
+            Story(_) if easy => MIN_STORY,
+            Text(_) | Story(_) => MIN_TEXT,
+            LEFT | RIGHT | Spare => usize::MAX,
+        };
+        let leave = |widths: &mut [Option<usize>], which: fn(&Set) -> bool| {
+            for (width, (_, set)) in widths.iter_mut().zip(&self.columns) {
+                if which(set) {
+                    *width = None;
+                }
+            }
+        };
+        for step in 0..4 {
+            match step {
+                1 => leave(&mut widths, |set| matches!(set, Spare)),
+                2 => leave(&mut widths, |set| matches!(set, Story(_))),
+                _ => {}
+            }
+            // The widest text gives way first.
+            while total(&widths) > terminal {
+                let gives = (0..widths.len()).filter_map(|place| {
+                    widths[place]
+                        .filter(|width| *width > least(self.columns[place].1, step < 3))
+                        .zip(Some(place))
+                });
+                let Some((width, place)) = gives.max() else { break };
+                widths[place] = Some(width - 1);
+            }
+            if total(&widths) <= terminal {
+                break;
             }
         }
         widths
@@ -108,29 +147,70 @@ impl Rows {
 
     fn write(&self, f: &mut fmt::Formatter<'_>, terminal: usize) -> fmt::Result {
         let widths = self.widths(terminal);
-        let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        let line = |f: &mut fmt::Formatter<'_>, cells: &mut dyn Iterator<Item = &str>| {
             let mut text = String::new();
             for (((_, set), width), cell) in self.columns.iter().zip(&widths).zip(cells) {
+                let Some(width) = width else { continue };
                 let side = if matches!(set, RIGHT) { Alignment::Right } else { Alignment::Left };
-                // What comes from the network must not move the cursor.
-                let cell: String = cell.chars().filter(|c| !c.is_control()).collect();
-                text.push_str(&console::pad_str(&cell, *width, side, Some("…")));
+                text.push_str(&console::pad_str(&plain(cell), *width, side, Some("…")));
                 text.push_str("  ");
             }
             writeln!(f, "{}", text.trim_end())
         };
-        line(&mut self.columns.iter().map(|(name, _)| *name))?;
-        let rules: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
-        line(&mut rules.iter().map(String::as_str))?;
-        self.rows.iter().try_for_each(|row| line(&mut row.iter().map(String::as_str)))
+        line(f, &mut self.columns.iter().map(|(name, _)| *name))?;
+        let rules: Vec<String> = widths.iter().map(|width| "─".repeat(width.unwrap_or(0))).collect();
+        line(f, &mut rules.iter().map(String::as_str))?;
+        let below = |place: &usize| widths[*place].is_none() && matches!(self.columns[*place].1, Story(_));
+        let stories: Vec<_> = (0..widths.len()).filter(below).collect();
+        for row in &self.rows {
+            line(f, &mut row.iter().map(String::as_str))?;
+            for story in stories.iter().filter_map(|place| row.get(*place)) {
+                let indented = format!("{:BELOW$}{}", "", plain(story));
+                writeln!(f, "{}", wrap(&indented, BELOW, terminal))?;
+            }
+        }
+        Ok(())
     }
+}
+
+/// What comes from the network must neither move the cursor nor turn the direction of reading.
+pub(crate) fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|c| !c.is_control() && !turns(*c)).collect()
+}
+
+/// How wide the terminal is, if standard output is one; not less than tables need.
+pub(crate) fn terminal() -> Option<usize> {
+    console::Term::stdout().size_checked().map(|(_, width)| usize::from(width).max(MIN_WIDTH))
+}
+
+/// One line of text, broken between words where it is wider than that; what follows is moved in. Words stay whole.
+pub(crate) fn wrap(text: &str, hang: usize, width: usize) -> String {
+    let mut broken = String::new();
+    let mut column = 0;
+    // The blanks at the beginning, and those within, stay.
+    for word in text.split_inclusive(' ') {
+        let length = console::measure_text_width(word.trim_end());
+        if column + length > width && column > hang {
+            broken.truncate(broken.trim_end().len());
+            broken.push('\n');
+            broken.push_str(&" ".repeat(hang));
+            column = hang;
+        }
+        broken.push_str(word);
+        column += console::measure_text_width(word);
+    }
+    broken
+}
+
+/// A line of text as it is shown: broken where the terminal ends, whole where there is none.
+pub(crate) fn fit(text: &str, hang: usize) -> String {
+    wrap(&plain(text), hang, terminal().unwrap_or(usize::MAX))
 }
 
 impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let size = console::Term::stdout().size_checked();
-        let terminal = size.map_or(DEFAULT_WIDTH, |(_, width)| usize::from(width).max(MIN_WIDTH));
-        self.write(f, terminal)
+        self.write(f, terminal().unwrap_or(DEFAULT_WIDTH))
     }
 }
 
@@ -595,5 +675,36 @@ mod tests {
         );
         let narrow = Wide(&rows, 10).to_string();
         assert!(narrow.contains("d0a1b2c3d4e5f  a contr…      7"), "what must be whole is whole: {narrow}");
+    }
+
+    #[test]
+    fn a_story_without_room_stands_below_its_row_and_what_can_be_spared_is_left_out() {
+        let mut rows = table(&[("ID", LEFT), ("STORY", Story(60)), ("FROM", Spare), ("LAST", LEFT)]);
+        let story = "one of them did what none of them had ever done before to anybody";
+        rows.add_row([
+            "f1".into(),
+            story.into(),
+            "2026-03-02T08:00:00Z".into(),
+            "2026-03-02T09:00:00Z".into(),
+        ]);
+        let lines = |width| Wide(&rows, width).to_string().lines().map(str::to_owned).collect::<Vec<_>>();
+        assert!(lines(120)[2].contains("08:00:00Z") && lines(120)[2].contains("none of them"));
+        assert!(!lines(90)[2].contains("08:00:00Z") && lines(90)[2].contains("none of them"));
+        assert_eq!(
+            lines(40)[2..],
+            [
+                "f1  2026-03-02T09:00:00Z",
+                "    one of them did what none of them",
+                "    had ever done before to anybody"
+            ]
+        );
+        assert!(lines(40).iter().all(|line| line.chars().count() <= 40));
+    }
+
+    #[test]
+    fn lines_are_broken_between_words_and_words_stay_whole() {
+        assert_eq!(wrap("  label      one two three", 13, 21), "  label      one two\n             three");
+        assert_eq!(wrap("0123456789 0123456789", 2, 8), "0123456789\n  0123456789");
+        assert_eq!(plain("a\x1b[2J\u{202e}b"), "a[2Jb");
     }
 }

@@ -166,7 +166,8 @@ fn findings_are_replaced_and_keep_their_verdicts(store: &mut dyn Store) {
         ..Commit::default()
     };
     store.commit(commit, &mut std::iter::empty()).expect("kept");
-    let judgement = Judgement { verdict: Verdict::Expected, scope: Scope::Actor, reason: "ours".into() };
+    let judgement =
+        Judgement { verdict: Verdict::Expected, scope: Scope::Actor, reason: "ours".into(), by: None };
     store.judge(FindingId::from_digest(2), Some(judgement.clone())).expect("judged");
     let again = Finding { count: 9, ..finding(2) };
     let commit = Commit {
@@ -177,8 +178,10 @@ fn findings_are_replaced_and_keep_their_verdicts(store: &mut dyn Store) {
         ..Commit::default()
     };
     store.commit(commit, &mut std::iter::empty()).expect("kept");
+    let covered = Judgement { by: Some(FindingId::from_digest(2)), ..judgement.clone() };
+    let covered = Finding { judgement: Some(covered), ..finding(1) };
     let judged = Finding { judgement: Some(judgement), ..again.clone() };
-    assert_eq!(store.findings().expect("readable"), [finding(1), judged]);
+    assert_eq!(store.findings().expect("readable"), [covered, judged]);
     assert_eq!(store.incidents().expect("readable"), [incident(2)]);
     assert_eq!(store.learnt().expect("readable"), learnt("b"));
     store.judge(FindingId::from_digest(2), None).expect("judged");

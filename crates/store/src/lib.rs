@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::{
-    Device, DeviceId, Finding, FindingId, FlowRecord, Host, Incident, IncidentId, Judgement, Timestamp,
+    Device, DeviceId, Finding, FindingId, FlowRecord, Host, Incident, IncidentId, Judgement, Scope, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -267,7 +267,7 @@ pub trait Store: Send {
     /// What was given up.
     fn shed(&self) -> Result<BTreeMap<String, ShedTotals>, StoreError>;
 
-    /// All findings, by id, each with the verdict that was said of it last.
+    /// All findings, by id, each with the verdict that was said of it last, or of one whose scope covers it.
     fn findings(&self) -> Result<Vec<Finding>, StoreError>;
 
     /// All incidents, by id.
@@ -291,12 +291,23 @@ pub trait Store: Send {
     }
 }
 
-/// A finding with the verdict that was said of it last, if one was.
-fn judged(mut finding: Finding, judgements: &BTreeMap<FindingId, Option<Judgement>>) -> Finding {
-    if let Some(judgement) = judgements.get(&finding.id) {
-        finding.judgement.clone_from(judgement);
+/// Findings with the verdicts that were said of them last, or that cover them.
+fn judged(mut findings: Vec<Finding>, judgements: &BTreeMap<FindingId, Option<Judgement>>) -> Vec<Finding> {
+    let is_wide = |said: &&Judgement| said.scope != Scope::Finding;
+    let rulings: Vec<_> = findings
+        .iter()
+        .filter_map(|finding| Some((finding.clone(), judgements.get(&finding.id)?.as_ref().filter(is_wide)?)))
+        .collect();
+    for finding in &mut findings {
+        if let Some(judgement) = judgements.get(&finding.id) {
+            finding.judgement.clone_from(judgement);
+        } else if finding.judgement.as_ref().is_none_or(|said| said.by.is_some()) {
+            let covers = |(of, said): &&(Finding, &Judgement)| said.scope.covers(of.about(), finding.about());
+            let by = rulings.iter().find(covers);
+            finding.judgement = by.map(|(of, said)| Judgement { by: Some(of.id), ..(*said).clone() });
+        }
     }
-    finding
+    findings
 }
 
 impl ProtocolTotals {

@@ -85,7 +85,7 @@ impl Store for Memory {
     }
 
     fn findings(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(self.findings.values().map(|finding| judged(finding.clone(), &self.judgements)).collect())
+        Ok(judged(self.findings.values().cloned().collect(), &self.judgements))
     }
 
     fn incidents(&self) -> Result<Vec<Incident>, StoreError> {

@@ -327,7 +327,7 @@ impl Store for Sqlite {
     fn findings(&self) -> Result<Vec<Finding>, StoreError> {
         let judgements = self.judgements()?;
         let findings = self.newer("SELECT body FROM finding ORDER BY id")?;
-        Ok(findings.into_iter().map(|finding| judged(finding, &judgements)).collect())
+        Ok(judged(findings, &judgements))
     }
 
     fn incidents(&self) -> Result<Vec<Incident>, StoreError> {

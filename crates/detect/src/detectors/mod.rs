@@ -160,7 +160,7 @@ pub static DETECTORS: &[&Rule] = &[
 ];
 
 /// Those whose findings only say that something is not as it was learnt.
-pub(crate) static LEARNING: &[&str] = &[
+pub static LEARNING: &[&str] = &[
     "behaviour",
     "can-identifier",
     "can-payload",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// A capture of an attack of the laboratory.
-fn attack(place: &Place, name: &str) -> PathBuf {
+pub(super) fn attack(place: &Place, name: &str) -> PathBuf {
     let path = place.path("attack.pcapng");
     let scene = lab::attack(name, None, &SceneOptions::default()).unwrap();
     scene.write(&mut File::create(&path).unwrap()).unwrap();
@@ -37,6 +37,10 @@ fn a_finding_is_told_explained_and_shown_by_packets_that_yield_it_again() {
     assert_eq!(scan["evidence"]["state"], "kept");
     assert_eq!(scan["evidence"]["replays"], true);
 
+    let several = place.run(&["finding", "f"]);
+    assert!(
+        several.said.contains("several findings begin with f: f0") && several.said.contains(" more; give")
+    );
     let page = place.run(&["finding", id]);
     for part in ["Why it matters", "What to do", "they show it by themselves", "T1046"] {
         assert!(page.out.contains(part), "{part}: {}", page.out);
@@ -94,6 +98,14 @@ fn a_verdict_silences_what_its_scope_covers_and_can_be_taken_back() {
     assert!(!done.out.contains(id), "{}", done.out);
     assert_eq!(place.run(&["verdict", id, "clear"]).status, Some(0));
     assert!(listed(&[]));
+    // What was found already is covered as well, and comes back with it.
+    let open = || place.run(&["findings", "--detector", "host-scan"]).out.lines().count();
+    let before = open();
+    assert!(before > 3, "several scans");
+    place.run(&["verdict", id, "false", "--scope", "detector"]).good();
+    assert_eq!(open(), 1);
+    place.run(&["verdict", id, "clear"]).good();
+    assert_eq!(open(), before);
 }
 
 #[test]
@@ -135,11 +147,63 @@ fn settings_hold_and_wrong_ones_are_told() {
         ("colour = 1", "unknown field"),
         ("[[expected]]\nreason = \"x\"", "needs an actor"),
         ("[[scope]]\nnetwork = \"10.0.0.0/40\"", "is no network"),
+        (
+            "# Cells\n[[zone]]\nname = \"cell-3\"\nroles = [\"plc\"]\n[[scope]]\nzone = \"cell-4\"",
+            "no zone is called",
+        ),
     ] {
         let wrong = place.file("wrong.toml", text);
         let done = place.run(&["watch", capture, "--settings", wrong.to_str().unwrap()]);
         assert_eq!(done.status, Some(1), "{text}");
         assert!(done.said.contains(says), "{text}: {}", done.said);
+        let line = text.lines().count();
+        assert!(
+            done.said.contains(&format!("wrong.toml:{line} cannot be used")) || says == "needs an actor",
+            "{text}: {}",
+            done.said
+        );
+    }
+}
+
+#[test]
+fn what_is_set_for_a_zone_holds_there_and_findings_say_so() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    let all = "[[zone]]\nname = \"cell-3\"\nnetworks = [\"0.0.0.0/0\"]\n";
+    let scope = "[[scope]]\nzone = \"cell-3\"\nthresholds = { \"host-scan.failures\" = 13 }\n";
+    let zone = place.file("zone.toml", format!("{all}{scope}"));
+    place.run(&["watch", capture.to_str().unwrap(), "--settings", zone.to_str().unwrap()]).good();
+    let scan = of(&json(&place, &["findings", "--json"]), "host-scan").remove(0);
+    assert_eq!(
+        (&scan["crossed"]["limit"], &scan["crossed"]["set_for"]),
+        (&13.0.into(), &"zone cell-3".into())
+    );
+    let page = place.run(&["finding", scan["id"].as_str().unwrap()]).out;
+    assert!(page.contains("13 allowed (set for zone cell-3)"), "{page}");
+    let site = place.file("site.toml", "site = \"North\"\n[thresholds]\n\"host-scan.failures\" = 14\n");
+    let state = ["--state", "site"];
+    let watch = ["watch", capture.to_str().unwrap(), "--settings", site.to_str().unwrap()];
+    place.run(&[&watch[..], &state].concat()).good();
+    let scan = of(&json(&place, &[&["findings", "--json"], &state[..]].concat()), "host-scan").remove(0);
+    assert_eq!(
+        (&scan["crossed"]["limit"], &scan["crossed"]["set_for"]),
+        (&14.0.into(), &"site North".into())
+    );
+}
+
+#[test]
+fn the_example_of_settings_in_the_documents_is_valid() {
+    let place = Place::new();
+    let empty = place.file("empty.jsonl", "");
+    let docs = testkit::workspace().join("docs");
+    let page = fs::read_to_string(docs.join("findings.md")).unwrap();
+    let short = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let short = place.file("short.toml", short);
+    let help = place.run(&["detectors", "--help"]).out;
+    let help = help.split("FILE.toml`:\n").nth(1).unwrap();
+    let help = place.file("help.toml", help);
+    for settings in [docs.join("settings.toml"), short, help] {
+        place.run(&["watch", empty.to_str().unwrap(), "--settings", settings.to_str().unwrap()]).good();
     }
 }
 
@@ -194,6 +258,7 @@ fn bad_questions_get_one_clear_sentence() {
     assert_eq!(place.run(&["watch", "empty.jsonl"]).status, Some(0));
     for (arguments, says) in [
         (&["finding", "f000000000000"][..], "no finding is known as f000000000000"),
+        (&["finding", ""], "no id of a finding is given"),
         (&["incidents", "i0"], "no incident is known as i0"),
         (&["verdict", "f0", "true"], "no finding is known as f0"),
         (&["findings", "--detector", "x"], "no detector is called x"),
