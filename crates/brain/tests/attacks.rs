@@ -144,9 +144,6 @@ const MISSED: &[(&str, &str)] = &[
     // A colleague opens a desktop and copies files from shares that he may read.
     ("insider", "entry-from-the-office"),
     ("insider", "file-collection"),
-    // Default passwords that are refused are told as a weakness only.
-    ("default-logins", "web-logins"),
-    ("default-logins", "terminal-logins"),
     // Told of the offer with which it began.
     ("rogue-dhcp", "dns-redirection"),
     ("rogue-dhcp", "interception"),
