@@ -119,7 +119,7 @@ const MISSED: &[(&str, &str)] = &[
     ("stuxnet", "controller-search"),
     ("stuxnet", "controller-identification"),
     ("stuxnet", "program-upload"),
-    // Values that are replayed and set points that differ show after hours of learning, not after three minutes.
+    // Panel and station read and write blocks of bytes, in which nobody knows where a value begins.
     ("stuxnet", "replayed-values"),
     ("stuxnet", "set-point-writing"),
     // A station that is allowed to asks what it always asks; then it toggles what it has found.
