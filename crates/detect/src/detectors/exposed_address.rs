@@ -4,7 +4,7 @@ use model::{Host, Severity, What};
 
 use super::contacts::{Contact, Contacts};
 use super::services;
-use crate::hosts::{Addr, Who, is_inner};
+use crate::hosts::{Addr, is_inner};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 use crate::table::Table;
@@ -48,14 +48,15 @@ const MAX_SERVICES: usize = 1024;
 
 /// The sequential test of [`Contacts`] seen from the other end: whoever is meant to manage a device is let in.
 struct ExposedAddress {
-    services: Table<(Who, u16), Contacts>,
+    services: Table<(Addr, u16), Contacts>,
 }
 
 impl Detector for ExposedAddress {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         let What::FlowEnded(record) = seen.what else { return };
         let (client, server) = (&record.head.client.host, &record.head.server.host);
-        let (true, true, Some(addr)) = (record.tcp.is_some(), seen.server.is_somebody(), Addr::of(client))
+        let ends = (Addr::of(client), Addr::of(server));
+        let (true, (Some(source), Some(target))) = (record.tcp.is_some() && seen.server.is_somebody(), ends)
         else {
             return;
         };
@@ -64,8 +65,9 @@ impl Detector for ExposedAddress {
         if !seen.site.is_external(client) || seen.site.is_external(server) {
             return;
         }
-        let (contacts, _) = self.services.entry((seen.server, record.head.server.port), Contacts::default);
-        let Some(balance) = contacts.take(addr.digest(), contact, record, out.limit(FORGIVEN, server)) else {
+        let (contacts, _) = self.services.entry((target, record.head.server.port), Contacts::default);
+        let Some(balance) = contacts.take(source.digest(), contact, record, out.limit(FORGIVEN, server))
+        else {
             return;
         };
         if contact == Contact::Answered || balance < out.limit(SOURCES, server) {
@@ -84,14 +86,6 @@ impl Detector for ExposedAddress {
         out.raise(alarm, || {
             format!("{failed} hosts in the Internet knocked at {server}, the last {client} for {service}")
         });
-    }
-
-    fn forget(&mut self, who: Who) {
-        for ((known, _), contacts) in self.services.iter_mut() {
-            if *known == who {
-                *contacts = Contacts::default();
-            }
-        }
     }
 }
 
