@@ -127,7 +127,7 @@ const MISSED: &[(&str, &str)] = &[
     ("industroyer", "breaker-toggling"),
     // One datagram each, which only the relay's maker could call wrong.
     ("industroyer", "relay-denial"),
-    // What a device does within its first hour is taken for its habit.
+    // Five conversations that a device began before are no habit from which what it then does could differ.
     ("vpnfilter", "server-lookup"),
     ("vpnfilter", "stage-two-download"),
     ("vpnfilter", "beacon"),
