@@ -297,7 +297,7 @@ impl<'de> Deserialize<'de> for BusData {
     }
 }
 
-/// A process value that one host told another. Told when it changes, at most once a second for each point, and
+/// A process value that one host told another. Told when it changes, about once a second at most for each point, and
 /// now and then while it does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
