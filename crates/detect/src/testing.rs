@@ -6,7 +6,7 @@ use inventory::Inventory;
 use model::{
     Attribute, Binding, BindingSource, Confidence, EndReason, Endpoint, Event, Fact, Finding, FlowHead,
     FlowId, FlowRecord, Host, MacAddr, Observation, Operation, OperationKind, Outcome, Reach, Role, Sample,
-    Samples, Side, TcpState, TcpStats, Timestamp, Transport, Value, Volume, Weakness, What,
+    Samples, Side, TcpFlags, TcpState, TcpStats, Timestamp, Transport, Value, Volume, Weakness, What,
 };
 
 use crate::judge::Detect;
@@ -77,6 +77,14 @@ pub(crate) fn answered(client: &str, server: &str, port: u16, protocol: &'static
         tcp: Some(tcp),
         end: EndReason::Finished,
     }
+}
+
+/// The same conversation, seen from its handshake on.
+pub(crate) fn opened(mut record: FlowRecord) -> FlowRecord {
+    if let Some(tcp) = &mut record.tcp {
+        tcp.flags = [TcpFlags(TcpFlags::SYN | TcpFlags::ACK); 2];
+    }
+    record
 }
 
 /// A SYN that nobody answered.

@@ -14,7 +14,8 @@ pub struct Limits {
     pub buffered_bytes: usize,
     /// Bytes that may wait in one direction of one conversation.
     pub stream_bytes: usize,
-    /// How long a TCP conversation may wait for its handshake to be answered.
+    /// How long a TCP conversation may wait for its handshake to be answered. Zeek waits five seconds as well
+    /// (`tcp_attempt_delay`); what is answered later is a conversation of its own.
     pub tcp_opening: Duration,
     /// How long an open TCP conversation may be silent.
     pub tcp_idle: Duration,
@@ -36,7 +37,7 @@ impl Default for Limits {
             flows: 1 << 20,
             buffered_bytes: 256 << 20,
             stream_bytes: 256 << 10,
-            tcp_opening: Duration::from_secs(20),
+            tcp_opening: Duration::from_secs(5),
             tcp_idle: Duration::from_secs(900),
             tcp_closed: Duration::from_secs(5),
             datagram_idle: Duration::from_secs(120),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dissect::proto::Wants;
 use dissect::wire::LinkType;
 use flow::{Engine, Frame, Frames, Limits};
-use model::{EndReason, Observation, Timestamp, What};
+use model::{EndReason, Observation, TcpState, Timestamp, What};
 
 struct Given(LinkType, Vec<Vec<u8>>);
 
@@ -101,4 +101,50 @@ fn a_flood_is_told_while_it_lasts_and_its_records_add_up() {
     assert_eq!(records(&observations), [(10, EndReason::Active); 2]);
     while engine.finish(&mut observations) {}
     assert_eq!(records(&observations)[2..], [(5, EndReason::SourceEnd)]);
+}
+
+/// A segment (RFC 9293) between 10.0.0.2, port 40000, and 10.0.0.1, port 80.
+fn segment(from_client: bool, sequence: u8, acknowledged: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00];
+    let (mut hosts, mut ports) = ([[10, 0, 0, 2], [10, 0, 0, 1]], [[0x9c, 0x40], [0, 80]]);
+    if !from_client {
+        frame[..12].rotate_left(6);
+        hosts.reverse();
+        ports.reverse();
+    }
+    let length = 40 + payload.len() as u8;
+    let checksum = 0x26ce - u16::from(length - 40);
+    let [high, low] = checksum.to_be_bytes();
+    frame.extend([0x45, 0, 0, length, 0, 0, 0x40, 0, 64, 6, high, low]);
+    frame.extend(hosts.concat());
+    frame.extend(ports.concat());
+    frame.extend([0, 0, 0, sequence, 0, 0, 0, acknowledged, 0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+    frame.extend(payload);
+    frame
+}
+
+#[test]
+fn an_opening_is_unanswered_after_five_seconds_and_an_answer_after_that_is_told_once() {
+    let (syn, accept, ack, push) = (0x02, 0x12, 0x10, 0x18);
+    // Something else passes meanwhile, a frame a second.
+    let mut frames = vec![segment(true, 0, 0, syn, &[])];
+    frames.extend(vec![vec![0; 60]; 7]);
+    let told = |frames: &[Vec<u8>]| {
+        let record = |observation: &Observation| match &observation.what {
+            What::FlowEnded(record) if record.head.client.host.ip == Some([10, 0, 0, 2].into()) => {
+                Some((record.tcp.unwrap_or_default().state, record.received.payload, record.end))
+            }
+            _ => None,
+        };
+        let observations = observe(LinkType::ETHERNET, frames.to_vec());
+        observations.iter().filter_map(record).collect::<Vec<_>>()
+    };
+    let unanswered = (TcpState::SynSent, 0, EndReason::Idle);
+    assert_eq!(told(&frames), [unanswered]);
+    frames.extend([
+        segment(false, 0, 1, accept, &[]),
+        segment(true, 1, 1, ack, &[]),
+        segment(false, 1, 1, push, b"220 hello"),
+    ]);
+    assert_eq!(told(&frames), [unanswered, (TcpState::Established, 9, EndReason::SourceEnd)]);
 }

@@ -298,8 +298,8 @@ impl<'de> Deserialize<'de> for BusData {
     }
 }
 
-/// Process values that one host told another in one message. A value is told when it changes, at most once a second
-/// for each point, and now and then while it does not.
+/// Process values that one host told another in one message. A value is told when it changes, about once a second at
+/// most for each point, and now and then while it does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
     /// The conversation.

@@ -47,6 +47,15 @@ impl Contact {
     }
 }
 
+/// Whether a server accepted a TCP connection that was seen from its beginning, even if nothing was said then: its port
+/// is open.
+pub(super) fn is_accepted(record: &FlowRecord) -> bool {
+    record.tcp.as_ref().is_some_and(|tcp| {
+        let [client, server] = tcp.flags;
+        client.has(TcpFlags::SYN) && server.has(TcpFlags::SYN | TcpFlags::ACK)
+    })
+}
+
 /// The first contacts of one host.
 #[derive(Debug, Default)]
 pub(super) struct Contacts {

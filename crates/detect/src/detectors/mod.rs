@@ -35,6 +35,8 @@ mod engineering_station;
 mod exception_burst;
 mod executable_download;
 mod exfiltration;
+mod exposed_address;
+mod exposed_device;
 mod few;
 mod firmware_update;
 mod forced_values;
@@ -119,6 +121,8 @@ pub static DETECTORS: &[&Rule] = &[
     // Who comes in and goes out.
     &internet_access::DETECTOR,
     &remote_access::DETECTOR,
+    &exposed_device::DETECTOR,
+    &exposed_address::DETECTOR,
     // What others have warned of.
     &threat_intelligence::DETECTOR,
     // Who changes controllers.

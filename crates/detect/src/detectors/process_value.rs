@@ -36,9 +36,16 @@ pub(super) const DETECTOR: Rule = Rule {
         },
         Threshold {
             name: "repeated",
-            about: "so many values in the same order as before are a recording",
+            about: "so many values in the same order as before are a recording of a point that is known for long",
             unit: "values",
             usual: 24.0,
+        },
+        Threshold {
+            name: "surprise",
+            about: "how unlikely it is that noise repeats by chance, for it to be a recording although hardly anything is \
+                    known",
+            unit: "bits",
+            usual: 40.0,
         },
     ],
     listens: &[Kind::Operation, Kind::Samples],
@@ -49,6 +56,7 @@ pub(super) const DETECTOR: Rule = Rule {
 const LEVEL: usize = 0;
 const STATE_LEVEL: usize = 1;
 const REPEATED: usize = 2;
+const SURPRISE: usize = 3;
 
 const MAX_POINTS: usize = 1 << 13;
 const MAX_DEVICES: usize = 1 << 12;
@@ -71,6 +79,14 @@ const STATES: usize = 16;
 const COURSE: usize = 128;
 /// In a course that could be a recording, so many values differ at least.
 const MIN_DIFFERENT: usize = 12;
+/// What repeats after so many values is a cycle of the process unless it was watched for so many times as long before
+/// without repeating.
+const WATCHED: u64 = 4;
+/// In a random series two of three values are higher or lower than both of their neighbours (I. J. Bienaymé, 1874; M. G.
+/// Kendall and A. Stuart, The Advanced Theory of Statistics, volume 3, clause 45.18). With half as many it has noise.
+const TURNING_POINTS: f64 = 2.0 / 3.0 / 2.0;
+/// What repeats within fewer seconds was sent twice.
+const MIN_REPEAT: u64 = 10;
 /// A point that goes so many times as often one way as the other is a counter.
 const COUNTER: u64 = 20;
 /// A point that always moved stands still after so many times its longest stand, in seconds at least so many.
@@ -110,6 +126,12 @@ struct Point {
     /// The last values in their order, the oldest first, and how far they follow earlier ones.
     course: Vec<f32>,
     follows: Option<(usize, usize)>,
+    /// Since when they do.
+    follows_since: Timestamp,
+    /// Who reads them, and when he did so last: another one may be given the same values again.
+    reader: (u64, Timestamp),
+    /// How often they moved.
+    moves: u64,
     /// Whether it goes through the same course again and again.
     is_cyclic: bool,
     /// How often it went up and down.
@@ -138,6 +160,9 @@ impl Point {
             told_stand: false,
             course: Vec::new(),
             follows: None,
+            follows_since: at,
+            reader: (0, at),
+            moves: 0,
             is_cyclic: false,
             ups: 0,
             downs: 0,
@@ -175,6 +200,21 @@ impl Point {
             [self.extremes[0].max(value), self.extremes[1].max(-value), self.extremes[2].max(rate)];
     }
 
+    /// Whether somebody is the one whose values are followed. Another one is when that one is gone.
+    fn is_reader(&mut self, who: u64, at: Timestamp) -> bool {
+        let (reader, last) = self.reader;
+        if reader != who && (self.course.is_empty() || at.since(last).as_secs_f64() > MIN_STAND) {
+            self.reader.0 = who;
+            self.course.clear();
+            self.follows = None;
+        }
+        let is_he = self.reader.0 == who;
+        if is_he {
+            self.reader.1 = at;
+        }
+        is_he
+    }
+
     fn knows(&self) -> bool {
         self.values.seen() >= ENOUGH
     }
@@ -185,8 +225,9 @@ impl Point {
     }
 
     /// How many values in a row, up to this one, are the same as earlier ones in the same order.
-    fn follow(&mut self, value: f32) -> usize {
+    fn follow(&mut self, value: f32, at: Timestamp) -> usize {
         let length = self.course.len();
+        self.moves = self.moves.saturating_add(1);
         let goes_on = self.follows.filter(|(place, _)| self.course.get(*place) == Some(&value));
         self.follows = match goes_on {
             Some((place, run)) => Some((place + 1, run + 1)),
@@ -196,6 +237,9 @@ impl Point {
                 .rposition(|known| *known == value)
                 .map(|place| (place + 1, 1)),
         };
+        if goes_on.is_none() {
+            self.follows_since = at;
+        }
         if length >= COURSE {
             self.course.remove(0);
             self.follows = self.follows.and_then(|(place, run)| Some((place.checked_sub(1)?, run)));
@@ -277,7 +321,13 @@ impl Values {
         }
         let is_wrong = wrong.is_some();
         if !given.written && !is_wrong {
-            wrong = Self::judge_course(point, value, at, out.limit(REPEATED, host));
+            let is_reader = point.is_reader(digest_of_host(&given.other).unwrap_or(0), at);
+            wrong = Self::judge_course(
+                point,
+                value,
+                at,
+                is_reader.then(|| [REPEATED, SURPRISE].map(|which| out.limit(which, host))),
+            );
         }
         point.learn(value, rate, at, !is_suspect);
         if moves {
@@ -310,8 +360,8 @@ impl Values {
         Some(Wrong { what, seen, usual })
     }
 
-    /// Whether the values of a point stand still, or repeat.
-    fn judge_course(point: &mut Point, value: f64, at: Timestamp, repeated: f64) -> Option<Wrong> {
+    /// Whether the values of a point stand still, or repeat, by these limits of what is known and of what is not.
+    fn judge_course(point: &mut Point, value: f64, at: Timestamp, limits: Option<[f64; 2]>) -> Option<Wrong> {
         if at.since(point.at).as_secs_f64() > MIN_STAND {
             // Nobody was told what it did.
             point.moved = at;
@@ -325,27 +375,30 @@ impl Values {
                 let (seen, usual) = (format!("{stood:.0} s"), format!("at most {:.0} s", point.longest));
                 return Some(Wrong { what: "stands still", seen, usual });
             }
-            return None;
+        } else {
+            point.moved = at;
+            if !std::mem::take(&mut point.told_stand) {
+                point.longest = point.longest.max(stood);
+            }
         }
-        point.moved = at;
-        if !std::mem::take(&mut point.told_stand) {
-            point.longest = point.longest.max(stood);
-        }
-        let run = point.follow(value as f32);
-        if !point.is_measured() || point.is_counter() || point.is_cyclic || (run as f64) < repeated {
+        let [repeated, bits] = limits.filter(|_| point.course.last() != Some(&(value as f32)))?;
+        let run = point.follow(value as f32, at);
+        if point.is_cyclic || !point.is_measured() || point.is_counter() {
             return None;
         }
         let recent = &point.course[point.course.len() - run.min(point.course.len())..];
-        let mut different: Vec<u32> = recent.iter().map(|value| value.to_bits()).collect();
-        different.sort_unstable();
-        different.dedup();
-        if different.len() < MIN_DIFFERENT {
+        let is_long = run as f64 >= repeated && different(recent) >= MIN_DIFFERENT;
+        let lasts = at.since(point.follows_since).as_secs() >= MIN_REPEAT;
+        let is_noise = lasts && surprise(recent) >= bits && different(&point.course) > STATES;
+        if !is_long && !is_noise {
             return None;
         }
         // A cycle that the process goes through by itself is no recording, and a recording is told once.
         point.is_cyclic = true;
         let seen = format!("{run} values in the same order as before");
-        point.knows().then(|| Wrong { what: "repeats", seen, usual: "never".into() })
+        let lag = point.follows.map_or(0, |(place, _)| point.course.len() - place) as u64;
+        let is_told = is_long && point.knows() || is_noise && point.moves >= WATCHED.saturating_mul(lag);
+        is_told.then(|| Wrong { what: "repeats", seen, usual: "never".into() })
     }
 
     fn tell(given: &Given<'_>, wrong: &Wrong, out: &mut Out<'_>) {
@@ -370,6 +423,31 @@ impl Values {
             )
         });
     }
+}
+
+/// How many of these values differ.
+fn different(values: &[f32]) -> usize {
+    let mut values: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
+    values.sort_unstable();
+    values.dedup();
+    values.len()
+}
+
+/// How much it says that these values came in this order before, in bits: what their steps have of information (C. E.
+/// Shannon, "A Mathematical Theory of Communication", 1948), each as unlikely as it is rare among them, less what the choice
+/// of the earlier place is worth. Nothing if they go their way without noise, as ramps, waves and recipes do: nothing
+/// keeps those from being the same each time.
+fn surprise(values: &[f32]) -> f64 {
+    let turns = |near: &&[f32]| (near[0] < near[1]) == (near[1] > near[2]);
+    let turning = values.windows(3).filter(turns).count() as f64;
+    if turning < TURNING_POINTS * values.len().saturating_sub(2) as f64 {
+        return 0.0;
+    }
+    let mut steps: Vec<u32> = values.windows(2).map(|pair| (pair[1] - pair[0]).to_bits()).collect();
+    steps.sort_unstable();
+    let count = steps.len() as f64;
+    let bits = |alike: &[u32]| alike.len() as f64 * (count / alike.len() as f64).log2();
+    steps.chunk_by(|one, other| one == other).map(bits).sum::<f64>() - (COURSE as f64).log2()
 }
 
 /// A value as a number, if it is one.
@@ -506,6 +584,55 @@ mod tests {
         assert_eq!(repeats.severity, Severity::Medium);
         let story = (0..200).fold(process(hosts(), 0, 4000), |story, _| read(story, level(3999)));
         assert_eq!(what(&story), ["stands still"]);
+    }
+
+    /// Noise of a sensor about some value: a generator of Marsaglia, "Xorshift RNGs" (2003).
+    fn noise(step: u32) -> f64 {
+        let mut state = step.wrapping_mul(0x9e37_79b9) | 1;
+        for _ in 0..4 {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+        }
+        500.0 + f64::from(state >> 20 & 0x3f)
+    }
+
+    fn follow(values: impl IntoIterator<Item = f64>) -> Story {
+        values.into_iter().fold(hosts(), read)
+    }
+
+    #[test]
+    fn a_recording_of_a_minute_is_told_within_minutes() {
+        let live = (0..400).map(noise);
+        let story = follow(live.clone().chain(live.skip(340)));
+        assert_eq!(what(&story), ["repeats"]);
+        follow((0..4000).map(noise)).silent();
+    }
+
+    #[test]
+    fn processes_that_repeat_by_themselves_are_silent() {
+        // A wave, finely and coarsely measured, a ramp, a recipe, and zones that are read in turn, again and again.
+        let wave = |step: u32| (f64::from(step % 90) / 90.0 * std::f64::consts::TAU).sin();
+        follow((0..4000).map(|step| wave(step) * 1000.0)).silent();
+        follow((0..4000).map(|step| (wave(step) * 12.0).round())).silent();
+        follow((0..4000).map(|step| f64::from(step % 100) * 0.1)).silent();
+        follow((0..4000).map(|step| noise(step % 60))).silent();
+        follow((0..4000).map(|step| f64::from(step / 3 % 2) * 100.0 + f64::from(step % 2))).silent();
+    }
+
+    #[test]
+    fn what_is_sent_twice_or_to_two_is_no_recording() {
+        let sample = |client: &str, value| values(client, "10.0.0.9", &[("input-registers 3 unit 1", value)]);
+        let mut story = follow((0..400).map(noise)).with_host("10.0.0.6");
+        for burst in 0..20 {
+            let course = (0..20).map(|step| noise(1000 + burst * 20 + step));
+            // Twice at once, and later to another one.
+            for value in course.clone().chain(course.clone()) {
+                story = story.then(sample("10.0.0.5", value));
+            }
+            story = course.fold(story.wait(20), |story, value| story.wait(1).then(sample("10.0.0.6", value)));
+        }
+        story.silent();
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use model::{FlowRecord, OperationKind, Outcome, Severity, Transport, What};
 
+use super::contacts::is_accepted;
 use super::{roles, services};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule};
@@ -12,8 +13,8 @@ pub(super) const DETECTOR: Rule = Rule {
     title: "Access from the Internet",
     severity: Severity::Medium,
     attack: &["T0822", "T1133", "T0883", "T1219"],
-    finds: "An external host is answered by a service for managing devices or controlling machines, or logs in to any; or \
-            a device calls the service of a tool for remote access.",
+    finds: "An external host is answered or accepted by a service for managing devices or controlling machines, or logs in \
+            to any; or a device calls the service of a tool for remote access.",
     matters: "What answers one stranger answers all. Search engines list such services, and most attacks on plants began \
               with one.",
     fix: "Close the port in the firewall. Whoever must come in uses a VPN with a second factor, and is let in when \
@@ -40,7 +41,8 @@ fn tool(record: &FlowRecord) -> Option<&'static str> {
 impl RemoteAccess {
     fn conversation(seen: &Seen<'_>, record: &FlowRecord, out: &mut Out<'_>) {
         let (client, server) = (&record.head.client.host, &record.head.server.host);
-        if record.received.payload == 0 {
+        // Who only knocks at an open port, and says nothing, has found it.
+        if record.received.payload == 0 && !is_accepted(record) {
             return;
         }
         match (seen.site.is_external(client), seen.site.is_external(server)) {
@@ -50,12 +52,13 @@ impl RemoteAccess {
                 let severity = if industrial.is_some() { Severity::High } else { Severity::Medium };
                 let alarm = Alarm::about(*server)
                     .matter(service)
+                    .since(record.first)
                     .flow(record.head.id)
                     .severity(severity)
                     .factor("answered", client, "hosts of yours only");
                 out.raise(alarm, || format!("{server} answers {client} in the Internet by {service}"));
             }
-            (false, true) if seen.client.is_somebody() => {
+            (false, true) if seen.client.is_somebody() && record.received.payload > 0 => {
                 let Some(tool) = tool(record) else { return };
                 let is_thing = seen.site.is_one_of(client, roles::UNCONNECTED);
                 let alarm = Alarm::about(*client)
@@ -106,7 +109,7 @@ mod tests {
     use model::{OperationKind::Authenticate, Outcome, Severity};
 
     use super::DETECTOR;
-    use crate::testing::{Story, answered, operation, unanswered};
+    use crate::testing::{Story, answered, opened, operation, unanswered};
 
     #[test]
     fn what_is_reached_from_outside_is_told_once_for_each_service() {
@@ -123,6 +126,13 @@ mod tests {
         assert!(findings.iter().any(|finding| finding.severity == Severity::High));
         let login = operation("203.0.113.1", "10.0.0.9", "http", Authenticate, "form", Outcome::Done);
         assert_eq!(story.asks(login).findings().len(), 3);
+    }
+
+    #[test]
+    fn an_open_port_is_found_by_who_only_knocks() {
+        let mut knock = opened(answered("203.0.113.1", "10.0.0.9", 23, ""));
+        (knock.sent.payload, knock.received.payload) = (0, 0);
+        assert_eq!(Story::of(&DETECTOR).with_host("10.0.0.9").flow(knock).only().severity, Severity::Medium);
     }
 
     #[test]

@@ -10,6 +10,13 @@ use sha2::{Digest, Sha256};
 
 use super::Emit;
 
+/// A default credential: the account that it opens, and which of the known pairs it is, counted from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    account: &'static str,
+    number: usize,
+}
+
 /// A name and a password as they arrive, byte by byte.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Typed(Sha256);
@@ -25,30 +32,35 @@ impl Typed {
         self.0.update([0]);
     }
 
-    /// The account, if this is a default credential. All entries are compared, whatever is found.
-    pub(crate) fn account(self) -> Option<&'static str> {
+    /// Which default credential this is, if it is one. All entries are compared, whatever is found.
+    pub(crate) fn known(self) -> Option<Known> {
         let digest = self.0.finalize();
         let (head, _) = digest.split_first_chunk::<8>()?;
         let seen = u64::from_be_bytes(*head);
-        KNOWN.iter().fold(None, |found, (name, known)| if *known == seen { Some(*name) } else { found })
+        KNOWN.iter().zip(1..).fold(
+            None,
+            |found, ((account, known), number)| {
+                if *known == seen { Some(Known { account, number }) } else { found }
+            },
+        )
     }
 }
 
-/// The account, if a name and a password are a default credential.
-pub(crate) fn account(name: &[u8], password: &[u8]) -> Option<&'static str> {
+/// Which default credential a name and a password are, if they are one.
+pub(crate) fn known(name: &[u8], password: &[u8]) -> Option<Known> {
     let mut typed = Typed::default();
     typed.0.update(name);
     typed.name_ends();
     typed.0.update(password);
-    typed.account()
+    typed.known()
 }
 
 /// The longest user-pass that is decoded, in bytes of base 64.
 const MAX_BASIC: usize = 128;
 
-/// The account, if the value of an `Authorization` field of the scheme `Basic` holds a default credential (RFC 7617
-/// clause 2).
-pub(crate) fn basic(value: &[u8]) -> Option<&'static str> {
+/// The default credential that the value of an `Authorization` field of the scheme `Basic` holds, if it holds one (RFC
+/// 7617 clause 2).
+pub(crate) fn basic(value: &[u8]) -> Option<Known> {
     let (scheme, encoded) =
         value.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "))?;
     debug_assert_eq!(scheme.len(), 6);
@@ -57,7 +69,7 @@ pub(crate) fn basic(value: &[u8]) -> Option<&'static str> {
     let length = decode(encoded, &mut plain)?;
     let pair = &plain[..length];
     let colon = pair.iter().position(|byte| *byte == b':')?;
-    account(&pair[..colon], &pair[colon + 1..])
+    known(&pair[..colon], &pair[colon + 1..])
 }
 
 /// Base 64 (RFC 4648 clause 4) into `plain`; how many bytes it gave.
@@ -83,11 +95,14 @@ fn decode(encoded: &[u8], plain: &mut [u8; MAX_BASIC]) -> Option<usize> {
     Some(length)
 }
 
-/// Tells that a default credential was used on the server, or only tried.
-pub(crate) fn tell(account: Option<&'static str>, outcome: Outcome, out: &mut Emit<'_>) {
-    let Some(account) = account else { return };
+/// Tells that a default credential was used on the server, or only tried. What was tried in vain opens nothing, so that
+/// its number may be told: who tries several is told from who tries one again and again.
+pub(crate) fn tell(known: Option<Known>, outcome: Outcome, out: &mut Emit<'_>) {
+    let Some(Known { account, number }) = known else { return };
     match outcome {
-        Outcome::Refused => out.weakness(Side::Client, "default-credential-tried", account),
+        Outcome::Refused => {
+            out.weakness(Side::Client, "default-credential-tried", format!("{account}, known pair {number}"));
+        }
         Outcome::Done | Outcome::Asked => out.weakness(Side::Server, "default-credential", account),
     }
 }
@@ -260,12 +275,13 @@ mod tests {
         for (name, password) in
             [("root", "xc3511"), ("root", "vizxv"), ("admin", "admin"), ("root", ""), ("ubnt", "ubnt")]
         {
-            assert_eq!(account(name.as_bytes(), password.as_bytes()), Some(name), "{name}");
+            let known = known(name.as_bytes(), password.as_bytes());
+            assert_eq!(known.map(|known| known.account), Some(name), "{name}");
         }
         for (name, password) in
             [("root", "Vizxv"), ("admin", "tiroler-gruendlich-7"), ("", ""), ("rootx", "c3511")]
         {
-            assert_eq!(account(name.as_bytes(), password.as_bytes()), None, "{name}");
+            assert_eq!(known(name.as_bytes(), password.as_bytes()), None, "{name}");
         }
     }
 
@@ -273,7 +289,8 @@ mod tests {
     #[test]
     fn basic_credentials_are_decoded() {
         assert_eq!(basic(b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), None);
-        assert_eq!(basic(b"basic YWRtaW46YWRtaW4="), Some("admin"));
+        let admin = basic(b"basic YWRtaW46YWRtaW4=");
+        assert_eq!((admin, admin.map(|known| known.account)), (known(b"admin", b"admin"), Some("admin")));
         for broken in [&b"Basic"[..], b"Basic ", b"Basic ####", b"Digest YWRtaW46YWRtaW4=", &[b'A'; 400]] {
             assert_eq!(basic(broken), None);
         }

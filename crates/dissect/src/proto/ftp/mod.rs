@@ -120,7 +120,7 @@ struct Ftp {
     /// The name that wants to log in.
     user: Box<[u8]>,
     /// Its account, if name and password are a default credential.
-    default_account: Option<&'static str>,
+    default_account: Option<default_credentials::Known>,
 }
 
 impl Parser for Ftp {
@@ -174,7 +174,7 @@ impl Ftp {
                 self.user = argument.get(..MAX_USER).unwrap_or(argument).into();
                 self.default_account = None;
             }
-            "PASS" => self.default_account = default_credentials::account(&self.user, argument),
+            "PASS" => self.default_account = default_credentials::known(&self.user, argument),
             _ => {}
         }
         let argument = match command {

@@ -202,7 +202,7 @@ struct Exchange {
     host: Option<Box<str>>,
     login: Option<Login>,
     /// The account, if the login is a default credential.
-    default_account: Option<&'static str>,
+    default_account: Option<default_credentials::Known>,
     /// The target is a whole URL: the request goes through a proxy, and the answer is not its own.
     via_proxy: bool,
 }

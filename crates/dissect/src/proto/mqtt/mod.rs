@@ -226,7 +226,7 @@ struct Mqtt {
     /// Whether the client says neither who it is nor a password.
     anonymous: bool,
     /// The account that the client names, if its login is a default credential.
-    default_account: Option<&'static str>,
+    default_account: Option<default_credentials::Known>,
     connected: bool,
     waiting: VecDeque<Waiting>,
     aliases: [Vec<(u16, Box<str>)>; 2],
@@ -348,7 +348,7 @@ impl Mqtt {
         self.anonymous = flags & 0xc0 == 0;
         if flags & 0xc0 == 0xc0 {
             let (user, password) = (string(reader)?, string(reader)?);
-            self.default_account = default_credentials::account(user, password);
+            self.default_account = default_credentials::known(user, password);
         }
         let name = clean(client_id, MAX_NAME);
         self.client_id = name.as_ref().into();

@@ -131,7 +131,7 @@ struct Exchange {
     url: Box<str>,
     scheme: Option<&'static str>,
     /// The account, if the login is a default credential.
-    default_account: Option<&'static str>,
+    default_account: Option<default_credentials::Known>,
 }
 
 /// Reads one connection.

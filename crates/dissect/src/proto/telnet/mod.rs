@@ -195,7 +195,7 @@ struct Telnet {
     /// The digest of the login that is being typed.
     login: Option<Box<default_credentials::Typed>>,
     /// The account of the login that was typed, if it is a default credential.
-    default_account: Option<&'static str>,
+    default_account: Option<default_credentials::Known>,
     /// Whether the client has typed anything yet: until then what the server shows is its own.
     client_spoke: bool,
     /// The last line of the screen.
@@ -317,7 +317,7 @@ impl Telnet {
                     // The LF of a name's CR LF is not an empty password: a prompt lies between.
                     Stage::Password { entered } => {
                         if let Some(login) = self.login.take() {
-                            self.default_account = login.account();
+                            self.default_account = login.known();
                         }
                         *entered = true;
                     }

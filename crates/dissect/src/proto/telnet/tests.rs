@@ -72,7 +72,7 @@ fn a_default_credential_is_told_by_its_account_and_others_are_not() {
     assert_eq!(weaknesses(inside), "weakness server default-credential: root");
     assert_eq!(
         weaknesses(login(b"root", b"xc3511", b"\r\nLogin incorrect\r\n")),
-        "weakness client default-credential-tried: root"
+        "weakness client default-credential-tried: root, known pair 129"
     );
     assert_eq!(weaknesses(login(b"root", b"xc3512", b"\r\n# ")), "");
 }
