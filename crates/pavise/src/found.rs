@@ -14,7 +14,7 @@ use crate::command;
 use crate::evidence;
 use crate::output::{Array, Output, Problem, say};
 use crate::query;
-use crate::show::{self, LEFT, RIGHT, Rows, Set, moment, table};
+use crate::show::{self, LEFT, RIGHT, Rows, Set, moment, table, wrap};
 
 /// Whether nobody said that it is expected or false.
 fn is_open(finding: &Finding) -> bool {
@@ -348,19 +348,7 @@ const TEXT_WIDTH: usize = 100;
 
 /// Text in indented lines.
 pub(crate) fn paragraph(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.len() - 1;
-        if lines[line].len() + word.len() >= TEXT_WIDTH {
-            lines.push(String::new());
-        }
-        let line = lines.len() - 1;
-        if !lines[line].is_empty() {
-            lines[line].push(' ');
-        }
-        lines[line].push_str(word);
-    }
-    lines.iter().map(|line| format!("  {line}\n")).collect()
+    wrap(text, TEXT_WIDTH).iter().map(|line| format!("  {line}\n")).collect()
 }
 
 pub(crate) fn incidents(options: &command::Incidents) -> Result<(), Problem> {
@@ -416,7 +404,7 @@ fn story(incident: &Incident, timeline: &[Finding]) -> String {
         ("FROM", LEFT),
         ("SEVERITY", LEFT),
         ("FINDING", LEFT),
-        ("WHAT HAPPENED", Set::Text(96)),
+        ("WHAT HAPPENED", Set::Prose(96)),
         ("TIMES", RIGHT),
     ]);
     for finding in timeline {

@@ -54,12 +54,14 @@ pub(crate) enum Set {
     /// To the left, at most so many characters wide; what is longer ends in an ellipsis. Where the table is
     /// too wide for the terminal, these columns become narrower.
     Text(usize),
+    /// The same, but on as many lines as it takes: what has to be read to its end.
+    Prose(usize),
 }
 
-use Set::Text;
 pub(crate) use Set::{Left as LEFT, Right as RIGHT};
+use Set::{Prose, Text};
 
-/// A table under construction: rows of text, one line each.
+/// A table under construction: rows of text, one line each unless there is prose.
 pub(crate) struct Rows {
     columns: Vec<(&'static str, Set)>,
     rows: Vec<Vec<String>>,
@@ -88,7 +90,7 @@ impl Rows {
         let mut widths: Vec<usize> = Vec::new();
         for (place, (name, set)) in self.columns.iter().enumerate() {
             let cells = match set {
-                Text(limit) => longest(place).min(*limit),
+                Text(limit) | Prose(limit) => longest(place).min(*limit),
                 LEFT | RIGHT => longest(place),
             };
             widths.push(cells.max(name.len()));
@@ -96,7 +98,7 @@ impl Rows {
         let total = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
         // The widest text gives way first.
         while total(&widths) > terminal {
-            let text = |place: &usize| matches!(self.columns[*place].1, Text(_));
+            let text = |place: &usize| matches!(self.columns[*place].1, Text(_) | Prose(_));
             let widest = (0..widths.len()).filter(text).max_by_key(|place| widths[*place]);
             match widest {
                 Some(place) if widths[place] > MIN_TEXT => widths[place] -= 1,
@@ -122,8 +124,39 @@ impl Rows {
         line(&mut self.columns.iter().map(|(name, _)| *name))?;
         let rules: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
         line(&mut rules.iter().map(String::as_str))?;
-        self.rows.iter().try_for_each(|row| line(&mut row.iter().map(String::as_str)))
+        for row in &self.rows {
+            let is_prose = |place: usize| matches!(self.columns.get(place), Some((_, Prose(_))));
+            let cells = row.iter().zip(&widths).enumerate();
+            let cells: Vec<Vec<String>> = cells
+                .map(
+                    |(place, (cell, width))| {
+                        if is_prose(place) { wrap(cell, *width) } else { vec![cell.clone()] }
+                    },
+                )
+                .collect();
+            for number in 0..cells.iter().map(Vec::len).max().unwrap_or_default() {
+                line(&mut cells.iter().map(|cell| cell.get(number).map_or("", String::as_str)))?;
+            }
+        }
+        Ok(())
     }
+}
+
+/// Text in lines of at most so many characters; a word that is longer is a line by itself.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.len() - 1;
+        if lines[line].is_empty() {
+            lines[line].push_str(word);
+        } else if console::measure_text_width(&lines[line]) + 1 + console::measure_text_width(word) > width {
+            lines.push(word.to_owned());
+        } else {
+            lines[line].push(' ');
+            lines[line].push_str(word);
+        }
+    }
+    lines
 }
 
 impl fmt::Display for Rows {
@@ -595,5 +628,19 @@ mod tests {
         );
         let narrow = Wide(&rows, 10).to_string();
         assert!(narrow.contains("d0a1b2c3d4e5f  a contr…      7"), "what must be whole is whole: {narrow}");
+    }
+
+    #[test]
+    fn prose_is_read_to_its_end() {
+        let mut rows = table(&[("ID", LEFT), ("PROSE", Prose(12)), ("N", RIGHT)]);
+        rows.add_row(["f1".into(), "who came in before, and when".into(), "3".into()]);
+        rows.add_row(["f2".into(), String::new(), "1".into()]);
+        assert_eq!(
+            Wide(&rows, 100).to_string(),
+            "ID  PROSE         N\n\
+             ──  ────────────  ─\n\
+             f1  who came in   3\n    before, and\n    when\n\
+             f2                1\n"
+        );
     }
 }
