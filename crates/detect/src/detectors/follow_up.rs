@@ -23,9 +23,9 @@ pub(super) const DETECTOR: Rule = Rule {
     attack: &["T0846", "T0888", "T0845", "T0801", "T0855", "T0886", "T1021", "T1557"],
     finds: "While an open finding of high severity says that a host attacks, what it goes on to do and what no other detector \
             tells: identification of controllers, programs taken out, commands, sessions, files, conversations by industrial \
-            protocols. Told is what it does to those whom it attacked, and what it never did to others before; packets to \
-            closed and silent ports of its victims, too. Of a host that was found to give out false addresses: who asks it for \
-            names, and then opens pages there.",
+            protocols. Told is what it does to those whom it attacked, and what it never did to others in a watch that was \
+            longer before it was found than since; packets to closed and silent ports of its victims, too. Of a host that was \
+            found to give out false addresses: who asks it for names, and then opens pages there.",
     matters: "An attack goes on after it was found: what it reaches decides what must be cut off, stopped and put right.",
     fix: "Cut the host off. What is named here has been touched by it: check set points, programs and passwords there, and treat \
           what was asked of a false resolver as read by others.",
@@ -100,12 +100,15 @@ impl Detector for FollowUp {
             return;
         }
         // What it did to its victim all along is no part of the attack, what it had begun shortly before is.
-        let is_new = is_whole && entry.met >= cause.raised;
+        // At the beginning of a watch everything is new: what it never did counts as long as it was watched for longer
+        // before it was found than since.
+        let is_new = is_whole && entry.met >= cause.raised && began_lately(cause.raised, watch, entry.met);
         let is_unusual = is_whole && began_lately(entry.met, watch, cause.raised);
-        let is_to_victim =
-            culprit.attacked(act.whom) && act.deed != Deed::Talk && (!act.deed.is_routine() || is_unusual);
+        let is_to_victim = culprit.attacked(act.whom) && (!act.deed.is_routine() || is_unusual);
         let is_search = act.deed != Deed::Look || entry.in_vain() >= SEARCH;
-        if !(is_new || is_to_victim) || !is_search {
+        // That two talk of whom one attacked the other is no news.
+        let is_known = act.deed == Deed::Talk && culprit.attacked(act.whom);
+        if !(is_new || is_to_victim) || !is_search || is_known {
             return;
         }
         // What was asked in a conversation tells more than its end.
@@ -264,6 +267,14 @@ mod tests {
             )
         );
         assert_eq!(found[0].incident, whole.incident);
+    }
+
+    #[test]
+    fn at_the_beginning_of_a_watch_nothing_is_said_to_be_new() {
+        let story = Story::of_all(&[&DETECTOR, &lateral_movement::DETECTOR]).with_host(CONTROLLER);
+        let story = story.plays(CONTROLLER, Role::BuildingController).with_host("10.0.0.2").wait(5);
+        let story = story.flow(answered(CONTROLLER, "10.0.0.2", 3389, "rdp")).wait(30);
+        story.with_host("10.0.0.9").flow(answered(CONTROLLER, "10.0.0.9", 502, "modbus")).only();
     }
 
     #[test]
