@@ -9,7 +9,7 @@ use model::{
 };
 
 use crate::attack::{Tactic, technique};
-use crate::detectors::DETECTORS;
+use crate::detectors::{DETECTORS, STORIES};
 use crate::hosts::Addr;
 use crate::rule::Rule;
 
@@ -45,8 +45,19 @@ fn rule_of(finding: &Finding) -> Option<&'static Rule> {
     DETECTORS.iter().find(|rule| rule.id == finding.detector).copied()
 }
 
+/// Whether what was seen last then still counts now.
+pub(crate) fn is_open(last: Timestamp, now: Timestamp) -> bool {
+    now.since(last).as_secs() < QUIET_HOURS * 3600
+}
+
+/// Whether a finding was only told because of another: it adds to the story, not to how bad it is.
+fn is_story(finding: &Finding) -> bool {
+    STORIES.contains(&&*finding.detector)
+}
+
 fn tactics_of(finding: &Finding) -> impl Iterator<Item = Tactic> {
-    let ids = rule_of(finding).map_or(&[][..], |rule| rule.attack);
+    let rule = rule_of(finding).filter(|_| !is_story(finding));
+    let ids = rule.map_or(&[][..], |rule| rule.attack);
     ids.iter().filter_map(|id| technique(id)).map(|technique| technique.tactic)
 }
 
@@ -86,10 +97,11 @@ impl Incidents {
 
     /// Puts a finding that is new, or worse than it was, where it belongs; the findings that moved to the same
     /// incident because it ties theirs together with another. Weaknesses and trifles join what is there, but are no
-    /// incident by themselves.
+    /// incident by themselves. What is told because of a finding `within` an incident joins that one, and ties nothing.
     pub(crate) fn join(
         &mut self,
         finding: &mut Finding,
+        within: Option<IncidentId>,
         at: Timestamp,
         news: &mut Vec<(Timestamp, Change)>,
     ) -> Vec<FindingId> {
@@ -97,13 +109,12 @@ impl Incidents {
         if finding.severity < Severity::Low {
             return moved;
         }
-        let is_open = |incident: &Incident| at.since(incident.last).as_secs() < QUIET_HOURS * 3600;
-        let mut concerned: Vec<IncidentId> = self
-            .incidents
-            .values()
-            .filter(|incident| is_open(incident) && concerns(incident, finding))
-            .map(|incident| incident.id)
-            .collect();
+        let is_concerned = |incident: &&Incident| match within {
+            Some(id) => incident.id == id,
+            None => is_open(incident.last, at) && concerns(incident, finding),
+        };
+        let mut concerned: Vec<IncidentId> =
+            self.incidents.values().filter(is_concerned).map(|incident| incident.id).collect();
         concerned.sort_by_key(|id| self.incidents.get(id).map(|incident| (incident.first, *id)));
         let id = match concerned.split_first() {
             Some((first, others)) => {
@@ -120,9 +131,10 @@ impl Incidents {
         if incident.findings.len() < MAX_PARTS && !incident.findings.contains(&finding.id) {
             incident.findings.push(finding.id);
         }
-        add(&mut incident.actors, &finding.actor);
-        if let Some(victim) = &finding.victim {
-            add(&mut incident.victims, victim);
+        // Who only did what he always does is named in the story, and has no part in it.
+        if finding.severity > Severity::Low || !is_story(finding) {
+            add(&mut incident.actors, &finding.actor);
+            finding.victim.iter().for_each(|victim| add(&mut incident.victims, victim));
         }
         incident.first = incident.first.min(finding.first);
         incident.last = incident.last.max(finding.last);
@@ -130,7 +142,7 @@ impl Incidents {
         tactics.extend(tactics_of(finding));
         let stage = tactics.last().copied().unwrap_or(Tactic::None);
         incident.stage = stage.name().into();
-        if finding.severity >= incident.severity || incident.title.is_empty() {
+        if finding.severity >= incident.severity && !is_story(finding) || incident.title.is_empty() {
             let others = incident.victims.len();
             let of = match others {
                 0 => String::new(),

@@ -9,6 +9,7 @@ use model::{
     Locality, Name, Observation, Operation, Severity, Shed, Side, Timestamp, What,
 };
 
+use crate::culprits::{Cause, Culprit};
 use crate::detectors::DETECTORS;
 use crate::hosts::{Addr, Channel, Channels, Hosts, MAX_CHANNELS, MAX_HOSTS, Who, is_inner};
 use crate::intel::Indicators;
@@ -196,11 +197,15 @@ pub struct Alarm<'a> {
     /// More of them, the first ones.
     pub(crate) flows: &'a [FlowId],
     pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) times: u64,
     pub(crate) severity: Option<Severity>,
     pub(crate) crossed: Option<(usize, f64)>,
     pub(crate) factors: Vec<Factor>,
     /// Whether it only says that something is not as it was learnt.
     pub(crate) is_anomaly: bool,
+    /// The finding because of which it is told.
+    pub(crate) part_of: Option<FindingId>,
 }
 
 impl<'a> Alarm<'a> {
@@ -213,10 +218,13 @@ impl<'a> Alarm<'a> {
             flow: None,
             flows: &[],
             since: None,
+            until: None,
+            times: 1,
             severity: None,
             crossed: None,
             factors: Vec::new(),
             is_anomaly: false,
+            part_of: None,
         }
     }
 
@@ -255,6 +263,20 @@ impl<'a> Alarm<'a> {
         self
     }
 
+    /// When what shows it was over, if that was before now.
+    #[must_use]
+    pub const fn until(mut self, until: Timestamp) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// How often it was seen, if more than once since it was last told.
+    #[must_use]
+    pub const fn times(mut self, times: u64) -> Self {
+        self.times = times;
+        self
+    }
+
     /// How bad it is, if not as bad as usual.
     #[must_use]
     pub const fn severity(mut self, severity: Severity) -> Self {
@@ -273,6 +295,13 @@ impl<'a> Alarm<'a> {
     #[must_use]
     pub const fn anomaly(mut self) -> Self {
         self.is_anomaly = true;
+        self
+    }
+
+    /// It is told only because of another finding, whose incident it joins: nobody is suspected because of it.
+    #[must_use]
+    pub const fn part_of(mut self, finding: FindingId) -> Self {
+        self.part_of = Some(finding);
         self
     }
 
@@ -356,6 +385,33 @@ impl Out<'_> {
     /// are true, and none counts of which one has said that it is expected or false.
     pub fn is_suspect(&self, host: &Host) -> bool {
         self.ledger.is_suspect(host, self.at)
+    }
+
+    /// Whether anybody was found to attack: cheap, and nearly always not so.
+    pub fn has_culprits(&self) -> bool {
+        self.ledger.culprits().are_there()
+    }
+
+    /// What speaks against a host of which an open finding of high severity or worse says that it attacks.
+    pub fn culprit(&self, host: &Host) -> Option<&Culprit> {
+        self.ledger.culprits().get(host, self.at)
+    }
+
+    /// Why those who ask a host for names may have been told so by it: it was found to give out false addresses.
+    pub fn redirecting(&self, host: &Host) -> Option<&Cause> {
+        self.ledger.culprits().redirecting(host, self.at)
+    }
+
+    /// Whether another detector says of the host that what is looked at is bad, and of medium severity or worse.
+    /// Detectors are asked in the order of the list.
+    pub fn is_told(&self, host: &Host) -> bool {
+        self.ledger.is_told(host)
+    }
+
+    /// Whether what passed between two hosts is told already: an open finding of medium severity or worse names both.
+    /// All findings are looked at: ask only where it matters.
+    pub fn names_both(&self, one: &Host, other: &Host) -> bool {
+        self.ledger.names_both(one, other)
     }
 
     /// How unusual the observation is, from 0 to 1, for those who want to know of each.
@@ -478,13 +534,27 @@ impl Detect {
         };
         let parties = ends.map(Participant::new);
         let site = Site { inventory, limits: &self.limits, parties: &parties };
+        self.ledger.turn_to_next();
         let seen = Seen { at, what, client, server, channel, site };
         for place in &self.listening[kind as usize] {
             let (rule, detector) = &mut self.detectors[*place];
             let (ledger, scores) = (&mut self.ledger, &mut self.scores);
             detector.observe(&seen, &mut Out { rule: *rule, at, site, ledger, scores });
         }
+        self.tell_detectors(at, inventory);
         self.ledger.tell(events);
+    }
+
+    /// Lets detectors hear of findings that say for the first time that somebody attacks.
+    fn tell_detectors(&mut self, at: Timestamp, inventory: &Inventory) {
+        while let Some(finding) = self.ledger.next_grave() {
+            let parties = [None, None].map(Participant::new);
+            let site = Site { inventory, limits: &self.limits, parties: &parties };
+            for (rule, detector) in &mut self.detectors {
+                let (ledger, scores) = (&mut self.ledger, &mut self.scores);
+                detector.found(&finding, &mut Out { rule: *rule, at, site, ledger, scores });
+            }
+        }
     }
 
     /// Lets packet time go on to `now`.
@@ -496,6 +566,7 @@ impl Detect {
             let (ledger, scores) = (&mut self.ledger, &mut self.scores);
             detector.tick(now, &mut Out { rule: *rule, at: now, site, ledger, scores });
         }
+        self.tell_detectors(now, inventory);
         self.ledger.tell(events);
     }
 
@@ -575,6 +646,12 @@ impl Detect {
     /// All incidents that are held, by id.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
         self.ledger.incidents()
+    }
+
+    /// What others have found lately that speaks most against a host.
+    #[cfg(test)]
+    pub(crate) fn suspects(&self, host: &Host) -> Option<Suspicion> {
+        self.ledger.suspicion(host, self.next_tick)
     }
 
     /// Changes a finding that is held: where its packets are kept.

@@ -9,9 +9,10 @@ use model::{
 };
 
 use crate::attack::{Tactic, technique};
-use crate::detectors::{DETECTORS, LEARNING};
+use crate::culprits::{Culprits, is_attack, is_theft};
+use crate::detectors::{DETECTORS, LEARNING, STORIES};
 use crate::hosts::Addr;
-use crate::incident::{Incidents, QUIET_HOURS};
+use crate::incident::{Incidents, QUIET_HOURS, is_open};
 use crate::judge::{Alarm, Suspicion};
 use crate::rule::{Kind, Rule};
 use crate::settings::Expected;
@@ -93,7 +94,9 @@ fn condemned(finding: &Finding) -> Option<Addr> {
 
 /// Whether a finding says that its actor does something bad.
 fn accuses(finding: &Finding) -> bool {
-    finding.severity >= Severity::Medium && !LEARNING.contains(&&*finding.detector) && !finding.is_silenced()
+    finding.severity >= Severity::Medium
+        && ![LEARNING, STORIES].iter().any(|others| others.contains(&&*finding.detector))
+        && !finding.is_silenced()
 }
 
 /// The findings that are held.
@@ -109,6 +112,12 @@ pub(crate) struct Ledger {
     suspects: BTreeMap<Addr, Timestamp>,
     /// Who did what an analyst has said is not to become usual: nothing is learnt of them until that is taken back.
     condemned: BTreeSet<Addr>,
+    culprits: Culprits,
+    /// Findings that say of their actors, for the first time, that they attack or steal: detectors are still to hear
+    /// of them.
+    grave: Vec<FindingId>,
+    /// Who was said to do something bad by what is looked at.
+    told: Vec<Addr>,
     /// What is to be told.
     news: Vec<(Timestamp, Change)>,
     /// How many findings were given up.
@@ -139,11 +148,6 @@ fn show(finding: &mut Finding, flows: impl Iterator<Item = FlowId>) {
     }
 }
 
-/// Whether what was seen last then still counts now.
-fn is_open(last: Timestamp, now: Timestamp) -> bool {
-    now.since(last).as_secs() < QUIET_HOURS * 3600
-}
-
 /// A digest that is the same on every machine and for every version.
 pub(crate) fn digest(bytes: &[u8]) -> u64 {
     // FNV-1a in its 64-bit form, mixed at the end so that every bit depends on every byte.
@@ -165,11 +169,17 @@ impl Ledger {
         let Raised { rule, at, alarm, crossed } = raised;
         let severity = alarm.severity.unwrap_or(rule.severity);
         let id = id(rule.id, &alarm.actor, alarm.victim.as_ref(), alarm.matter);
-        let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly;
+        let is_story = alarm.part_of.is_some();
+        let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly && !is_story;
+        let so_far = self.findings.get(&id).map_or(severity, |known| known.severity.max(severity));
+        if so_far >= Severity::Medium && !is_story {
+            self.told.extend(Addr::of(&alarm.actor));
+        }
+        let within = alarm.part_of.and_then(|id| self.findings.get(&id)).and_then(|whole| whole.incident);
         let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
         if let Some(known) = self.findings.get_mut(&id) {
-            known.last = known.last.max(at);
-            known.count += 1;
+            known.last = known.last.max(alarm.until.unwrap_or(at).min(at));
+            known.count = known.count.saturating_add(alarm.times);
             show(known, alarm.flows.iter().copied().chain(alarm.flow));
             let seen = |crossed: &Option<Crossed>| crossed.as_ref().map_or(0.0, |crossed| crossed.seen);
             let is_worse = severity > known.severity;
@@ -185,8 +195,12 @@ impl Ledger {
             known.severity = known.severity.max(severity);
             if !known.is_silenced() {
                 self.suspects.extend(suspect.map(|suspect| (suspect, at)));
+                self.culprits.take(known);
                 if is_worse {
-                    let moved = self.incidents.join(known, at, &mut self.news);
+                    if is_attack(known) {
+                        self.grave.push(id);
+                    }
+                    let moved = self.incidents.join(known, within, at, &mut self.news);
                     let (incident, finding) = (known.incident, Box::new(known.clone()));
                     self.news.push((at, Change::FindingRaised { finding }));
                     self.move_to(incident, moved);
@@ -220,8 +234,8 @@ impl Ledger {
             matter: alarm.matter.into(),
             first: alarm.since.unwrap_or(at).min(at),
             raised: at,
-            last: at,
-            count: 1,
+            last: alarm.until.unwrap_or(at).min(at),
+            count: alarm.times,
             crossed,
             factors: alarm.factors,
             conversations: Vec::new(),
@@ -233,7 +247,11 @@ impl Ledger {
         self.condemned.extend(condemned(&finding));
         if !finding.is_silenced() {
             self.suspects.extend(suspect.map(|suspect| (suspect, at)));
-            let moved = self.incidents.join(&mut finding, at, &mut self.news);
+            self.culprits.take(&finding);
+            if is_attack(&finding) || is_theft(&finding) {
+                self.grave.push(id);
+            }
+            let moved = self.incidents.join(&mut finding, within, at, &mut self.news);
             let news = Change::FindingRaised { finding: Box::new(finding.clone()) };
             self.news.push((at, news));
             self.move_to(finding.incident, moved);
@@ -286,6 +304,44 @@ impl Ledger {
         })
     }
 
+    /// What speaks against a host that was found to attack.
+    pub(crate) const fn culprits(&self) -> &Culprits {
+        &self.culprits
+    }
+
+    /// Something else is looked at now.
+    pub(crate) fn turn_to_next(&mut self) {
+        self.told.clear();
+    }
+
+    /// Whether what is looked at was said to be bad of a host already.
+    pub(crate) fn is_told(&self, host: &Host) -> bool {
+        Addr::of(host).is_some_and(|addr| self.told.contains(&addr))
+    }
+
+    /// Whether an open finding of medium severity or worse, and no story's part, names both.
+    pub(crate) fn names_both(&self, one: &Host, other: &Host) -> bool {
+        let pair = [Addr::of(one), Addr::of(other)];
+        self.findings.values().any(|finding| {
+            let named =
+                [Addr::of(&finding.actor.host), finding.victim.and_then(|party| Addr::of(&party.host))];
+            finding.severity >= Severity::Medium
+                && pair.iter().all(|addr| addr.is_some() && named.contains(addr))
+                && !STORIES.contains(&&*finding.detector)
+                && !finding.is_silenced()
+        })
+    }
+
+    /// Takes out the next finding of which detectors are still to hear.
+    pub(crate) fn next_grave(&mut self) -> Option<Finding> {
+        while let Some(id) = self.grave.pop() {
+            if let Some(finding) = self.findings.get(&id) {
+                return Some(finding.clone());
+            }
+        }
+        None
+    }
+
     pub(crate) fn tell(&mut self, events: &mut Vec<Event>) {
         events.extend(self.news.drain(..).map(|(at, change)| {
             let device = match &change {
@@ -304,6 +360,7 @@ impl Ledger {
         }
         self.condemned.extend(condemned(&finding));
         self.suspect(&finding);
+        self.culprits.take(&finding);
         self.make_room();
         self.incidents.know(&finding);
         self.findings.insert(finding.id, finding);
@@ -354,6 +411,9 @@ impl Ledger {
             }
         }
         self.weigh_again(&actors);
+        for actor in actors {
+            self.culprits.judge(actor, self.findings.values());
+        }
         true
     }
 
@@ -376,7 +436,7 @@ impl Ledger {
 
     /// What speaks against a host: of the findings of medium severity or worse within [`QUIET_HOURS`] in which it
     /// had part, the strongest and of these the latest. Weaknesses are no acts, and what was weighed with such
-    /// findings itself does not count.
+    /// findings, or told because of one, does not count itself.
     pub(crate) fn suspicion(&self, host: &Host, now: Timestamp) -> Option<Suspicion> {
         let addr = Addr::of(host)?;
         let is = |host: &Host| Addr::of(host) == Some(addr);
@@ -387,6 +447,7 @@ impl Ledger {
             .filter(|finding| now.since(finding.last).as_secs() < QUIET_HOURS * 3600)
             .filter(|finding| !finding.is_silenced())
             .filter(|finding| !finding.crossed.as_ref().is_some_and(is_weighed))
+            .filter(|finding| !STORIES.contains(&&*finding.detector))
             .filter_map(|finding| {
                 let (did, high) = (is(&finding.actor.host), finding.severity >= Severity::High);
                 let suffered = high && finding.victim.is_some_and(|victim| is(&victim.host));
@@ -566,5 +627,33 @@ mod tests {
         assert_eq!(intrusion(None), ["10.0.0.9"], "learnt elsewhere while nobody says anything");
         assert_eq!(intrusion(say(Verdict::True, Scope::Finding)), ["10.0.0.9", "10.0.0.8"]);
         assert!(intrusion(say(Verdict::Expected, Scope::Finding)).is_empty());
+    }
+
+    #[test]
+    fn what_is_told_because_of_a_finding_joins_its_incident_and_changes_nothing_else() {
+        let inventory = Inventory::new(inventory::Limits::default());
+        let mut ledger = Ledger::default();
+        let host = |last| Host::from_ip([10, 0, 0, last].into());
+        let at = |minutes: u64| Timestamp::from_secs(1_772_438_400 + minutes * 60);
+        ledger.raise(raised(host(1), at(9), false), &[], &inventory, String::new);
+        ledger.raise(raised(host(2), at(9), false), &[], &inventory, String::new);
+        let id = |ledger: &Ledger, actor: Host| {
+            ledger.findings().find(|finding| finding.actor.host == actor).map(|finding| finding.id)
+        };
+        let whole = id(&ledger, host(2)).unwrap();
+        let before: Vec<_> =
+            ledger.incidents().map(|one| (one.id, one.title.clone(), one.severity)).collect();
+        let rule = DETECTORS.iter().find(|rule| rule.id == "lead-up").unwrap();
+        let alarm = Alarm::about(host(3)).to(host(1)).part_of(whole).since(at(1)).until(at(2));
+        ledger.raise(Raised { rule, at: at(9), alarm, crossed: None }, &[], &inventory, String::new);
+        let after: Vec<_> = ledger.incidents().map(|one| (one.id, one.title.clone(), one.severity)).collect();
+        assert_eq!((before.len(), before), (2, after));
+        let part = ledger.findings[&id(&ledger, host(3)).unwrap()].clone();
+        assert_eq!(part.incident, ledger.findings[&whole].incident);
+        assert_eq!((part.first, part.raised, part.last), (at(1), at(9), at(2)));
+        assert!(!ledger.is_suspect(&host(3), at(10)) && ledger.suspicion(&host(3), at(10)).is_none());
+        let mut restored = Ledger::default();
+        restored.restore(part);
+        assert!(!restored.is_suspect(&host(3), at(10)), "after a restart");
     }
 }

@@ -12,13 +12,15 @@
 //! # What an incident is
 //! Findings of which one leads to the other: the same actor, an actor who was a victim before, or something bad done
 //! to one who was attacked by others. A finding that concerns two incidents makes them one. Weaknesses join an
-//! incident but make none.
+//! incident but make none. Once somebody is found to attack, what he did before and what he does next joins the incident,
+//! and makes it no worse.
 //!
 //! # Who is watched
 //! Hosts that the inventory has proven to exist, [`MAX_HOSTS`] of them; whoever was quiet for longest is forgotten
 //! first. Made-up senders push nobody out.
 
 mod attack;
+mod culprits;
 mod detectors;
 mod hosts;
 mod incident;
@@ -34,6 +36,7 @@ mod table;
 mod testing;
 
 pub use attack::{TECHNIQUES, Tactic, Technique, technique};
+pub use culprits::{Cause, Culprit};
 pub use detectors::{DETECTORS, LEARNING};
 pub use hosts::{Channel, MAX_CHANNELS, MAX_HOSTS, Who};
 pub use incident::{MAX_INCIDENTS, MAX_PARTS, QUIET_HOURS};

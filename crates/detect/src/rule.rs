@@ -1,6 +1,6 @@
 //! What a detector is.
 
-use model::{Severity, Timestamp};
+use model::{Finding, Severity, Timestamp};
 
 use crate::hosts::{Channel, Who};
 use crate::judge::{Out, Seen};
@@ -84,6 +84,12 @@ pub trait Detector: Send {
     /// Packet time has come to `now`, at most once a second and before anything observed then.
     fn tick(&mut self, now: Timestamp, out: &mut Out<'_>) {
         let _ = (now, out);
+    }
+
+    /// A detector has found for the first time that somebody attacks (an open finding of high severity or worse that says
+    /// more than that something is unusual), or that something is taken out of the network.
+    fn found(&mut self, finding: &Finding, out: &mut Out<'_>) {
+        let _ = (finding, out);
     }
 
     /// What was learnt, to go on with after a restart; nothing for those that do not learn.

@@ -435,7 +435,7 @@ fn story(incident: &Incident, timeline: &[Finding]) -> String {
         ("FROM", LEFT),
         ("SEVERITY", LEFT),
         ("FINDING", LEFT),
-        ("WHAT HAPPENED", Set::Story(96)),
+        ("WHAT HAPPENED", Set::Story(160)),
         ("TIMES", RIGHT),
     ]);
     for finding in timeline {
@@ -450,7 +450,7 @@ fn story(incident: &Incident, timeline: &[Finding]) -> String {
     text.push_str(&format!("\n{rows}\nWhat to do first\n{}", paragraph(&incident.response)));
     if !incident.next.is_empty() {
         let mut rows =
-            table(&[("LIKELY NEXT", LEFT), ("FROM", LEFT), ("SHARE", RIGHT), ("WHY", Set::Story(96))]);
+            table(&[("LIKELY NEXT", LEFT), ("FROM", LEFT), ("SHARE", RIGHT), ("WHY", Set::Story(160))]);
         for step in &incident.next {
             rows.add_row([
                 step.to.to_string(),

@@ -1,5 +1,6 @@
 //! The detectors: one file each, one line in the list.
 
+mod acts;
 mod address_conflict;
 mod arp_scan;
 mod arp_spoofing;
@@ -39,6 +40,7 @@ mod exposed_address;
 mod exposed_device;
 mod few;
 mod firmware_update;
+mod follow_up;
 mod forced_values;
 mod generated_domains;
 mod habit;
@@ -49,6 +51,7 @@ mod inbound_flood;
 mod internet_access;
 mod irc_botnet;
 mod lateral_movement;
+mod lead_up;
 mod memory_write;
 mod new_operation;
 mod new_peer;
@@ -161,6 +164,9 @@ pub static DETECTORS: &[&Rule] = &[
     &rhythm_change::DETECTOR,
     &process_value::DETECTOR,
     &behaviour::DETECTOR,
+    // What came before an attack and what came after: they ask what the others have found, and stand last.
+    &lead_up::DETECTOR,
+    &follow_up::DETECTOR,
 ];
 
 /// Those whose findings only say that something is not as it was learnt.
@@ -176,6 +182,9 @@ pub static LEARNING: &[&str] = &[
     "rhythm-change",
     "silent-channel",
 ];
+
+/// Those whose findings are told only because of another finding.
+pub(crate) static STORIES: &[&str] = &["follow-up", "lead-up"];
 
 #[cfg(test)]
 mod tests {

@@ -102,7 +102,8 @@ pub(super) struct Actor<'a> {
     pub(super) newcomers_may: bool,
 }
 
-fn span(seconds: u64) -> String {
+/// So many seconds in words.
+pub(super) fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} minutes", seconds / 60),

@@ -215,7 +215,7 @@ mod tests {
         let name = |key: u64| move || format!("point {key}");
         let told = |points: &mut Points, value, ms| points.news(7, value, at(ms), name(7)).is_some();
         assert!(!told(&mut points, 1.0, 98_000), "a conversation that may be over at once");
-        assert!(!told(&mut points, 1.0, 98_999));
+        assert!(!told(&mut points, 1.0, 98_899));
         assert!(!told(&mut points, 1.0, 100_000), "once is no behaviour");
         assert!(told(&mut points, 1.0, 100_100));
         assert!(!told(&mut points, 2.0, 100_500), "too soon");
