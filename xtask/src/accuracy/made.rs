@@ -152,6 +152,7 @@ pub(crate) fn write_rows(path: &Path, rows: &[Row], number: usize) -> Result<(),
                 name: "publish".into(),
                 target: Some(name.as_str().into()),
                 value: Some(Value::Real(*value)),
+                asked: None,
                 outcome: Outcome::Asked,
             })),
         }));

@@ -10,7 +10,7 @@ mod crc;
 mod names;
 mod object;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Record, Role, Side, Value};
+use model::{Attribute, Confidence, OperationKind, Outcome, Record, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use self::object::{Control, Header};
@@ -129,6 +129,8 @@ struct Message<'a> {
 /// A request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     source: u16,
     destination: u16,
     sequence: u8,
@@ -213,7 +215,14 @@ impl Parser for Dnp3 {
     fn finish(&mut self, out: &mut Emit<'_>) {
         let from = self.master.unwrap_or(Side::Client);
         for old in std::mem::take(&mut self.pending) {
-            out.operation(from, old.kind, old.name, Some(old.target), old.value, Outcome::Asked);
+            out.asked(old.asked).operation(
+                from,
+                old.kind,
+                old.name,
+                Some(old.target),
+                old.value,
+                Outcome::Asked,
+            );
         }
     }
 }
@@ -386,6 +395,7 @@ impl Dnp3 {
         let target = target(objects, link.destination);
         let value = if kind == OperationKind::Execute { commanded(objects) } else { None };
         let pending = Pending {
+            asked: out.now(),
             source: link.source,
             destination: link.destination,
             sequence,
@@ -400,7 +410,14 @@ impl Dnp3 {
         let full = (self.pending.len() >= MAX_PENDING).then_some(0);
         if let Some(at) = old.or(full) {
             let old = self.pending.remove(at);
-            out.operation(from, old.kind, old.name, Some(old.target), old.value, Outcome::Asked);
+            out.asked(old.asked).operation(
+                from,
+                old.kind,
+                old.name,
+                Some(old.target),
+                old.value,
+                Outcome::Asked,
+            );
         }
         // These are not answered.
         if matches!(code, 6 | 8 | 10 | 12 | 33) {
@@ -445,7 +462,14 @@ impl Dnp3 {
             || old.kind == OperationKind::Execute
                 && objects.headers().flat_map(Header::controls).any(|control| control.failed);
         let outcome = if refused { Outcome::Refused } else { Outcome::Done };
-        out.operation(from.other(), old.kind, old.name, Some(old.target), old.value, outcome);
+        out.asked(old.asked).operation(
+            from.other(),
+            old.kind,
+            old.name,
+            Some(old.target),
+            old.value,
+            outcome,
+        );
     }
 }
 

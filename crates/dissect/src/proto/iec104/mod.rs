@@ -223,6 +223,8 @@ struct Object<'a> {
 /// A command that waits for its confirmation.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     asker: Side,
     kind: u8,
     station: u16,
@@ -298,7 +300,7 @@ fn tell(old: Pending, outcome: Outcome, out: &mut Emit<'_>) {
         0 => format!("station {}", old.station),
         address => format!("object {address} station {}", old.station),
     };
-    out.operation(old.asker, old.operation, name, Some(target.into()), old.value, outcome);
+    out.asked(old.asked).operation(old.asker, old.operation, name, Some(target.into()), old.value, outcome);
 }
 
 impl Iec104 {
@@ -385,6 +387,7 @@ impl Iec104 {
                     tell(self.pending.remove(0), Outcome::Asked, out);
                 }
                 let pending = Pending {
+                    asked: out.now(),
                     asker: from,
                     kind: asdu.kind,
                     station: asdu.station,

@@ -163,6 +163,8 @@ struct Message<'a> {
 /// A request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    at: Timestamp,
     transaction: u16,
     unit: u8,
     function: u8,
@@ -303,6 +305,7 @@ impl Modbus {
         }
         let written = matches!(adu.function, 5 | 6 | 15 | 16 | 21 | 22 | 23);
         self.pending.push(Pending {
+            at: out.now(),
             transaction: adu.transaction,
             unit: adu.unit,
             function: adu.function,
@@ -530,7 +533,7 @@ impl Modbus {
             Some(table) => format!("{table} {first}-{last} unit {unit}"),
             None => format!("unit {unit}"),
         };
-        out.operation(from, kind, name, Some(target.into()), asked.value, outcome);
+        out.asked(asked.at).operation(from, kind, name, Some(target.into()), asked.value, outcome);
     }
 }
 

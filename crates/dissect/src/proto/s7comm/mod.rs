@@ -125,6 +125,8 @@ struct Message<'a> {
 /// A job that waits for its acknowledgement.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     reference: u16,
     kind: OperationKind,
     name: &'static str,
@@ -185,7 +187,7 @@ impl Parser for S7comm {
     fn finish(&mut self, out: &mut Emit<'_>) {
         let from = asker(out.flow(), PORTS);
         for old in std::mem::take(&mut self.pending) {
-            out.operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
+            out.asked(old.asked).operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
         }
     }
 }
@@ -311,7 +313,11 @@ impl S7comm {
             out.role(from, Role::EngineeringStation, "s7comm.job", Confidence::STRONG);
         }
         let target = target.map(Into::into);
-        self.await_answer(from, Pending { reference: pdu.reference, kind, name, target, value }, out);
+        self.await_answer(
+            from,
+            Pending { asked: out.now(), reference: pdu.reference, kind, name, target, value },
+            out,
+        );
         Ok(())
     }
 
@@ -320,7 +326,7 @@ impl S7comm {
         let full = (self.pending.len() >= MAX_PENDING).then_some(0);
         if let Some(at) = reused.or(full) {
             let old = self.pending.remove(at);
-            out.operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
+            out.asked(old.asked).operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
         }
         self.pending.push(pending);
     }
@@ -370,7 +376,7 @@ impl S7comm {
         if let Some(at) = self.pending.iter().position(|old| old.reference == reference) {
             let old = self.pending.remove(at);
             let outcome = if refused { Outcome::Refused } else { Outcome::Done };
-            out.operation(from.other(), old.kind, old.name, old.target, old.value, outcome);
+            out.asked(old.asked).operation(from.other(), old.kind, old.name, old.target, old.value, outcome);
         }
     }
 
@@ -406,7 +412,8 @@ impl S7comm {
                         .map(|(id, index)| format!("{} {id:04x}/{index:04x}", szl::name(id)).into()),
                     _ => None,
                 };
-                let pending = Pending { reference: pdu.reference, kind, name, target, value: None };
+                let pending =
+                    Pending { asked: out.now(), reference: pdu.reference, kind, name, target, value: None };
                 self.await_answer(from, pending, out);
             }
             8 => {
