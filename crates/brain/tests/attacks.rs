@@ -129,7 +129,6 @@ const MISSED: &[(&str, &str)] = &[
     ("industroyer", "breaker-toggling"),
     // One datagram each, which only the relay's maker could call wrong.
     ("industroyer", "relay-denial"),
-    ("frostygoop", "register-reading"),
     // What a device does within its first hour is taken for its habit.
     ("vpnfilter", "server-lookup"),
     ("vpnfilter", "stage-two-download"),

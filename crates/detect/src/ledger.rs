@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use inventory::Inventory;
 use model::{
-    Change, Crossed, Event, Finding, FindingId, FlowId, Host, Incident, IncidentId, Judgement, Party, Scope,
-    Severity, Shed, Slice, Timestamp, Verdict,
+    Change, Crossed, DeviceId, Event, Finding, FindingId, FlowId, Host, Incident, IncidentId, Judgement,
+    Party, Scope, Severity, Shed, Slice, Timestamp, Verdict,
 };
 
 use crate::attack::{Tactic, technique};
@@ -20,6 +20,8 @@ use crate::settings::Expected;
 pub const MAX_FINDINGS: usize = 1 << 14;
 /// So many conversations are named by a finding.
 pub const MAX_CONVERSATIONS: usize = 64;
+/// A device with more addresses than this stands for others: what it does is not all its own.
+const FEW_ADDRESSES: usize = 8;
 /// So many verdicts that hold for more than one finding are remembered.
 pub const MAX_RULINGS: usize = 4096;
 
@@ -30,6 +32,8 @@ pub(crate) const SUSPICION: &str = ".suspicion";
 pub(crate) struct Raised<'a> {
     pub(crate) rule: &'static Rule,
     pub(crate) at: Timestamp,
+    /// When what shows it began and ended.
+    pub(crate) lasted: (Timestamp, Timestamp),
     pub(crate) alarm: Alarm<'a>,
     /// The threshold that was crossed, its limit, and what was seen.
     pub(crate) crossed: Option<(usize, f64, f64)>,
@@ -142,7 +146,8 @@ impl Ledger {
         inventory: &Inventory,
         summary: impl FnOnce() -> String,
     ) {
-        let Raised { rule, at, alarm, crossed } = raised;
+        let Raised { rule, at, lasted: (began, ended), alarm, crossed } = raised;
+        let since = alarm.since.map_or(began, |since| since.min(at));
         let severity = alarm.severity.unwrap_or(rule.severity);
         let id = id(rule.id, &alarm.actor, alarm.victim.as_ref(), alarm.matter);
         let crossed = crossed.map(|(threshold, limit, seen)| Crossed {
@@ -154,7 +159,7 @@ impl Ledger {
         let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly;
         let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
         if let Some(known) = self.findings.get_mut(&id) {
-            known.last = known.last.max(at);
+            (known.first, known.last) = (known.first.min(since), known.last.max(ended));
             known.count += 1;
             show(known, alarm.flows.iter().copied().chain(alarm.flow));
             let seen = |crossed: &Option<Crossed>| crossed.as_ref().map_or(0.0, |crossed| crossed.seen);
@@ -203,9 +208,9 @@ impl Ledger {
             actor: party(alarm.actor),
             victim: alarm.victim.map(party),
             matter: alarm.matter.into(),
-            first: alarm.since.unwrap_or(at).min(at),
+            first: since,
             raised: at,
-            last: at,
+            last: ended.max(since),
             count: 1,
             crossed,
             factors: alarm.factors,
@@ -217,6 +222,11 @@ impl Ledger {
         show(&mut finding, alarm.flows.iter().copied().chain(alarm.flow));
         if finding.judgement.is_none() {
             self.suspects.extend(suspect.map(|suspect| (suspect, at)));
+            // By whichever of its addresses the device is met.
+            let device = finding.actor.device.filter(|_| is_suspicious).and_then(|id| inventory.device(id));
+            if let Some(device) = device.filter(|device| device.addresses.len() <= FEW_ADDRESSES) {
+                self.suspects.extend(device.addresses.iter().map(|used| (Addr::of_ip(used.ip), at)));
+            }
             let moved = self.incidents.join(&mut finding, at, &mut self.news);
             let news = Change::FindingRaised { finding: Box::new(finding.clone()) };
             self.news.push((at, news));
@@ -338,9 +348,17 @@ impl Ledger {
     /// What speaks against a host: of the findings of medium severity or worse within [`QUIET_HOURS`] in which it
     /// had part, the strongest and of these the latest. Weaknesses are no acts, and what was weighed with such
     /// findings itself does not count.
-    pub(crate) fn suspicion(&self, host: &Host, now: Timestamp) -> Option<Suspicion> {
+    pub(crate) fn suspicion(
+        &self,
+        host: &Host,
+        device: Option<DeviceId>,
+        now: Timestamp,
+    ) -> Option<Suspicion> {
         let addr = Addr::of(host)?;
-        let is = |host: &Host| Addr::of(host) == Some(addr);
+        // Who asks for addresses is known by its link-layer address alone.
+        let is = |party: &Party| {
+            Addr::of(&party.host) == Some(addr) || party.device.is_some() && party.device == device
+        };
         let is_weighed = |crossed: &Crossed| crossed.threshold.ends_with(SUSPICION);
         self.findings
             .values()
@@ -349,8 +367,8 @@ impl Ledger {
             .filter(|finding| finding.judgement.as_ref().is_none_or(|said| !said.verdict.silences()))
             .filter(|finding| !finding.crossed.as_ref().is_some_and(is_weighed))
             .filter_map(|finding| {
-                let (did, high) = (is(&finding.actor.host), finding.severity >= Severity::High);
-                let suffered = high && finding.victim.is_some_and(|victim| is(&victim.host));
+                let (did, high) = (is(&finding.actor), finding.severity >= Severity::High);
+                let suffered = high && finding.victim.is_some_and(|victim| is(&victim));
                 let rule = DETECTORS.iter().find(|rule| (did || suffered) && rule.id == finding.detector)?;
                 if rule.listens.contains(&Kind::Weakness) {
                     return None;
@@ -412,7 +430,7 @@ mod tests {
     fn raised(actor: Host, at: Timestamp, is_anomaly: bool) -> Raised<'static> {
         let alarm = Alarm::about(actor).severity(Severity::Medium);
         let alarm = if is_anomaly { alarm.anomaly() } else { alarm };
-        Raised { rule: DETECTORS[0], at, alarm, crossed: None }
+        Raised { rule: DETECTORS[0], at, lasted: (at, at), alarm, crossed: None }
     }
 
     #[test]

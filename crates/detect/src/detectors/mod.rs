@@ -67,6 +67,7 @@ mod roles;
 mod services;
 mod silent_channel;
 mod suspicion;
+mod suspicious_reading;
 mod threat_intelligence;
 mod time_change;
 mod unauthenticated_service;
@@ -141,6 +142,7 @@ pub static DETECTORS: &[&Rule] = &[
     &command_sweep::DETECTOR,
     &diagnostic_access::DETECTOR,
     // Who feels controllers out.
+    &suspicious_reading::DETECTOR,
     &identification_sweep::DETECTOR,
     &exception_burst::DETECTOR,
     &controller_password::DETECTOR,

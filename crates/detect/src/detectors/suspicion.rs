@@ -28,6 +28,7 @@ const SUSPECT: f64 = 4.0;
 const PERHAPS_SUSPECT: f64 = 2.0;
 const NEWCOMER: f64 = 3.0;
 const OTHER_KIND: f64 = 3.0;
+const APART: f64 = 2.0;
 const STRANGER: f64 = 1.0;
 const CLIENT: f64 = -1.0;
 const NAMED: f64 = -2.0;
@@ -94,6 +95,8 @@ pub(super) struct Actor<'a> {
     pub(super) watch: Timestamp,
     /// When it first asked this controller for anything.
     pub(super) met: Timestamp,
+    /// Since when both have been here, where it is known that they had nothing to do with each other until they met.
+    pub(super) both: Option<Timestamp>,
     pub(super) standing: Standing,
     /// The parts whose work this is.
     pub(super) meant: &'static [Role],
@@ -114,7 +117,7 @@ impl Case {
     /// Weighs who it is.
     pub(super) fn of(actor: &Actor<'_>, out: &Out<'_>) -> Self {
         let mut case = Self::default();
-        let Actor { host, whom, now, watch, met, standing, .. } = *actor;
+        let Actor { host, whom, now, watch, met, both, standing, .. } = *actor;
         let site = out.site();
         let known = site.glance(host);
         let mut is_bad = false;
@@ -145,11 +148,18 @@ impl Case {
         }
         // A host that is new is new to the controller, and has never done so: three signs of one thing.
         let mut new = Vec::new();
-        let newcomer = known.filter(|known| is_new(known.first, watch, now));
-        if let Some(known) = newcomer {
+        // Of whom nothing is known but this, that is when it appeared.
+        let appeared = known.map_or(met, |known| known.first);
+        let is_newcomer = is_new(appeared, watch, now);
+        if is_newcomer {
             is_bad |= !actor.newcomers_may;
-            let seen = format!("it appeared only {} before", span(now.since(known.first).as_secs()));
+            let seen = format!("it appeared only {} before", span(now.since(appeared).as_secs()));
             new.push((NEWCOMER, "how long it has been here", seen, "long before"));
+        }
+        if let Some(both) = both.filter(|both| !is_newcomer && is_new(met, *both, now)) {
+            let seen =
+                format!("for {} it had nothing to do with this controller", span(met.since(both).as_secs()));
+            new.push((APART, "what the two had to do with each other", seen, "what they always do"));
         }
         let met_for = now.since(met).as_secs();
         if is_new(met, watch, now) || met_for < STRANGE_FOR {
