@@ -70,6 +70,7 @@ mod suspicion;
 mod suspicious_reading;
 mod threat_intelligence;
 mod time_change;
+mod unanswered_calls;
 mod unauthenticated_service;
 mod unauthenticated_write;
 mod unauthorised_write;
@@ -115,6 +116,7 @@ pub static DETECTORS: &[&Rule] = &[
     &executable_download::DETECTOR,
     &irc_botnet::DETECTOR,
     &botnet_command_channel::DETECTOR,
+    &unanswered_calls::DETECTOR,
     &unauthenticated_write::DETECTOR,
     &protocol_violation::DETECTOR,
     // Who comes in and goes out.

@@ -17,13 +17,20 @@ pub(super) enum OneWay {
     Packets(f64),
 }
 
+/// A conversation of so few packets carries nothing: whoever says something over TCP sends more.
+const STRAY: u64 = 2;
+
 /// What of a conversation went one way only. Streams of TCP are not looked at: where a sensor sees only one direction
-/// of a link, each of them would be one.
+/// of a link, each of them would be one. Single segments that belong to no connection are: floods are made of them.
 pub(super) fn one_way(record: &FlowRecord) -> Option<OneWay> {
     let sent = record.sent.packets as f64;
     match (record.head.transport, &record.tcp) {
         (Transport::Tcp, Some(tcp)) => {
-            matches!(tcp.state, TcpState::SynSent | TcpState::Refused).then_some(OneWay::Knocks(sent))
+            let is_stray = tcp.state == TcpState::Midstream
+                && record.sent.packets <= STRAY
+                && record.received.packets == 0;
+            let knocks = matches!(tcp.state, TcpState::SynSent | TcpState::Refused);
+            (knocks || is_stray).then_some(OneWay::Knocks(sent))
         }
         (Transport::Udp | Transport::Icmp | Transport::Icmpv6 | Transport::Ip(_), _) => {
             let answered = record.received.packets.saturating_mul(10) > record.sent.packets;
