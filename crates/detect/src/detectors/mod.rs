@@ -47,6 +47,7 @@ mod inbound_flood;
 mod internet_access;
 mod irc_botnet;
 mod lateral_movement;
+mod loopback_on_link;
 mod memory_write;
 mod new_operation;
 mod new_peer;
@@ -119,6 +120,7 @@ pub static DETECTORS: &[&Rule] = &[
     &unanswered_calls::DETECTOR,
     &unauthenticated_write::DETECTOR,
     &protocol_violation::DETECTOR,
+    &loopback_on_link::DETECTOR,
     // Who comes in and goes out.
     &internet_access::DETECTOR,
     &remote_access::DETECTOR,
