@@ -6,7 +6,7 @@ use model::{FlowIdentified, Host, Operation, OperationKind, Outcome, Role, Sever
 use serde::{Deserialize, Serialize};
 
 use super::habit::{Among, Habits, KeptHabits, PAIRS};
-use super::suspicion::{Actor, Case, Cases};
+use super::suspicion::{Actor, Case, Cases, STILL};
 use crate::hosts::Addr;
 use crate::judge::{Alarm, Asked, Out, Seen, Site, is_industrial};
 use crate::learn::{from_bytes, to_bytes};
@@ -156,6 +156,8 @@ pub(super) struct Change {
     habits: Habits,
     ties: Ties,
     cases: Cases,
+    /// Who was told of.
+    told: Table<(Addr, Addr), ()>,
     spread: Table<Addr, Spread>,
 }
 
@@ -166,6 +168,7 @@ impl Change {
             habits: Habits::new(acts.among, WORK),
             ties: Ties::default(),
             cases: Cases::default(),
+            told: Table::new(PAIRS),
             spread: Table::new(PAIRS),
         }
     }
@@ -246,11 +249,13 @@ impl Change {
             );
         }
         ways(&mut case);
-        if case.bits() < out.limit(0, host) {
+        let told = self.told.get(&(actor, victim)).is_some();
+        if case.bits() < out.limit(0, host) * if told { STILL } else { 1.0 } {
             self.habits.learn(actor, victim, at);
             return true;
         }
         self.habits.condemn(actor, victim, at);
+        self.told.place((actor, victim), || ());
         // One that does it to many is one finding, not many.
         let is_wide = self.acts.by_hand && spread.victims.len() > FEW;
         tell(self.acts, operation, (&asked, is_wide), &case, out);

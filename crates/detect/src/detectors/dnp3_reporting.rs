@@ -134,6 +134,9 @@ mod tests {
         let finding = quiet().asks(freeze("10.0.0.2")).wait(2).asks(freeze("10.0.0.2")).only();
         assert_eq!((finding.count, finding.actor.to_string().as_str()), (2, "10.0.0.2"));
         assert!(finding.summary.contains("for 48 hours it had nothing to do"), "{}", finding.summary);
+        // It goes on hours later, with something read between.
+        let story = quiet().asks(freeze("10.0.0.2")).wait(14_400).asks(read("10.0.0.2"));
+        assert_eq!(story.wait(14_400).asks(freeze("10.0.0.2")).only().count, 2);
         // A master that reads, freezes its counters each hour.
         let mut story = quiet().asks(read("10.0.0.2"));
         for _ in 0..48 {

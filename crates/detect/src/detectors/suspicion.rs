@@ -23,6 +23,10 @@ pub(super) const SUSPICION: Threshold = Threshold {
 /// From so many on it is as bad as its kind can be; below, one step less.
 const SURE: f64 = 3.5;
 
+/// The share of the limit below which one who was told of is not told of any more: the same act once more is no excuse
+/// for the first.
+pub(super) const STILL: f64 = 0.5;
+
 const EXTERNAL: f64 = 5.0;
 const SUSPECT: f64 = 4.0;
 const PERHAPS_SUSPECT: f64 = 2.0;

@@ -7,7 +7,7 @@ use model::{OperationKind, Severity, Timestamp, What};
 
 use super::change::{Kept, OPERATORS, Ties, is_set_up, named, parties};
 use super::habit::{Among, Habits, PAIRS};
-use super::suspicion::{Actor, Case, SUSPICION};
+use super::suspicion::{Actor, Case, STILL, SUSPICION};
 use crate::hosts::Addr;
 use crate::judge::{Alarm, Out, Seen, is_industrial};
 use crate::learn::{from_bytes, to_bytes};
@@ -51,8 +51,6 @@ const POINTS: usize = 256;
 
 /// Nobody looks at a value and changes it in less.
 const A_LOOK: Duration = Duration::from_secs(1);
-/// The share of the limit below which one who was told of is not told of any more.
-const STILL: f64 = 0.5;
 
 const OWN_POINT: f64 = 1.0;
 const COMMON_POINT: f64 = -1.0;
@@ -145,7 +143,6 @@ impl Detector for UnauthorisedWrite {
                 "what it works with",
             );
         }
-        // Who was told of is told of until hardly anything speaks against it: another write is no excuse for the first.
         let told = self.found.get(&pair).is_some();
         let limit = out.limit(0, host) * if told { STILL } else { 1.0 };
         if case.bits() < limit {
