@@ -108,7 +108,9 @@ impl Tally {
     fn judge_attacks(&mut self, trial: &Trial, findings: &[Finding]) {
         let hits = |attack: &Attack, finding: &Finding| {
             attack.span.grown(trial.tolerance).overlaps(finding.span)
-                && (attack.hosts.is_empty() || attack.hosts.iter().any(|host| finding.names(host)))
+                && (attack.hosts.is_empty()
+                    || finding.sides.is_empty()
+                    || attack.hosts.iter().any(|host| finding.names(host)))
         };
         for attack in &trial.attacks {
             let raised =
@@ -355,10 +357,12 @@ mod tests {
             finding(45, 46, &[7], &[]),
             finding(62, 62, &[7], &[]),
             finding(64, 66, &[1], &[]),
+            // Whoever it was.
+            finding(12, 12, &[], &[]),
         ];
         let tally = Tally::of(&trial, &findings, 2);
-        assert_eq!(tally.attacks, Counts { found: 2, missed: 1, right: 3, wrong: 2, quiet: 0 });
-        assert_eq!(tally.delays_s, [7.0, 2.0]);
+        assert_eq!(tally.attacks, Counts { found: 2, missed: 1, right: 4, wrong: 2, quiet: 0 });
+        assert_eq!(tally.delays_s, [2.0, 2.0]);
         assert_eq!(tally.kinds["flood"], (2, 3));
         assert_eq!(tally.wrong_by_detector["test"], 2);
         // Attacks and what is tolerated: 12 + 12 + 3 seconds. Findings outside: 21 to 30 and 64 to 66.
