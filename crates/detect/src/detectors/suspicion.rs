@@ -117,6 +117,12 @@ fn span(seconds: u64) -> String {
     }
 }
 
+/// What it is worth that something was absent for so long: nothing at first, half of the most after `half` seconds, all
+/// of it after three times as long. At the beginning of a watch everything comes for the first time.
+fn weight(absent: u64, half: u64, most: f64) -> f64 {
+    (most / 2.0 * (1.0 + absent as f64 / half as f64).log2()).min(most)
+}
+
 impl Case {
     /// Weighs who it is.
     pub(super) fn of(actor: &Actor<'_>, out: &Out<'_>) -> Self {
@@ -158,12 +164,14 @@ impl Case {
         if is_newcomer {
             is_bad |= !actor.newcomers_may;
             let seen = format!("it appeared only {} before", span(now.since(appeared).as_secs()));
-            new.push((NEWCOMER, "how long it has been here", seen, "long before"));
+            let bits = weight(appeared.since(watch).as_secs(), STRANGE_FOR, NEWCOMER);
+            new.push((bits, "how long it has been here", seen, "long before"));
         }
         if let Some(both) = both.filter(|both| !is_newcomer && is_new(met, *both, now)) {
-            let seen =
-                format!("for {} it had nothing to do with this controller", span(met.since(both).as_secs()));
-            new.push((APART, "what the two had to do with each other", seen, "what they always do"));
+            let absent = met.since(both).as_secs();
+            let seen = format!("for {} it had nothing to do with this controller", span(absent));
+            let bits = weight(absent, CLIENT_AFTER, APART);
+            new.push((bits, "what the two had to do with each other", seen, "what they always do"));
         }
         let met_for = now.since(met).as_secs();
         if is_new(met, watch, now) || met_for < STRANGE_FOR {
@@ -245,5 +253,16 @@ impl Case {
         self.signs().into_iter().fold(alarm, |alarm, sign| {
             alarm.factor(sign.name, format_args!("{} ({:+.1} bits)", sign.seen, sign.bits), sign.usual)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absence_says_the_more_the_longer_it_was() {
+        let bits = [0, 60, 180, 86_400].map(|absent| weight(absent, STRANGE_FOR, NEWCOMER));
+        assert_eq!(bits, [0.0, 1.5, 3.0, 3.0]);
     }
 }

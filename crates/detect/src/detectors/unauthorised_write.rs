@@ -342,6 +342,19 @@ mod tests {
     }
 
     #[test]
+    fn those_who_only_write_and_come_late_at_the_beginning_of_a_watch_are_silent() {
+        // One controller tells another of its values, every twenty seconds or every five minutes.
+        for pause in [20, 300] {
+            let mut story = Story::of(&DETECTOR).with_host(PLC).with_host(HMI).asks(read(HMI)).wait(5);
+            story = story.with_host("10.0.0.7").wait(pause);
+            for _ in 0..100 {
+                story = talks(story, "10.0.0.7", "modbus").asks(write("10.0.0.7", 3)).wait(pause);
+            }
+            story.silent();
+        }
+    }
+
+    #[test]
     fn what_gets_no_answer_is_dated_back_to_when_it_was_asked() {
         let story = office_port();
         let mut asked = write("10.0.0.5", 7);
