@@ -14,7 +14,7 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Record, Role, Side, T
 use serde::Serialize;
 
 use self::object::{Control, Header};
-use super::industrial::{Recent, text};
+use super::industrial::{Recent, overdue, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Verdict};
 
 /// DNP3.
@@ -164,6 +164,7 @@ struct Dnp3 {
 impl Parser for Dnp3 {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.give_up(overdue(self.pending.iter().map(|old| old.asked), out.now()), out);
         let mut taken = 0;
         while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
             if !bytes.starts_with(&START) && !START.starts_with(bytes) {
@@ -213,8 +214,15 @@ impl Parser for Dnp3 {
     }
 
     fn finish(&mut self, out: &mut Emit<'_>) {
+        self.give_up(self.pending.len(), out);
+    }
+}
+
+impl Dnp3 {
+    /// Tells so many of the requests that wait, the oldest first, without an answer.
+    fn give_up(&mut self, count: usize, out: &mut Emit<'_>) {
         let from = self.master.unwrap_or(Side::Client);
-        for old in std::mem::take(&mut self.pending) {
+        for old in self.pending.drain(..count) {
             out.asked(old.asked).operation(
                 from,
                 old.kind,
@@ -225,9 +233,7 @@ impl Parser for Dnp3 {
             );
         }
     }
-}
 
-impl Dnp3 {
     fn frame(&mut self, from: Side, link: Link, data: &[u8], out: &mut Emit<'_>) {
         // The checks are taken out; the rest fits in a buffer on the stack.
         let mut user = [0; MAX_USER];

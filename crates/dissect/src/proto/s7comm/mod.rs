@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use self::item::Item;
 use super::cotp::{self, Connect, PORTS, TpktStream, Unit};
-use super::industrial::{Points, Recent, asker};
+use super::industrial::{Points, Recent, asker, overdue};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// S7 communication.
@@ -154,6 +154,7 @@ struct S7comm {
 impl Parser for S7comm {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.give_up(overdue(self.pending.iter().map(|old| old.asked), out.now()), out);
         self.now = input.at;
         let mut stream = std::mem::take(&mut self.stream);
         let progress = stream.read(input, out, fits, |unit, out| match unit {
@@ -185,10 +186,7 @@ impl Parser for S7comm {
     }
 
     fn finish(&mut self, out: &mut Emit<'_>) {
-        let from = asker(out.flow(), PORTS);
-        for old in std::mem::take(&mut self.pending) {
-            out.asked(old.asked).operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
-        }
+        self.give_up(self.pending.len(), out);
     }
 }
 
@@ -232,6 +230,14 @@ fn connected(from: Side, request: bool, connect: &Connect<'_>, out: &mut Emit<'_
 }
 
 impl S7comm {
+    /// Tells so many of the requests that wait, the oldest first, without an answer.
+    fn give_up(&mut self, count: usize, out: &mut Emit<'_>) {
+        let from = asker(out.flow(), PORTS);
+        for old in self.pending.drain(..count) {
+            out.asked(old.asked).operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
+        }
+    }
+
     fn pdu(&mut self, from: Side, pdu: &Pdu<'_>, out: &mut Emit<'_>) {
         if out.wants_messages() {
             let mut message = Message { pdu_reference: pdu.reference, ..Message::default() };
