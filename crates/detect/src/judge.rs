@@ -318,6 +318,8 @@ impl<'a> Alarm<'a> {
 pub struct Out<'a> {
     rule: usize,
     at: Timestamp,
+    /// When what is observed began and ended.
+    lasted: (Timestamp, Timestamp),
     site: Site<'a>,
     ledger: &'a mut Ledger,
     scores: &'a mut Scores,
@@ -360,7 +362,7 @@ impl Out<'_> {
     /// Findings that were themselves weighed with this are left out, so that none confirms itself, and so are
     /// weaknesses. All findings are looked at: ask only where it matters.
     pub fn suspect(&self, host: &Host) -> Option<Suspicion> {
-        self.ledger.suspicion(host, self.at)
+        self.ledger.suspicion(host, self.site.glance(host).map(|known| known.id), self.at)
     }
 
     /// Raises a finding, or counts one up that is known. `summary` says what happened here in one sentence; it is
@@ -373,7 +375,7 @@ impl Out<'_> {
         let crossed = alarm.crossed.map(|(threshold, seen)| self.crossed(threshold, seen, &alarm.actor));
         let rule = &DETECTORS[self.rule];
         self.ledger.raise(
-            Raised { rule, at: self.at, alarm, crossed },
+            Raised { rule, at: self.at, lasted: self.lasted, alarm, crossed },
             limits.expected(),
             inventory,
             summary,
@@ -536,10 +538,11 @@ impl Detect {
         let site = Site { inventory, limits: &self.limits, parties: &parties };
         self.ledger.turn_to_next();
         let seen = Seen { at, what, client, server, channel, site };
+        let lasted = lasted(observation);
         for place in &self.listening[kind as usize] {
             let (rule, detector) = &mut self.detectors[*place];
             let (ledger, scores) = (&mut self.ledger, &mut self.scores);
-            detector.observe(&seen, &mut Out { rule: *rule, at, site, ledger, scores });
+            detector.observe(&seen, &mut Out { rule: *rule, at, lasted, site, ledger, scores });
         }
         self.tell_detectors(at, inventory);
         self.ledger.tell(events);
@@ -552,7 +555,8 @@ impl Detect {
             let site = Site { inventory, limits: &self.limits, parties: &parties };
             for (rule, detector) in &mut self.detectors {
                 let (ledger, scores) = (&mut self.ledger, &mut self.scores);
-                detector.found(&finding, &mut Out { rule: *rule, at, site, ledger, scores });
+                detector
+                    .found(&finding, &mut Out { rule: *rule, at, lasted: (at, at), site, ledger, scores });
             }
         }
     }
@@ -564,7 +568,7 @@ impl Detect {
         let site = Site { inventory, limits: &self.limits, parties: &parties };
         for (rule, detector) in &mut self.detectors {
             let (ledger, scores) = (&mut self.ledger, &mut self.scores);
-            detector.tick(now, &mut Out { rule: *rule, at: now, site, ledger, scores });
+            detector.tick(now, &mut Out { rule: *rule, at: now, lasted: (now, now), site, ledger, scores });
         }
         self.tell_detectors(now, inventory);
         self.ledger.tell(events);
@@ -651,7 +655,7 @@ impl Detect {
     /// What others have found lately that speaks most against a host.
     #[cfg(test)]
     pub(crate) fn suspects(&self, host: &Host) -> Option<Suspicion> {
-        self.ledger.suspicion(host, self.next_tick)
+        self.ledger.suspicion(host, None, self.next_tick)
     }
 
     /// Changes a finding that is held: where its packets are kept.
@@ -676,6 +680,20 @@ impl Detect {
             each(Shed { limit: "detect.scores".into(), count, packets: 0, bytes: 0 });
         }
         self.ledger.drain_shed(each);
+    }
+}
+
+/// When what is observed began and ended: conversations are told after they are over, requests that get no answer
+/// when there is none to come.
+fn lasted(observation: &Observation) -> (Timestamp, Timestamp) {
+    let at = observation.at;
+    match &observation.what {
+        What::FlowEnded(record) => (record.first.min(at), record.last.min(at)),
+        What::Operation(operation) => {
+            let asked = operation.asked.map_or(at, |asked| asked.min(at));
+            (asked, asked)
+        }
+        _ => (at, at),
     }
 }
 

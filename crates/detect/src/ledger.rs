@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use inventory::Inventory;
 use model::{
-    About, Change, Crossed, Event, Finding, FindingId, FlowId, Host, Incident, IncidentId, Judgement, Party,
-    Scope, Severity, Shed, Slice, Timestamp, Verdict,
+    About, Change, Crossed, DeviceId, Event, Finding, FindingId, FlowId, Host, Incident, IncidentId,
+    Judgement, Party, Scope, Severity, Shed, Slice, Timestamp, Verdict,
 };
 
 use crate::attack::{Tactic, technique};
@@ -21,6 +21,8 @@ use crate::settings::Expected;
 pub const MAX_FINDINGS: usize = 1 << 14;
 /// So many conversations are named by a finding.
 pub const MAX_CONVERSATIONS: usize = 64;
+/// A device with more addresses than this stands for others: what it does is not all its own.
+const FEW_ADDRESSES: usize = 8;
 /// So many verdicts that hold for more than one finding are remembered.
 pub const MAX_RULINGS: usize = 4096;
 
@@ -31,6 +33,8 @@ pub(crate) const SUSPICION: &str = ".suspicion";
 pub(crate) struct Raised<'a> {
     pub(crate) rule: &'static Rule,
     pub(crate) at: Timestamp,
+    /// When what shows it began and ended.
+    pub(crate) lasted: (Timestamp, Timestamp),
     pub(crate) alarm: Alarm<'a>,
     /// The threshold that was crossed.
     pub(crate) crossed: Option<Crossed>,
@@ -166,7 +170,8 @@ impl Ledger {
         inventory: &Inventory,
         summary: impl FnOnce() -> String,
     ) {
-        let Raised { rule, at, alarm, crossed } = raised;
+        let Raised { rule, at, lasted: (began, ended), alarm, crossed } = raised;
+        let since = alarm.since.map_or(began, |since| since.min(at));
         let severity = alarm.severity.unwrap_or(rule.severity);
         let id = id(rule.id, &alarm.actor, alarm.victim.as_ref(), alarm.matter);
         let is_story = alarm.part_of.is_some();
@@ -178,7 +183,8 @@ impl Ledger {
         let within = alarm.part_of.and_then(|id| self.findings.get(&id)).and_then(|whole| whole.incident);
         let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
         if let Some(known) = self.findings.get_mut(&id) {
-            known.last = known.last.max(alarm.until.unwrap_or(at).min(at));
+            known.first = known.first.min(since);
+            known.last = known.last.max(alarm.until.unwrap_or(ended).min(at));
             known.count = known.count.saturating_add(alarm.times);
             show(known, alarm.flows.iter().copied().chain(alarm.flow));
             let seen = |crossed: &Option<Crossed>| crossed.as_ref().map_or(0.0, |crossed| crossed.seen);
@@ -232,9 +238,9 @@ impl Ledger {
             actor: party(alarm.actor),
             victim: alarm.victim.map(party),
             matter: alarm.matter.into(),
-            first: alarm.since.unwrap_or(at).min(at),
+            first: since,
             raised: at,
-            last: alarm.until.unwrap_or(at).min(at),
+            last: alarm.until.unwrap_or(ended).min(at).max(since),
             count: alarm.times,
             crossed,
             factors: alarm.factors,
@@ -247,6 +253,11 @@ impl Ledger {
         self.condemned.extend(condemned(&finding));
         if !finding.is_silenced() {
             self.suspects.extend(suspect.map(|suspect| (suspect, at)));
+            // By whichever of its addresses the device is met.
+            let device = finding.actor.device.filter(|_| is_suspicious).and_then(|id| inventory.device(id));
+            if let Some(device) = device.filter(|device| device.addresses.len() <= FEW_ADDRESSES) {
+                self.suspects.extend(device.addresses.iter().map(|used| (Addr::of_ip(used.ip), at)));
+            }
             self.culprits.take(&finding);
             if is_attack(&finding) || is_theft(&finding) {
                 self.grave.push(id);
@@ -437,9 +448,17 @@ impl Ledger {
     /// What speaks against a host: of the findings of medium severity or worse within [`QUIET_HOURS`] in which it
     /// had part, the strongest and of these the latest. Weaknesses are no acts, and what was weighed with such
     /// findings, or told because of one, does not count itself.
-    pub(crate) fn suspicion(&self, host: &Host, now: Timestamp) -> Option<Suspicion> {
+    pub(crate) fn suspicion(
+        &self,
+        host: &Host,
+        device: Option<DeviceId>,
+        now: Timestamp,
+    ) -> Option<Suspicion> {
         let addr = Addr::of(host)?;
-        let is = |host: &Host| Addr::of(host) == Some(addr);
+        // Who asks for addresses is known by its link-layer address alone.
+        let is = |party: &Party| {
+            Addr::of(&party.host) == Some(addr) || party.device.is_some() && party.device == device
+        };
         let is_weighed = |crossed: &Crossed| crossed.threshold.ends_with(SUSPICION);
         self.findings
             .values()
@@ -449,8 +468,8 @@ impl Ledger {
             .filter(|finding| !finding.crossed.as_ref().is_some_and(is_weighed))
             .filter(|finding| !STORIES.contains(&&*finding.detector))
             .filter_map(|finding| {
-                let (did, high) = (is(&finding.actor.host), finding.severity >= Severity::High);
-                let suffered = high && finding.victim.is_some_and(|victim| is(&victim.host));
+                let (did, high) = (is(&finding.actor), finding.severity >= Severity::High);
+                let suffered = high && finding.victim.is_some_and(|victim| is(&victim));
                 let rule = DETECTORS.iter().find(|rule| (did || suffered) && rule.id == finding.detector)?;
                 if rule.listens.contains(&Kind::Weakness) {
                     return None;
@@ -513,7 +532,7 @@ mod tests {
     fn raised(actor: Host, at: Timestamp, is_anomaly: bool) -> Raised<'static> {
         let alarm = Alarm::about(actor).severity(Severity::Medium);
         let alarm = if is_anomaly { alarm.anomaly() } else { alarm };
-        Raised { rule: DETECTORS[0], at, alarm, crossed: None }
+        Raised { rule: DETECTORS[0], at, lasted: (at, at), alarm, crossed: None }
     }
 
     #[test]
@@ -645,13 +664,18 @@ mod tests {
             ledger.incidents().map(|one| (one.id, one.title.clone(), one.severity)).collect();
         let rule = DETECTORS.iter().find(|rule| rule.id == "lead-up").unwrap();
         let alarm = Alarm::about(host(3)).to(host(1)).part_of(whole).since(at(1)).until(at(2));
-        ledger.raise(Raised { rule, at: at(9), alarm, crossed: None }, &[], &inventory, String::new);
+        ledger.raise(
+            Raised { rule, at: at(9), lasted: (at(1), at(2)), alarm, crossed: None },
+            &[],
+            &inventory,
+            String::new,
+        );
         let after: Vec<_> = ledger.incidents().map(|one| (one.id, one.title.clone(), one.severity)).collect();
         assert_eq!((before.len(), before), (2, after));
         let part = ledger.findings[&id(&ledger, host(3)).unwrap()].clone();
         assert_eq!(part.incident, ledger.findings[&whole].incident);
         assert_eq!((part.first, part.raised, part.last), (at(1), at(9), at(2)));
-        assert!(!ledger.is_suspect(&host(3), at(10)) && ledger.suspicion(&host(3), at(10)).is_none());
+        assert!(!ledger.is_suspect(&host(3), at(10)) && ledger.suspicion(&host(3), None, at(10)).is_none());
         let mut restored = Ledger::default();
         restored.restore(part);
         assert!(!restored.is_suspect(&host(3), at(10)), "after a restart");

@@ -136,6 +136,7 @@ pub(crate) fn operation(
         target: None,
         value: None,
         outcome,
+        asked: None,
     }
 }
 
@@ -186,7 +187,8 @@ impl Story {
         Self::with(Detect::with(Settings::default(), is_wanted))
     }
 
-    fn with(detect: Detect) -> Self {
+    /// A story told to several detectors.
+    pub(crate) fn with(detect: Detect) -> Self {
         Self {
             inventory: Inventory::new(inventory::Limits::default()),
             detect,

@@ -160,7 +160,7 @@ pub(crate) fn line(item: &Yield) -> String {
             format!("fact {about} {attribute} = {value:?} ({source}, {}%)", confidence.get())
         }
         Yield::Binding(binding) => format!("binding {} is at {}", binding.ip, binding.mac),
-        Yield::Operation { from, kind, name, target, value, outcome } => format!(
+        Yield::Operation { from, kind, name, target, value, outcome, .. } => format!(
             "operation {} {kind:?} {name} {} {} {outcome:?}",
             side(from),
             target.as_deref().unwrap_or("-"),

@@ -345,7 +345,8 @@ impl Application {
             return Next::Keep;
         }
         let wants = reading.environment.wants;
-        let mut emit = Emit::new(&reading.head, wants, &mut self.told, &mut reading.reader.found);
+        let mut emit =
+            Emit::new(&reading.head, wants, &mut self.told, &mut reading.reader.found).at(reading.at);
         let goes_on = parser.gap(from, missing, &mut emit);
         self.tell(reading);
         if goes_on { Next::Keep } else { Next::Drop }
@@ -415,7 +416,8 @@ impl Application {
     pub(crate) fn finish(&mut self, reading: &mut Reading<'_>) {
         if let State::Reading { parser, .. } = &mut self.state {
             let wants = reading.environment.wants;
-            let mut emit = Emit::new(&reading.head, wants, &mut self.told, &mut reading.reader.found);
+            let mut emit =
+                Emit::new(&reading.head, wants, &mut self.told, &mut reading.reader.found).at(reading.at);
             parser.finish(&mut emit);
             self.tell(reading);
         }
@@ -462,7 +464,8 @@ impl Application {
 
     fn parse(&mut self, input: &Input<'_>, reading: &mut Reading<'_>) -> Progress {
         let Reader { common, found, .. } = &mut *reading.reader;
-        let mut emit = Emit::new(&reading.head, reading.environment.wants, &mut self.told, found);
+        let mut emit =
+            Emit::new(&reading.head, reading.environment.wants, &mut self.told, found).at(reading.at);
         let progress = match &mut self.state {
             State::Probing { .. } | State::Unread => return Progress::Took(0),
             State::Reading { parser, .. } => parser.parse(input, &mut emit),
@@ -520,9 +523,10 @@ impl Application {
                     What::Fact(Box::new(Fact { about, attribute, value, source, confidence }))
                 }
                 Yield::Binding(binding) => What::Binding(binding),
-                Yield::Operation { from, kind, name, target, value, outcome } => {
+                Yield::Operation { from, kind, name, target, value, outcome, asked } => {
                     let protocol = protocol.clone();
-                    let operation = Operation { flow, from, protocol, kind, name, target, value, outcome };
+                    let operation =
+                        Operation { flow, from, protocol, kind, name, target, value, outcome, asked };
                     What::Operation(Box::new(operation))
                 }
                 Yield::Weakness { side, kind, detail } => {

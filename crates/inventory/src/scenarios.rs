@@ -764,6 +764,7 @@ fn roles_follow_from_services_operations_and_makers() {
         target: None,
         value: None,
         outcome: Outcome::Done,
+        asked: None,
     };
     story.then([What::Operation(Box::new(download))]);
     assert_eq!(story.device("10.0.0.1").roles().next(), Some("engineering-station"));

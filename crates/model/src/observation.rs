@@ -138,6 +138,10 @@ pub struct Operation {
     pub value: Option<Value>,
     /// How it ended, where that is known.
     pub outcome: Outcome,
+    /// Packet time of the request, if its end is told noticeably later: what gets no answer is told when nothing
+    /// more is to come.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked: Option<Timestamp>,
 }
 
 /// The kinds of operation that policies and detectors tell apart.

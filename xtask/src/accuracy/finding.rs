@@ -24,6 +24,8 @@ pub(crate) struct Finding {
     /// Its place in [`SEVERITIES`].
     pub(crate) severity: usize,
     pub(crate) span: Span,
+    /// When it could be known.
+    pub(crate) raised: Timestamp,
     /// The names of its actor and of its victim, those of their devices among them; sides without a
     /// name are left out.
     pub(crate) sides: Vec<BTreeSet<Name>>,
@@ -53,6 +55,7 @@ impl Finding {
             detector: value["detector"].as_str().unwrap_or_default().to_owned(),
             severity,
             span: Span { first: time(&value["first"])?, last: time(&value["last"])? },
+            raised: time(&value["raised"]).or_else(|_| time(&value["first"]))?,
             sides: sides.filter(|names| !names.is_empty()).collect(),
             conversations: serde_json::from_value::<Option<Vec<FlowId>>>(value["conversations"].clone())?
                 .into_iter()
@@ -121,6 +124,10 @@ mod tests {
         assert_eq!(finding.sides, [[Name::read("10.0.0.1").unwrap(), mac].into()]);
         assert!(finding.names(&mac));
         assert_eq!((finding.severity, finding.detector.as_str()), (3, "scan"));
+        assert_eq!(finding.raised, finding.span.first);
+        let told = text.replace(r#""count""#, r#""raised":"1970-01-01T00:00:02Z","count""#);
+        let all = Finding::read_all(&told, &devices).map_err(|failure| failure.0).unwrap();
+        assert_eq!(all[0].raised, Timestamp::from_secs(2));
         assert_eq!(finding.conversations, [FlowId(255)].into());
         assert!(finding.lists_all());
         assert!(Finding::read_all(&text.replace("high", "grave"), &devices).is_err());

@@ -98,8 +98,11 @@ pub(crate) struct Attack {
     pub(crate) hosts: BTreeSet<Name>,
 }
 
-/// The two ends of a conversation, each with its port, the smaller first.
-pub(crate) type Ends = [(Name, u16); 2];
+/// One end of a conversation, with its port.
+pub(crate) type End = (Name, u16);
+
+/// The two ends of a conversation, the smaller first.
+pub(crate) type Ends = [End; 2];
 
 /// The smallest thing that has a label: a packet, a conversation, a row.
 #[derive(Clone, Debug)]

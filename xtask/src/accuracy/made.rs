@@ -64,11 +64,14 @@ pub(crate) struct LoggedFlow {
 impl LoggedFlow {
     /// The unit that it is, as the `number`-th of its log.
     pub(crate) fn unit(&self, number: usize) -> Unit {
+        let mut ends = [self.pair.client, self.pair.server].map(|(ip, port)| (Name::Ip(ip), port));
+        let hosts = ends.iter().map(|(name, _)| *name).collect();
+        ends.sort();
         Unit {
             span: self.span,
             flow: Some(flow_id(number)),
-            ends: None,
-            hosts: vec![Name::Ip(self.pair.client.0), Name::Ip(self.pair.server.0)],
+            ends: Some(ends),
+            hosts,
             malicious: self.attack.is_some(),
         }
     }
@@ -152,6 +155,7 @@ pub(crate) fn write_rows(path: &Path, rows: &[Row], number: usize) -> Result<(),
                 name: "publish".into(),
                 target: Some(name.as_str().into()),
                 value: Some(Value::Real(*value)),
+                asked: None,
                 outcome: Outcome::Asked,
             })),
         }));

@@ -3,10 +3,10 @@
 //! Pavise is a black box here: each trial begins with an empty state, shows it what is clean where a set
 //! has such a part, then what holds attacks, and compares the findings with the labels. Two things are
 //! counted. By **attack**: an attack is found if a finding overlaps its time (with the set's tolerance)
-//! and names one of its hosts, where the labels name any; a finding that does so for no attack is wrong,
-//! while learning, too. The time to detect is from the attack's begin to that of the first such finding. A
-//! finding that lasts long meets attacks by chance, so the share of clean time that lies within findings is
-//! told beside. By **unit** (a packet, a conversation, a row), where units have labels: those that
+//! and names one of its hosts, where the labels and the finding name any; a finding that does so for no attack
+//! is wrong, while learning, too. The time to detect is from the attack's begin to when the first such finding
+//! was raised. A finding that lasts long meets attacks by chance, so the share of clean time that lies within
+//! findings is told beside. By **unit** (a packet, a conversation, a row), where units have labels: those that
 //! findings point at, by conversation or by hosts and time, against those that are malicious.
 //!
 //! Sets that hold no packets are turned into observations, which `pavise watch` reads as well.

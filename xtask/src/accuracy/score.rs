@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{FlowId, Timestamp};
 
 use super::finding::{Devices, Finding, Score};
-use super::label::{Attack, Unit, seconds, shared, union};
+use super::label::{Attack, End, Ends, Unit, seconds, shared, union};
 use super::trial::Trial;
 
 /// Hits and misses, and the figures that follow from them.
@@ -72,7 +72,7 @@ pub(crate) struct Tally {
     pub(crate) attacks: Counts,
     /// By unit: an alarm is a unit that a finding points at.
     pub(crate) units: Counts,
-    /// From the beginning of each attack that was found to that of the first finding, in seconds.
+    /// From the beginning of each attack that was found to when the first finding was raised, in seconds.
     pub(crate) delays_s: Vec<f64>,
     /// Found and all attacks of each kind.
     pub(crate) kinds: BTreeMap<String, (usize, usize)>,
@@ -108,20 +108,19 @@ impl Tally {
     fn judge_attacks(&mut self, trial: &Trial, findings: &[Finding]) {
         let hits = |attack: &Attack, finding: &Finding| {
             attack.span.grown(trial.tolerance).overlaps(finding.span)
-                && (attack.hosts.is_empty() || attack.hosts.iter().any(|host| finding.names(host)))
+                && (attack.hosts.is_empty()
+                    || finding.sides.is_empty()
+                    || attack.hosts.iter().any(|host| finding.names(host)))
         };
         for attack in &trial.attacks {
-            let first = findings
-                .iter()
-                .filter(|finding| hits(attack, finding))
-                .map(|finding| finding.span.first)
-                .min();
+            let raised =
+                findings.iter().filter(|finding| hits(attack, finding)).map(|finding| finding.raised).min();
             let (found, all) = self.kinds.entry(attack.kind.clone()).or_default();
             *all += 1;
-            if let Some(first) = first {
+            if let Some(raised) = raised {
                 *found += 1;
                 self.attacks.found += 1;
-                self.delays_s.push(first.since(attack.span.first).as_secs_f64());
+                self.delays_s.push(raised.since(attack.span.first).as_secs_f64());
             } else {
                 self.attacks.missed += 1;
             }
@@ -139,16 +138,20 @@ impl Tally {
     fn judge_units(&mut self, units: &[Unit], findings: &[Finding]) {
         let mut order: Vec<&Unit> = units.iter().collect();
         order.sort_by_key(|unit| unit.span);
-        let mut coming: Vec<&Finding> = findings.iter().collect();
-        coming.sort_by_key(|finding| std::cmp::Reverse(finding.span));
-        let mut open: Vec<&Finding> = Vec::new();
+        let ends: BTreeMap<FlowId, &Ends> =
+            units.iter().filter_map(|unit| Some((unit.flow?, unit.ends.as_ref()?))).collect();
+        let mut coming: Vec<(&Finding, Option<End>)> =
+            findings.iter().map(|finding| (finding, service(finding, &ends))).collect();
+        coming.sort_by_key(|(finding, _)| std::cmp::Reverse(finding.span));
+        let mut open: Vec<(&Finding, Option<End>)> = Vec::new();
         for unit in order {
-            while let Some(finding) = coming.pop_if(|finding| finding.span.first <= unit.span.last) {
+            while let Some(finding) = coming.pop_if(|(finding, _)| finding.span.first <= unit.span.last) {
                 open.push(finding);
             }
-            open.retain(|finding| finding.span.last >= unit.span.first);
-            let alarmed =
-                open.iter().any(|finding| finding.span.overlaps(unit.span) && points(finding, unit));
+            open.retain(|(finding, _)| finding.span.last >= unit.span.first);
+            let alarmed = open.iter().any(|(finding, service)| {
+                finding.span.overlaps(unit.span) && points(finding, service.as_ref(), unit)
+            });
             match (unit.malicious, alarmed) {
                 (true, true) => self.units.found += 1,
                 (true, false) => self.units.missed += 1,
@@ -202,17 +205,27 @@ impl Tally {
     }
 }
 
+/// Where all conversations that a finding lists go to, if that is one port of its victim: then the finding is about that.
+fn service(finding: &Finding, ends: &BTreeMap<FlowId, &Ends>) -> Option<End> {
+    let [_, victim] = &finding.sides[..] else { return None };
+    let mut listed = finding.conversations.iter().filter_map(|flow| ends.get(flow));
+    let [one, other] = **listed.next()?;
+    let end = [one, other].into_iter().find(|(name, _)| victim.contains(name))?;
+    listed.all(|ends| ends.contains(&end)).then_some(end)
+}
+
 /// Whether a finding is about a unit of its time: by conversation where the finding lists them all and
-/// the unit's is known, else by hosts: actor and victim, if both are named, must both be of the unit. A
-/// finding that names nobody is about all.
-fn points(finding: &Finding, unit: &Unit) -> bool {
+/// the unit's is known, else by hosts: actor and victim, if both are named, must both be of the unit, and so must be
+/// the port of the victim to which all conversations go that are listed. A finding that names nobody is about all.
+fn points(finding: &Finding, service: Option<&End>, unit: &Unit) -> bool {
     if let Some(flow) = unit.flow
         && !finding.conversations.is_empty()
         && (finding.lists_all() || finding.conversations.contains(&flow))
     {
         return finding.conversations.contains(&flow);
     }
-    finding.sides.iter().all(|side| unit.hosts.iter().any(|host| side.contains(host)))
+    let elsewhere = unit.ends.zip(service).is_some_and(|(ends, service)| !ends.contains(service));
+    !elsewhere && finding.sides.iter().all(|side| unit.hosts.iter().any(|host| side.contains(host)))
 }
 
 /// Scores by what they are of, in the order of time.
@@ -300,6 +313,7 @@ mod tests {
             detector: "test".into(),
             severity: 3,
             span: span(first, last),
+            raised: Timestamp::from_secs(first),
             sides: names.iter().map(|name| [host(*name)].into()).collect(),
             conversations: flows.iter().copied().map(FlowId).collect(),
         }
@@ -339,14 +353,16 @@ mod tests {
             trial(vec![attack(10, 20, &[1, 2]), attack(40, 50, &[1]), attack(60, 61, &[])], Vec::new());
         let findings = [
             finding(21, 30, &[2], &[]),
-            finding(15, 15, &[2], &[]),
+            Finding { raised: Timestamp::from_secs(17), ..finding(15, 15, &[2], &[]) },
             finding(45, 46, &[7], &[]),
             finding(62, 62, &[7], &[]),
             finding(64, 66, &[1], &[]),
+            // Whoever it was.
+            finding(12, 12, &[], &[]),
         ];
         let tally = Tally::of(&trial, &findings, 2);
-        assert_eq!(tally.attacks, Counts { found: 2, missed: 1, right: 3, wrong: 2, quiet: 0 });
-        assert_eq!(tally.delays_s, [5.0, 2.0]);
+        assert_eq!(tally.attacks, Counts { found: 2, missed: 1, right: 4, wrong: 2, quiet: 0 });
+        assert_eq!(tally.delays_s, [2.0, 2.0]);
         assert_eq!(tally.kinds["flood"], (2, 3));
         assert_eq!(tally.wrong_by_detector["test"], 2);
         // Attacks and what is tolerated: 12 + 12 + 3 seconds. Findings outside: 21 to 30 and 64 to 66.
@@ -376,6 +392,25 @@ mod tests {
 
         let tally = Tally::of(&trial(Vec::new(), units), &[finding(0, 10, &[], &[])], 1);
         assert_eq!(tally.units, Counts { found: 2, missed: 1, right: 2, wrong: 2, quiet: 0 });
+    }
+
+    #[test]
+    fn a_finding_whose_conversations_all_go_to_one_port_is_about_that() {
+        let to = |port: u16, number: u64, malicious| Unit {
+            ends: Some([(host(1), 40_000), (host(2), port)]),
+            ..unit(5, Some(number), &[1, 2], malicious)
+        };
+        let mut units: Vec<Unit> = (0..70).map(|number| to(6667, number, true)).collect();
+        units.push(to(80, 99, false));
+        let listed: Vec<u64> = (0..64).collect();
+        let found = finding(0, 10, &[1, 2], &listed);
+        let tally = Tally::of(&trial(Vec::new(), units.clone()), &[found], 1);
+        assert_eq!(tally.units, Counts { found: 70, missed: 0, right: 70, wrong: 0, quiet: 1 });
+        // Conversations with several ports: whatever the two have to do with each other.
+        units[3] = to(81, 3, true);
+        let found = finding(0, 10, &[1, 2], &listed);
+        let tally = Tally::of(&trial(Vec::new(), units), &[found], 1);
+        assert_eq!((tally.units.found, tally.units.wrong), (70, 1));
     }
 
     #[test]

@@ -278,6 +278,10 @@ impl Detector for Behaviours {
         let What::FlowEnded(record) = seen.what else { return };
         let (client, server) = (record.head.client.host, record.head.server.host);
         for (who, host, peer) in [(seen.client, client, server), (seen.server, server, client)] {
+            // What is done to it by one who is known to be bad is told of that one, and is no habit of its own.
+            if out.is_suspect(&peer) {
+                continue;
+            }
             self.take(who, host, peer, record, seen, out);
         }
     }
@@ -372,6 +376,23 @@ mod tests {
         let finding = story.only();
         assert_eq!(finding.actor.to_string(), "10.0.0.5");
         assert!(finding.factors.len() >= 3 && finding.conversations.len() == 8);
+    }
+
+    #[test]
+    fn what_a_scanner_does_to_a_device_is_told_of_the_scanner() {
+        let detect = crate::judge::Detect::with(crate::settings::Settings::default(), |rule| {
+            [DETECTOR.id, "host-scan"].contains(&rule.id)
+        });
+        let hosts = ["10.0.0.5", "10.0.0.9", "10.0.0.1", "10.0.0.66"];
+        let mut story = days(hosts.into_iter().fold(Story::with(detect), Story::with_host), 0, 3);
+        for last in 1..=40 {
+            story = story.wait(1).flow(unanswered("10.0.0.66", &format!("10.0.1.{last}"), 80));
+        }
+        for number in 0..400_u16 {
+            story = story.wait_ms(100).flow(datagrams("10.0.0.66", "10.0.0.5", 1000 + number, 5000, 90_000));
+        }
+        let story = story.wait(600).flow(datagrams("10.0.0.9", "10.0.0.1", 53, 50, 50));
+        assert_eq!(story.only().detector, "host-scan");
     }
 
     #[test]

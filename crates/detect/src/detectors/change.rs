@@ -2,13 +2,13 @@
 //!
 //! What is common to the detectors of such acts; each of them says by [`Acts`] which acts are its own.
 
-use model::{Operation, OperationKind, Outcome, Role, Severity, Timestamp};
+use model::{FlowIdentified, Host, Operation, OperationKind, Outcome, Role, Severity, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
 use super::habit::{Among, Habits, KeptHabits, PAIRS};
-use super::suspicion::{Actor, Case, Cases};
+use super::suspicion::{Actor, Case, Cases, STILL};
 use crate::hosts::Addr;
-use crate::judge::{Alarm, Asked, Out, Seen, is_industrial};
+use crate::judge::{Alarm, Asked, Out, Seen, Site, is_industrial};
 use crate::learn::{from_bytes, to_bytes};
 use crate::rule::Detector;
 use crate::table::Table;
@@ -74,11 +74,14 @@ pub(super) struct Ties {
     ties: Table<(Addr, Addr), Tie>,
     /// When the watch began.
     pub(super) watch: Option<Timestamp>,
+    /// Whether conversations count from when they are recognised, and not only from when something is asked: where
+    /// values are reported unasked, commands may be all that is ever asked.
+    hears: bool,
 }
 
 impl Default for Ties {
     fn default() -> Self {
-        Self { ties: Table::new(PAIRS), watch: None }
+        Self { ties: Table::new(PAIRS), watch: None, hears: false }
     }
 }
 
@@ -90,6 +93,32 @@ pub(super) struct KeptTies {
 }
 
 impl Ties {
+    /// For those who hear of conversations, too, and not only of what is asked.
+    pub(super) fn of_conversations() -> Self {
+        Self { hears: true, ..Self::default() }
+    }
+
+    /// Something is seen, of whatever kind: the watch has begun.
+    pub(super) fn watch(&mut self, at: Timestamp) {
+        self.watch.get_or_insert(at);
+    }
+
+    /// Two who are proven to be there begin to talk in an industrial protocol.
+    pub(super) fn talk(&mut self, seen: &Seen<'_>, identified: &FlowIdentified) {
+        let ends = [&identified.flow.client.host, &identified.flow.server.host];
+        if is_industrial(&identified.protocol) && seen.client.is_somebody() && seen.server.is_somebody() {
+            let [Some(client), Some(server)] = ends.map(Addr::of) else { return };
+            self.take(client, server, seen.at);
+        }
+    }
+
+    /// Since when two have both been here, if all that they have to do with each other is known.
+    pub(super) fn both_since(&self, site: &Site<'_>, host: &Host, whom: &Host) -> Option<Timestamp> {
+        let known = |host| site.glance(host).map(|known| known.first);
+        let both = known(host)?.max(known(whom)?).max(self.watch?);
+        self.hears.then_some(both)
+    }
+
     /// Everything, to go on with after a restart.
     pub(super) fn keep(&self) -> KeptTies {
         let ties = self.ties.iter().map(|(key, tie)| (*key, tie.clone())).collect();
@@ -106,8 +135,10 @@ impl Ties {
 
     /// Takes note that something was asked.
     pub(super) fn take(&mut self, actor: Addr, victim: Addr, at: Timestamp) -> &Tie {
-        self.watch.get_or_insert(at);
-        let (tie, _) = self.ties.entry((actor, victim), || Tie { met: at, began: at, last: at });
+        self.watch(at);
+        // Whoever asks now may have been the one who was called.
+        let met = self.ties.get(&(victim, actor)).map_or(at, |tie| tie.met);
+        let (tie, _) = self.ties.entry((actor, victim), || Tie { met, began: at, last: at });
         if at.since(tie.last).as_secs() >= PAUSE {
             tie.began = at;
         }
@@ -125,6 +156,8 @@ pub(super) struct Change {
     habits: Habits,
     ties: Ties,
     cases: Cases,
+    /// Who was told of.
+    told: Table<(Addr, Addr), ()>,
     spread: Table<Addr, Spread>,
 }
 
@@ -135,8 +168,14 @@ impl Change {
             habits: Habits::new(acts.among, WORK),
             ties: Ties::default(),
             cases: Cases::default(),
+            told: Table::new(PAIRS),
             spread: Table::new(PAIRS),
         }
+    }
+
+    /// The same for those who hear of conversations, too.
+    pub(super) fn of_conversations(acts: &'static Acts) -> Self {
+        Self { ties: Ties::of_conversations(), ..Self::new(acts) }
     }
 
     /// What was learnt, to go on with after a restart.
@@ -148,6 +187,18 @@ impl Change {
     pub(super) fn take_back(&mut self, (habits, ties): Kept) {
         self.habits.take_back(habits);
         self.ties.take_back(ties);
+    }
+
+    /// Takes what is observed, of industrial protocols; `ways` says what is wrong with the way in which it is done.
+    pub(super) fn look(&mut self, seen: &Seen<'_>, ways: &mut dyn FnMut(&mut Case), out: &mut Out<'_>) {
+        self.ties.watch(seen.at);
+        match seen.what {
+            What::FlowIdentified(identified) => self.ties.talk(seen, identified),
+            What::Operation(operation) if is_industrial(&operation.protocol) => {
+                self.take(seen, operation, ways, out);
+            }
+            _ => {}
+        }
     }
 
     /// Takes an operation; if it is an act of the kind, weighs it together with what `ways` finds in the way it is
@@ -171,9 +222,10 @@ impl Change {
         let watch = self.ties.watch.unwrap_or(at);
         let (host, whom) = (&asked.asker.host, &asked.asked.host);
         let meant = self.acts.meant;
+        let both = self.ties.both_since(&seen.site, host, whom);
         let mut case = self.cases.of(
             (actor, victim),
-            &Actor { host, whom, now: at, watch, met, standing, meant, newcomers_may: false },
+            &Actor { host, whom, now: at, watch, met, both, standing, meant, newcomers_may: false },
             out,
         );
         if self.acts.by_hand && at.since(began).as_millis() < HASTE {
@@ -197,11 +249,13 @@ impl Change {
             );
         }
         ways(&mut case);
-        if case.bits() < out.limit(0, host) {
+        let told = self.told.get(&(actor, victim)).is_some();
+        if case.bits() < out.limit(0, host) * if told { STILL } else { 1.0 } {
             self.habits.learn(actor, victim, at);
             return true;
         }
         self.habits.condemn(actor, victim, at);
+        self.told.place((actor, victim), || ());
         // One that does it to many is one finding, not many.
         let is_wide = self.acts.by_hand && spread.victims.len() > FEW;
         tell(self.acts, operation, (&asked, is_wide), &case, out);
@@ -250,10 +304,7 @@ pub(super) fn parties(asked: &Asked<'_>, operation: &Operation) -> Option<(Addr,
 
 impl Detector for Change {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
-        let model::What::Operation(operation) = seen.what else { return };
-        if is_industrial(&operation.protocol) {
-            self.take(seen, operation, &mut |_| {}, out);
-        }
+        self.look(seen, &mut |_| {}, out);
     }
 
     fn save(&self) -> Option<Vec<u8>> {

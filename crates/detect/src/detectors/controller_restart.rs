@@ -22,9 +22,9 @@ pub(super) const DETECTOR: Rule = Rule {
     fix: "Look at the process and at the device. Find out who sits at the host that restarted it; block \
           that host from the device if nobody knows.",
     thresholds: &[SUSPICION],
-    listens: &[Kind::Operation],
+    listens: &[Kind::Identified, Kind::Operation],
     keeps: "habits and ties of 4096 pairs of hosts, of 1024 victims",
-    start: || Box::new(Change::new(&ACTS)),
+    start: || Box::new(Change::of_conversations(&ACTS)),
 };
 
 static ACTS: Acts = Acts {

@@ -58,7 +58,17 @@ impl Detector for EngineeringStation {
         let watch = self.ties.watch.unwrap_or(at);
         let case = self.cases.of(
             (actor, victim),
-            &Actor { host, whom, now: at, watch, met, standing, meant: ENGINEERS, newcomers_may: false },
+            &Actor {
+                host,
+                whom,
+                now: at,
+                watch,
+                met,
+                both: None,
+                standing,
+                meant: ENGINEERS,
+                newcomers_may: false,
+            },
             out,
         );
         if case.bits() < out.limit(0, host) {

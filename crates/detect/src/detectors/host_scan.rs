@@ -1,6 +1,6 @@
 //! One host looks for others: see [`DETECTOR`].
 
-use model::{Severity, What};
+use model::{FlowRecord, Severity, Transport, What};
 
 use super::contacts::{Contact, Contacts};
 use super::services;
@@ -16,7 +16,8 @@ pub(super) const DETECTOR: Rule = Rule {
     attack: &["T0846", "T1046"],
     finds: "A host tries to reach many others that do not answer or refuse: it does not know whom it is looking for. \
             Each first contact counts, however much time lies between them, so slow scans are found like quick ones. \
-            Contacts at ports of industrial protocols are left to controller-scan.",
+            Contacts at ports of industrial protocols are left to controller-scan; who asks for the \
+            time outside does not count.",
     matters: "Looking around is the first thing an intruder does, and the way in which worms such as Mirai spread.",
     fix: "Find out what runs on the scanning host. If it is a scanner that you run, declare it as expected; if not, \
           take the host off the network and look at what it did before.",
@@ -42,6 +43,15 @@ pub(super) const DETECTOR: Rule = Rule {
 const FAILURES: usize = 0;
 const FORGIVEN: usize = 1;
 
+/// Whether somebody outside is asked for the time. Clients are given many servers of a pool by name and go on to others
+/// when these do not answer (RFC 5905, section 3.1; RFC 8633, section 3.2): where answers are held back, they try ever new
+/// ones.
+fn asks_for_time(seen: &Seen<'_>, record: &FlowRecord) -> bool {
+    const NTP: u16 = 123;
+    let head = &record.head;
+    (head.transport, head.server.port) == (Transport::Udp, NTP) && seen.site.is_external(&head.server.host)
+}
+
 #[derive(Default)]
 struct HostScan {
     contacts: PerHost<Contacts>,
@@ -56,7 +66,7 @@ impl Detector for HostScan {
         else {
             return;
         };
-        if services::industrial(&record.head).is_some() {
+        if services::industrial(&record.head).is_some() || asks_for_time(seen, record) {
             return;
         }
         let contacts = self.contacts.of(seen.client);
@@ -90,7 +100,7 @@ impl Detector for HostScan {
 #[cfg(test)]
 mod tests {
     use super::DETECTOR;
-    use crate::testing::{Story, answered, unanswered};
+    use crate::testing::{Story, answered, datagrams, unanswered};
     use model::{TcpFlags, TcpStats};
 
     #[test]
@@ -134,6 +144,18 @@ mod tests {
             }
             assert_eq!(story.findings().len(), expected);
         }
+    }
+
+    #[test]
+    fn who_looks_for_a_time_server_that_answers_is_no_scanner() {
+        let asks = |story: Story, network: &str| {
+            (1..=40).fold(story, |story, last| {
+                story.wait(64).flow(datagrams("10.0.0.5", &format!("{network}.{last}"), 123, 48, 0))
+            })
+        };
+        let story = asks(Story::of(&DETECTOR).with_host("10.0.0.5"), "203.0.113");
+        story.silent();
+        assert_eq!(asks(story, "10.0.1").findings().len(), 1);
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod internet_access;
 mod irc_botnet;
 mod lateral_movement;
 mod lead_up;
+mod loopback_on_link;
 mod memory_write;
 mod new_operation;
 mod new_peer;
@@ -72,8 +73,10 @@ mod roles;
 mod services;
 mod silent_channel;
 mod suspicion;
+mod suspicious_reading;
 mod threat_intelligence;
 mod time_change;
+mod unanswered_calls;
 mod unauthenticated_service;
 mod unauthenticated_write;
 mod unauthorised_write;
@@ -119,8 +122,10 @@ pub static DETECTORS: &[&Rule] = &[
     &executable_download::DETECTOR,
     &irc_botnet::DETECTOR,
     &botnet_command_channel::DETECTOR,
+    &unanswered_calls::DETECTOR,
     &unauthenticated_write::DETECTOR,
     &protocol_violation::DETECTOR,
+    &loopback_on_link::DETECTOR,
     // Who comes in and goes out.
     &internet_access::DETECTOR,
     &remote_access::DETECTOR,
@@ -148,6 +153,7 @@ pub static DETECTORS: &[&Rule] = &[
     &command_sweep::DETECTOR,
     &diagnostic_access::DETECTOR,
     // Who feels controllers out.
+    &suspicious_reading::DETECTOR,
     &identification_sweep::DETECTOR,
     &exception_burst::DETECTOR,
     &controller_password::DETECTOR,

@@ -126,6 +126,25 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_segments_without_connections_is_found_and_one_direction_of_a_link_is_not() {
+        let segment = |packets| {
+            let mut record = unanswered("10.0.0.5", "203.0.113.7", 80);
+            record.tcp.as_mut().unwrap().state = model::TcpState::Midstream;
+            record.sent.packets = packets;
+            record
+        };
+        let story = |packets| {
+            let mut story = Story::of(&DETECTOR).with_host("10.0.0.5");
+            for _ in 0..1500 {
+                story = story.wait_ms(2).flow(segment(packets));
+            }
+            story
+        };
+        assert_eq!(story(1).only().actor.to_string(), "10.0.0.5");
+        story(4).silent();
+    }
+
+    #[test]
     fn cameras_scans_and_dead_servers_are_no_floods() {
         let mut story = Story::of(&DETECTOR).with_host("10.0.0.5");
         for number in 0..3000_u16 {

@@ -23,11 +23,16 @@ pub(super) const SUSPICION: Threshold = Threshold {
 /// From so many on it is as bad as its kind can be; below, one step less.
 const SURE: f64 = 3.5;
 
+/// The share of the limit below which one who was told of is not told of any more: the same act once more is no excuse
+/// for the first.
+pub(super) const STILL: f64 = 0.5;
+
 const EXTERNAL: f64 = 5.0;
 const SUSPECT: f64 = 4.0;
 const PERHAPS_SUSPECT: f64 = 2.0;
 const NEWCOMER: f64 = 3.0;
 const OTHER_KIND: f64 = 3.0;
+const APART: f64 = 2.0;
 const STRANGER: f64 = 1.0;
 const CLIENT: f64 = -1.0;
 const NAMED: f64 = -2.0;
@@ -94,6 +99,8 @@ pub(super) struct Actor<'a> {
     pub(super) watch: Timestamp,
     /// When it first asked this controller for anything.
     pub(super) met: Timestamp,
+    /// Since when both have been here, where it is known that they had nothing to do with each other until they met.
+    pub(super) both: Option<Timestamp>,
     pub(super) standing: Standing,
     /// The parts whose work this is.
     pub(super) meant: &'static [Role],
@@ -111,11 +118,17 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
+/// What it is worth that something was absent for so long: nothing at first, half of the most after `half` seconds, all
+/// of it after three times as long. At the beginning of a watch everything comes for the first time.
+fn weight(absent: u64, half: u64, most: f64) -> f64 {
+    (most / 2.0 * (1.0 + absent as f64 / half as f64).log2()).min(most)
+}
+
 impl Case {
     /// Weighs who it is.
     pub(super) fn of(actor: &Actor<'_>, out: &Out<'_>) -> Self {
         let mut case = Self::default();
-        let Actor { host, whom, now, watch, met, standing, .. } = *actor;
+        let Actor { host, whom, now, watch, met, both, standing, .. } = *actor;
         let site = out.site();
         let known = site.glance(host);
         let mut is_bad = false;
@@ -146,11 +159,20 @@ impl Case {
         }
         // A host that is new is new to the controller, and has never done so: three signs of one thing.
         let mut new = Vec::new();
-        let newcomer = known.filter(|known| is_new(known.first, watch, now));
-        if let Some(known) = newcomer {
+        // Of whom nothing is known but this, that is when it appeared.
+        let appeared = known.map_or(met, |known| known.first);
+        let is_newcomer = is_new(appeared, watch, now);
+        if is_newcomer {
             is_bad |= !actor.newcomers_may;
-            let seen = format!("it appeared only {} before", span(now.since(known.first).as_secs()));
-            new.push((NEWCOMER, "how long it has been here", seen, "long before"));
+            let seen = format!("it appeared only {} before", span(now.since(appeared).as_secs()));
+            let bits = weight(appeared.since(watch).as_secs(), STRANGE_FOR, NEWCOMER);
+            new.push((bits, "how long it has been here", seen, "long before"));
+        }
+        if let Some(both) = both.filter(|both| !is_newcomer && is_new(met, *both, now)) {
+            let absent = met.since(both).as_secs();
+            let seen = format!("for {} it had nothing to do with this controller", span(absent));
+            let bits = weight(absent, CLIENT_AFTER, APART);
+            new.push((bits, "what the two had to do with each other", seen, "what they always do"));
         }
         let met_for = now.since(met).as_secs();
         if is_new(met, watch, now) || met_for < STRANGE_FOR {
@@ -232,5 +254,16 @@ impl Case {
         self.signs().into_iter().fold(alarm, |alarm, sign| {
             alarm.factor(sign.name, format_args!("{} ({:+.1} bits)", sign.seen, sign.bits), sign.usual)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absence_says_the_more_the_longer_it_was() {
+        let bits = [0, 60, 180, 86_400].map(|absent| weight(absent, STRANGE_FOR, NEWCOMER));
+        assert_eq!(bits, [0.0, 1.5, 3.0, 3.0]);
     }
 }

@@ -1,12 +1,13 @@
 //! Somebody writes to a controller to whom it is not known: see [`DETECTOR`].
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use model::{OperationKind, Severity, What};
+use model::{OperationKind, Severity, Timestamp, What};
 
 use super::change::{Kept, OPERATORS, Ties, is_set_up, named, parties};
 use super::habit::{Among, Habits, PAIRS};
-use super::suspicion::{Actor, Case, SUSPICION};
+use super::suspicion::{Actor, Case, STILL, SUSPICION};
 use crate::hosts::Addr;
 use crate::judge::{Alarm, Out, Seen, is_industrial};
 use crate::learn::{from_bytes, to_bytes};
@@ -20,7 +21,7 @@ pub(super) const DETECTOR: Rule = Rule {
     severity: Severity::High,
     attack: &["T0855", "T0836", "T0831"],
     finds: "A host writes values to a controller, or commands it, and never did so before: it is outside, it appeared \
-            only now, other findings speak against it, or others have always written there and it has not. That it \
+            only now, it was here for long and had nothing to do with the controller, other findings speak against it, or others have always written there and it has not. That it \
             writes what others write, reads as operators' stations do, or says by its name that it is one, speaks for \
             it.",
     matters: "A value that is written moves something: a valve, a breaker, a drive. Most industrial protocols ask \
@@ -29,12 +30,12 @@ pub(super) const DETECTOR: Rule = Rule {
     fix: "Look at the process and set the values right. Find out what runs on the host; if nobody knows, block it from \
           the controllers. If it is a new operators' station, declare it as expected.",
     thresholds: &[SUSPICION],
-    listens: &[Kind::Operation],
+    listens: &[Kind::Identified, Kind::Operation],
     keeps: "habits and ties of 4096 pairs of hosts, and 256 points of each of 1024 controllers",
     start: || {
         Box::new(UnauthorisedWrite {
             habits: Habits::new(Among::SameVictim, MINUTE),
-            ties: Ties::default(),
+            ties: Ties::of_conversations(),
             readers: Table::new(PAIRS),
             points: Table::new(CONTROLLERS),
             found: Table::new(PAIRS),
@@ -48,6 +49,9 @@ const MINUTE: u64 = 60;
 const CONTROLLERS: usize = 1024;
 const POINTS: usize = 256;
 
+/// Nobody looks at a value and changes it in less.
+const A_LOOK: Duration = Duration::from_secs(1);
+
 const OWN_POINT: f64 = 1.0;
 const COMMON_POINT: f64 = -1.0;
 const BLIND: f64 = 1.0;
@@ -55,8 +59,8 @@ const BLIND: f64 = 1.0;
 struct UnauthorisedWrite {
     habits: Habits,
     ties: Ties,
-    /// Who has read from whom.
-    readers: Table<(Addr, Addr), ()>,
+    /// Who has read from whom, and since when.
+    readers: Table<(Addr, Addr), Timestamp>,
     /// Digests of what is written where, by those who are known for it.
     points: Table<Addr, VecDeque<u32>>,
     /// How much spoke against those who were found.
@@ -65,7 +69,12 @@ struct UnauthorisedWrite {
 
 impl Detector for UnauthorisedWrite {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
-        let What::Operation(operation) = seen.what else { return };
+        self.ties.watch(seen.at);
+        let operation = match seen.what {
+            What::FlowIdentified(identified) => return self.ties.talk(seen, identified),
+            What::Operation(operation) => operation,
+            _ => return,
+        };
         if !is_industrial(&operation.protocol) {
             return;
         }
@@ -75,7 +84,7 @@ impl Detector for UnauthorisedWrite {
         let met = self.ties.take(actor, victim, at).met;
         match operation.kind {
             OperationKind::Read | OperationKind::Subscribe => {
-                self.readers.place(pair, || ());
+                self.readers.place(pair, || at);
                 return;
             }
             OperationKind::Write | OperationKind::Execute if !is_set_up(operation) => {}
@@ -98,7 +107,17 @@ impl Detector for UnauthorisedWrite {
         }
         let watch = self.ties.watch.unwrap_or(at);
         let mut case = Case::of(
-            &Actor { host, whom, now: at, watch, met, standing, meant: OPERATORS, newcomers_may: true },
+            &Actor {
+                host,
+                whom,
+                now: at,
+                watch,
+                met,
+                both: self.ties.both_since(&seen.site, host, whom),
+                standing,
+                meant: OPERATORS,
+                newcomers_may: true,
+            },
             out,
         );
         match self.points.get(&victim).map(|points| points.contains(&point)) {
@@ -115,15 +134,18 @@ impl Detector for UnauthorisedWrite {
             }
             None => {}
         }
-        if self.readers.get(&pair).is_none() {
+        // What is read right before is read for the write's sake, by a program.
+        if self.readers.get(&pair).is_none_or(|since| at.since(*since) < A_LOOK) {
             case.how(
                 BLIND,
                 "what it reads",
-                "it has read nothing from the controller".into(),
+                "it had read nothing from the controller before it began to write".into(),
                 "what it works with",
             );
         }
-        if case.bits() < out.limit(0, host) {
+        let told = self.found.get(&pair).is_some();
+        let limit = out.limit(0, host) * if told { STILL } else { 1.0 };
+        if case.bits() < limit {
             self.habits.learn(actor, victim, at);
             self.know(victim, point);
             return;
@@ -142,7 +164,7 @@ impl Detector for UnauthorisedWrite {
 
     fn save(&self) -> Option<Vec<u8>> {
         let points: Vec<_> = self.points.iter().collect();
-        let readers: Vec<_> = self.readers.iter().map(|(pair, ())| pair).collect();
+        let readers: Vec<_> = self.readers.iter().map(|(pair, _)| pair).collect();
         to_bytes(&((self.habits.keep(), self.ties.keep()), points, readers))
     }
 
@@ -155,7 +177,8 @@ impl Detector for UnauthorisedWrite {
             self.points.place(victim, || points);
         }
         for pair in readers.into_iter().take(PAIRS) {
-            self.readers.place(pair, || ());
+            // That was before now.
+            self.readers.place(pair, || Timestamp::EPOCH);
         }
     }
 }
@@ -269,5 +292,76 @@ mod tests {
             story = story.asks(write("198.51.100.7", 40)).wait(60);
         }
         assert_eq!(story.only().count, 20);
+    }
+
+    /// A link on which much is seen for a day, but nothing industrial.
+    fn office_port() -> Story {
+        let lookup = operation("10.0.0.2", "10.0.0.7", "dns", OperationKind::Read, "query", Outcome::Done);
+        let mut story = Story::of(&DETECTOR).with_host(PLC).with_host(HMI).with_host("10.0.0.5");
+        for _ in 0..24 {
+            story = story.asks(lookup.clone()).wait(3600);
+        }
+        story
+    }
+
+    fn talks(story: Story, who: &str, protocol: &'static str) -> Story {
+        let flow = crate::testing::head(who, PLC, 102, model::Transport::Tcp);
+        let identified = model::FlowIdentified { flow, protocol: protocol.into() };
+        story.then(model::What::FlowIdentified(Box::new(identified)))
+    }
+
+    #[test]
+    fn one_who_comes_to_write_is_told_though_nothing_was_learnt_of_the_controller() {
+        let mut story = office_port();
+        for minute in 0..60 {
+            // It looks at what it writes only just before, and later.
+            story = talks(story, "10.0.0.66", "s7comm").asks(write("10.0.0.66", 102)).wait_ms(3);
+            story = story.asks(write("10.0.0.66", 102)).wait(60 + minute * 7);
+            story = story.asks(read("10.0.0.66")).wait_ms(3);
+        }
+        let finding = story.only();
+        assert_eq!((finding.severity, finding.count), (Severity::High, 120));
+        assert!(finding.summary.contains("it appeared only 0 s before"), "{}", finding.summary);
+        // The panel reads, and writes later.
+        let mut story = talks(office_port(), HMI, "s7comm");
+        for _ in 0..60 {
+            story = story.asks(read(HMI)).wait(2).asks(write(HMI, 40)).wait(30);
+        }
+        story.silent();
+    }
+
+    #[test]
+    fn one_who_was_long_here_and_turns_to_a_controller_only_to_write_is_told() {
+        let story = talks(office_port(), "10.0.0.5", "modbus").wait_ms(20).asks(write("10.0.0.5", 7));
+        let finding = story.only();
+        assert!(finding.summary.contains("for 24 hours it had nothing to do"), "{}", finding.summary);
+        // Values are reported unasked, so that a command is the first thing that is ever asked.
+        let mut story = Story::of(&DETECTOR).with_host(PLC).with_host(HMI);
+        story = talks(story, HMI, "iec104").wait(86_400);
+        story.asks(write(HMI, 40)).silent();
+    }
+
+    #[test]
+    fn those_who_only_write_and_come_late_at_the_beginning_of_a_watch_are_silent() {
+        // One controller tells another of its values, every twenty seconds or every five minutes.
+        for pause in [20, 300] {
+            let mut story = Story::of(&DETECTOR).with_host(PLC).with_host(HMI).asks(read(HMI)).wait(5);
+            story = story.with_host("10.0.0.7").wait(pause);
+            for _ in 0..100 {
+                story = talks(story, "10.0.0.7", "modbus").asks(write("10.0.0.7", 3)).wait(pause);
+            }
+            story.silent();
+        }
+    }
+
+    #[test]
+    fn what_gets_no_answer_is_dated_back_to_when_it_was_asked() {
+        let story = office_port();
+        let mut asked = write("10.0.0.5", 7);
+        asked.outcome = Outcome::Asked;
+        asked.asked = Some(model::Timestamp::from_secs(1_772_438_400 + 24 * 3600));
+        let finding = story.wait(900).asks(asked).only();
+        assert_eq!(finding.raised.since(finding.first).as_secs(), 900);
+        assert_eq!(finding.last, finding.first);
     }
 }

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{
     Attribute, Binding, BindingSource, BusData, Confidence, FlowHead, Host, MacAddr, Name, OperationKind,
-    Outcome, Record, Role, Sample, Side, Value,
+    Outcome, Record, Role, Sample, Side, Timestamp, Value,
 };
 use serde::Serialize;
 
@@ -62,6 +63,8 @@ pub enum Yield {
         value: Option<Value>,
         /// How it ended.
         outcome: Outcome,
+        /// When it was asked, if that was more than [`LATE`] before it is told.
+        asked: Option<Timestamp>,
     },
     /// A data frame of a bus.
     BusFrame {
@@ -128,12 +131,17 @@ impl Told {
 /// Text longer than this is cut: evidence and labels, in characters.
 pub const MAX_TEXT: usize = 256;
 
+/// Answers mostly come sooner than this; when the operation was asked is then not worth telling.
+pub(super) const LATE: Duration = Duration::from_secs(1);
+
 /// Where a parser puts what it finds.
 pub struct Emit<'a> {
     flow: &'a FlowHead,
     wants: Wants,
     told: &'a mut Told,
     found: &'a mut Vec<Yield>,
+    now: Timestamp,
+    asked: Option<Timestamp>,
 }
 
 impl<'a> Emit<'a> {
@@ -144,7 +152,25 @@ impl<'a> Emit<'a> {
         told: &'a mut Told,
         found: &'a mut Vec<Yield>,
     ) -> Self {
-        Self { flow, wants, told, found }
+        Self { flow, wants, told, found, now: Timestamp::EPOCH, asked: None }
+    }
+
+    /// The same at this packet time.
+    #[must_use]
+    pub const fn at(mut self, now: Timestamp) -> Self {
+        self.now = now;
+        self
+    }
+
+    /// Packet time.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The operation that is told next was asked then, and not now.
+    pub const fn asked(&mut self, then: Timestamp) -> &mut Self {
+        self.asked = Some(then);
+        self
     }
 
     /// The conversation.
@@ -235,7 +261,8 @@ impl<'a> Emit<'a> {
         value: Option<Value>,
         outcome: Outcome,
     ) {
-        self.found.push(Yield::Operation { from, kind, name: name.into(), target, value, outcome });
+        let asked = self.asked.take().filter(|asked| self.now.since(*asked) > LATE);
+        self.found.push(Yield::Operation { from, kind, name: name.into(), target, value, outcome, asked });
     }
 
     /// A data frame of a bus.
@@ -319,5 +346,41 @@ impl Digest {
         last[..rest.len()].copy_from_slice(rest);
         self.word(u64::from_le_bytes(last));
         self.word(bytes.len() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Endpoint, FlowId, Reach, Transport};
+
+    use super::*;
+
+    #[test]
+    fn operations_say_when_they_were_asked_if_that_was_noticeably_before() {
+        let end = Endpoint { host: Host::default(), port: 0 };
+        let flow = FlowHead {
+            id: FlowId(1),
+            transport: Transport::Tcp,
+            vlan: None,
+            client: end,
+            server: end,
+            client_reach: Reach::Near,
+            server_reach: Reach::Near,
+        };
+        let wants = Wants { messages: false, judged: false };
+        let (mut told, mut found) = (Told::default(), Vec::new());
+        let mut out = Emit::new(&flow, wants, &mut told, &mut found).at(Timestamp::from_secs(900));
+        for asked in [Some(3), Some(899), Some(900), None] {
+            if let Some(asked) = asked {
+                out.asked(Timestamp::from_secs(asked));
+            }
+            out.operation(Side::Client, OperationKind::Restart, "restart", None, None, Outcome::Asked);
+        }
+        let asked = |found: &Yield| match found {
+            Yield::Operation { asked, .. } => *asked,
+            _ => None,
+        };
+        let asked: Vec<_> = found.iter().map(asked).collect();
+        assert_eq!(asked, [Some(Timestamp::from_secs(3)), None, None, None]);
     }
 }

@@ -1,8 +1,18 @@
 //! What the industrial protocols share: who asks, which polls are news, and text from device fields.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{FlowHead, Side, Timestamp};
+
+/// Nobody waits longer than this for an answer: the acknowledgement of IEC 60870-5-104 is due within 15 seconds (t1, clause
+/// 9.6), those of the other protocols within a few.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many of the requests that wait, the oldest first, will not be answered any more.
+pub(crate) fn overdue(asked: impl Iterator<Item = Timestamp>, now: Timestamp) -> usize {
+    asked.take_while(|asked| now.since(*asked) > PATIENCE).count()
+}
 
 /// Who asks in a conversation. The one who opened it, unless only the client's port is one of the
 /// protocol's own: then the capture began in the middle with an answer.

@@ -13,7 +13,7 @@ mod tag;
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use model::{Attribute, Confidence, Host, OperationKind, Outcome, Role, Side, Value};
+use model::{Attribute, Confidence, Host, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use self::service::{DEVICE, Parameters, Property};
@@ -183,6 +183,8 @@ struct LinkMessage {
 /// A request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     asker: Side,
     invoke: u8,
     service: u8,
@@ -255,7 +257,7 @@ impl Parser for Bacnet {
 
 fn tell(old: Pending, outcome: Outcome, out: &mut Emit<'_>) {
     let (name, _) = names::confirmed(old.service);
-    out.operation(old.asker, old.kind, name, old.target, old.value, outcome);
+    out.asked(old.asked).operation(old.asker, old.kind, name, old.target, old.value, outcome);
 }
 
 impl Bacnet {
@@ -404,7 +406,15 @@ impl Bacnet {
         if let Some(at) = same.or(full) {
             tell(self.pending.remove(at), Outcome::Asked, out);
         }
-        self.pending.push(Pending { asker: way.from, invoke, service, kind, target, value });
+        self.pending.push(Pending {
+            asked: out.now(),
+            asker: way.from,
+            invoke,
+            service,
+            kind,
+            target,
+            value,
+        });
     }
 
     fn answered(&mut self, from: Side, invoke: u8, outcome: Outcome, out: &mut Emit<'_>) {

@@ -10,11 +10,11 @@ mod crc;
 mod names;
 mod object;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Record, Role, Side, Value};
+use model::{Attribute, Confidence, OperationKind, Outcome, Record, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use self::object::{Control, Header};
-use super::industrial::{Recent, text};
+use super::industrial::{Recent, overdue, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Verdict};
 
 /// DNP3.
@@ -129,6 +129,8 @@ struct Message<'a> {
 /// A request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     source: u16,
     destination: u16,
     sequence: u8,
@@ -162,6 +164,7 @@ struct Dnp3 {
 impl Parser for Dnp3 {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.give_up(overdue(self.pending.iter().map(|old| old.asked), out.now()), out);
         let mut taken = 0;
         while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
             if !bytes.starts_with(&START) && !START.starts_with(bytes) {
@@ -211,14 +214,26 @@ impl Parser for Dnp3 {
     }
 
     fn finish(&mut self, out: &mut Emit<'_>) {
-        let from = self.master.unwrap_or(Side::Client);
-        for old in std::mem::take(&mut self.pending) {
-            out.operation(from, old.kind, old.name, Some(old.target), old.value, Outcome::Asked);
-        }
+        self.give_up(self.pending.len(), out);
     }
 }
 
 impl Dnp3 {
+    /// Tells so many of the requests that wait, the oldest first, without an answer.
+    fn give_up(&mut self, count: usize, out: &mut Emit<'_>) {
+        let from = self.master.unwrap_or(Side::Client);
+        for old in self.pending.drain(..count) {
+            out.asked(old.asked).operation(
+                from,
+                old.kind,
+                old.name,
+                Some(old.target),
+                old.value,
+                Outcome::Asked,
+            );
+        }
+    }
+
     fn frame(&mut self, from: Side, link: Link, data: &[u8], out: &mut Emit<'_>) {
         // The checks are taken out; the rest fits in a buffer on the stack.
         let mut user = [0; MAX_USER];
@@ -386,6 +401,7 @@ impl Dnp3 {
         let target = target(objects, link.destination);
         let value = if kind == OperationKind::Execute { commanded(objects) } else { None };
         let pending = Pending {
+            asked: out.now(),
             source: link.source,
             destination: link.destination,
             sequence,
@@ -400,7 +416,14 @@ impl Dnp3 {
         let full = (self.pending.len() >= MAX_PENDING).then_some(0);
         if let Some(at) = old.or(full) {
             let old = self.pending.remove(at);
-            out.operation(from, old.kind, old.name, Some(old.target), old.value, Outcome::Asked);
+            out.asked(old.asked).operation(
+                from,
+                old.kind,
+                old.name,
+                Some(old.target),
+                old.value,
+                Outcome::Asked,
+            );
         }
         // These are not answered.
         if matches!(code, 6 | 8 | 10 | 12 | 33) {
@@ -445,7 +468,14 @@ impl Dnp3 {
             || old.kind == OperationKind::Execute
                 && objects.headers().flat_map(Header::controls).any(|control| control.failed);
         let outcome = if refused { Outcome::Refused } else { Outcome::Done };
-        out.operation(from.other(), old.kind, old.name, Some(old.target), old.value, outcome);
+        out.asked(old.asked).operation(
+            from.other(),
+            old.kind,
+            old.name,
+            Some(old.target),
+            old.value,
+            outcome,
+        );
     }
 }
 

@@ -10,7 +10,7 @@
 mod names;
 mod path;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side};
+use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp};
 use serde::Serialize;
 
 use self::path::Path;
@@ -262,6 +262,8 @@ struct Place {
 /// A request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     key: u64,
     index: u16,
     service: u8,
@@ -352,7 +354,7 @@ impl Parser for Enip {
 /// A request that nobody answered.
 fn unanswered(from: Side, old: Pending, out: &mut Emit<'_>) {
     if let Some((kind, name, target)) = old.told {
-        out.operation(from, kind, name, Some(target), None, Outcome::Asked);
+        out.asked(old.asked).operation(from, kind, name, Some(target), None, Outcome::Asked);
     }
 }
 
@@ -623,6 +625,7 @@ impl Enip {
             unanswered(from, self.pending.remove(at), out);
         }
         self.pending.push(Pending {
+            asked: out.now(),
             key: place.key,
             index: place.index,
             service,
@@ -706,7 +709,7 @@ impl Enip {
             // Status 6 is success with more to come.
             let refused = !matches!(status, 0 | 6) || pccc.is_some_and(|status| status != 0);
             let outcome = if refused { Outcome::Refused } else { Outcome::Done };
-            out.operation(from.other(), kind, name, Some(target), None, outcome);
+            out.asked(old.asked).operation(from.other(), kind, name, Some(target), None, outcome);
         }
         Ok(())
     }

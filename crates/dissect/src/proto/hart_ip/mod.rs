@@ -9,7 +9,7 @@
 
 mod names;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side};
+use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp};
 use serde::Serialize;
 
 use super::industrial::{Hex, Recent, text};
@@ -185,6 +185,8 @@ impl<'a> Command<'a> {
 /// A command that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     asker: Side,
     sequence: u16,
     code: u16,
@@ -249,7 +251,7 @@ impl Parser for HartIp {
 }
 
 fn tell(old: Pending, outcome: Outcome, out: &mut Emit<'_>) {
-    out.operation(old.asker, old.kind, old.name, old.target, None, outcome);
+    out.asked(old.asked).operation(old.asker, old.kind, old.name, old.target, None, outcome);
 }
 
 const fn message_name(id: u8) -> &'static str {
@@ -380,6 +382,7 @@ impl HartIp {
             tell(self.pending.remove(0), Outcome::Asked, out);
         }
         self.pending.push(Pending {
+            asked: out.now(),
             asker: from,
             sequence: header.sequence,
             code: command.code,

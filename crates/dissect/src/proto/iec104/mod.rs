@@ -11,7 +11,7 @@ mod names;
 use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
-use super::industrial::{Hex, Points, Recent, asker};
+use super::industrial::{Hex, Points, Recent, asker, overdue};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// IEC 60870-5-104.
@@ -223,6 +223,8 @@ struct Object<'a> {
 /// A command that waits for its confirmation.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     asker: Side,
     kind: u8,
     station: u16,
@@ -247,6 +249,7 @@ struct Iec104 {
 impl Parser for Iec104 {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.give_up(overdue(self.pending.iter().map(|old| old.asked), out.now()), out);
         self.now = input.at;
         let mut taken = 0;
         while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
@@ -286,9 +289,7 @@ impl Parser for Iec104 {
     }
 
     fn finish(&mut self, out: &mut Emit<'_>) {
-        for old in std::mem::take(&mut self.pending) {
-            tell(old, Outcome::Asked, out);
-        }
+        self.give_up(self.pending.len(), out);
     }
 }
 
@@ -298,10 +299,17 @@ fn tell(old: Pending, outcome: Outcome, out: &mut Emit<'_>) {
         0 => format!("station {}", old.station),
         address => format!("object {address} station {}", old.station),
     };
-    out.operation(old.asker, old.operation, name, Some(target.into()), old.value, outcome);
+    out.asked(old.asked).operation(old.asker, old.operation, name, Some(target.into()), old.value, outcome);
 }
 
 impl Iec104 {
+    /// Tells so many of the requests that wait, the oldest first, without an answer.
+    fn give_up(&mut self, count: usize, out: &mut Emit<'_>) {
+        for old in self.pending.drain(..count) {
+            tell(old, Outcome::Asked, out);
+        }
+    }
+
     fn frame(&mut self, from: Side, frame: &Frame<'_>, out: &mut Emit<'_>) {
         match frame {
             Frame::Unnumbered(name) => {
@@ -386,6 +394,7 @@ impl Iec104 {
                     tell(self.pending.remove(0), Outcome::Asked, out);
                 }
                 let pending = Pending {
+                    asked: out.now(),
                     asker: from,
                     kind: asdu.kind,
                     station: asdu.station,

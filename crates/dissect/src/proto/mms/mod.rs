@@ -8,7 +8,7 @@
 
 mod names;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Value};
+use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use super::cotp::{self, PORTS, TpktStream, Unit};
@@ -204,6 +204,8 @@ struct Message {
 /// A request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     asker: Side,
     invoke: i64,
     kind: OperationKind,
@@ -248,7 +250,7 @@ impl Parser for Mms {
 }
 
 fn tell(old: Pending, outcome: Outcome, out: &mut Emit<'_>) {
-    out.operation(old.asker, old.kind, old.name, old.target, old.value, outcome);
+    out.asked(old.asked).operation(old.asker, old.kind, old.name, old.target, old.value, outcome);
 }
 
 impl Mms {
@@ -381,6 +383,7 @@ impl Mms {
             tell(self.pending.remove(0), Outcome::Asked, out);
         }
         self.pending.push(Pending {
+            asked: out.now(),
             asker,
             invoke,
             kind,

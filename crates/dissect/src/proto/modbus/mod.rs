@@ -15,7 +15,7 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp
 use serde::Serialize;
 
 use self::body::{Data, Fault, Values};
-use super::industrial::{Hex, Points, Recent, asker, text};
+use super::industrial::{Hex, Points, Recent, asker, overdue, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict};
 
 /// Modbus/TCP.
@@ -163,6 +163,8 @@ struct Message<'a> {
 /// A request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    at: Timestamp,
     transaction: u16,
     unit: u8,
     function: u8,
@@ -198,6 +200,7 @@ struct Modbus {
 impl Parser for Modbus {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.give_up(overdue(self.pending.iter().map(|old| old.at), out.now()), out);
         self.now = input.at;
         let mut taken = 0;
         while let Some(bytes) = input.bytes.get(taken..).filter(|bytes| !bytes.is_empty()) {
@@ -249,10 +252,7 @@ impl Parser for Modbus {
     }
 
     fn finish(&mut self, out: &mut Emit<'_>) {
-        let from = asker(out.flow(), PORTS);
-        for pending in std::mem::take(&mut self.pending) {
-            self.tell(from, pending, Outcome::Asked, out);
-        }
+        self.give_up(self.pending.len(), out);
     }
 }
 
@@ -278,6 +278,15 @@ fn search(bytes: &[u8]) -> Result<usize, usize> {
 }
 
 impl Modbus {
+    /// Tells so many of the requests that wait, the oldest first, without an answer.
+    fn give_up(&mut self, count: usize, out: &mut Emit<'_>) {
+        let from = asker(out.flow(), PORTS);
+        let given_up: Vec<Pending> = self.pending.drain(..count).collect();
+        for pending in given_up {
+            self.tell(from, pending, Outcome::Asked, out);
+        }
+    }
+
     fn unit(&mut self, from: Side, adu: &Adu<'_>, out: &mut Emit<'_>) {
         let client = asker(out.flow(), PORTS);
         if from == client { self.request(from, adu, out) } else { self.response(from, adu, out) }
@@ -303,6 +312,7 @@ impl Modbus {
         }
         let written = matches!(adu.function, 5 | 6 | 15 | 16 | 21 | 22 | 23);
         self.pending.push(Pending {
+            at: out.now(),
             transaction: adu.transaction,
             unit: adu.unit,
             function: adu.function,
@@ -535,7 +545,7 @@ impl Modbus {
             Some(table) => format!("{table} {first}-{last} unit {unit}"),
             None => format!("unit {unit}"),
         };
-        out.operation(from, kind, name, Some(target.into()), asked.value, outcome);
+        out.asked(asked.at).operation(from, kind, name, Some(target.into()), asked.value, outcome);
     }
 }
 

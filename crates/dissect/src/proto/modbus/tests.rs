@@ -167,3 +167,23 @@ fn after_a_gap_the_next_unit_is_found() {
     assert_eq!(parser.parse(&input, &mut out), Progress::Took(bytes.len()));
     assert_eq!(found.len(), 1);
 }
+
+#[test]
+fn a_request_that_is_not_answered_is_told_while_the_conversation_goes_on() {
+    let head = crate::testing::head(model::Transport::Tcp, 502);
+    let (mut told, mut found) = (super::super::Told::default(), Vec::new());
+    let mut parser = Modbus::default();
+    let write = adu(1, 1, &[6, 0, 5, 0, 2]);
+    let read = adu(2, 1, &[3, 0, 5, 0, 2]);
+    for (bytes, seconds) in [(&write, 100), (&read, 130), (&read, 161)] {
+        let at = model::Timestamp::from_secs(seconds);
+        let wants = super::super::Wants { messages: false, judged: false };
+        let mut out = Emit::new(&head, wants, &mut told, &mut found).at(at);
+        parser.parse(&Input { bytes, from: Client, at, cut: 0 }, &mut out);
+    }
+    let writes = found.iter().filter(|found| {
+        matches!(found, crate::proto::Yield::Operation { kind: OperationKind::Write, asked: Some(asked), .. }
+            if *asked == model::Timestamp::from_secs(100))
+    });
+    assert_eq!(writes.count(), 1, "{found:?}");
+}

@@ -8,7 +8,7 @@
 
 mod names;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Value};
+use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use super::industrial::{Recent, text};
@@ -161,6 +161,8 @@ struct Around {
 /// A command that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     asker: Side,
     service: u8,
     command: u16,
@@ -227,7 +229,7 @@ impl Parser for Fins {
 }
 
 fn tell(old: Pending, outcome: Outcome, out: &mut Emit<'_>) {
-    out.operation(old.asker, old.kind, old.name, old.target, old.value, outcome);
+    out.asked(old.asked).operation(old.asker, old.kind, old.name, old.target, old.value, outcome);
 }
 
 /// Node addresses are agreed before the first frame (W342, FINS/TCP).
@@ -337,6 +339,7 @@ impl Fins {
             tell(self.pending.remove(0), Outcome::Asked, out);
         }
         let pending = Pending {
+            asked: out.now(),
             asker,
             service: frame.service,
             command: frame.command,

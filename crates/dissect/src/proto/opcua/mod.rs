@@ -12,7 +12,7 @@ mod value;
 
 use std::net::IpAddr;
 
-use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Value};
+use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use self::service::{Application, Body};
@@ -177,6 +177,8 @@ struct Message<'a> {
 /// A request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     asker: Side,
     request: u32,
     kind: OperationKind,
@@ -254,7 +256,7 @@ impl Parser for OpcUa {
 
 fn tell(old: Pending, outcome: Outcome, out: &mut Emit<'_>) {
     if !old.silent {
-        out.operation(old.asker, old.kind, old.name, old.target, old.value, outcome);
+        out.asked(old.asked).operation(old.asker, old.kind, old.name, old.target, old.value, outcome);
     }
 }
 
@@ -420,7 +422,17 @@ impl OpcUa {
         if self.pending.len() >= MAX_PENDING {
             tell(self.pending.remove(0), Outcome::Asked, out);
         }
-        self.pending.push(Pending { asker, request, kind, name, target, value, silent, standard });
+        self.pending.push(Pending {
+            asked: out.now(),
+            asker,
+            request,
+            kind,
+            name,
+            target,
+            value,
+            silent,
+            standard,
+        });
     }
 }
 

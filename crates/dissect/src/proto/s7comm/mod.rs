@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use self::item::Item;
 use super::cotp::{self, Connect, PORTS, TpktStream, Unit};
-use super::industrial::{Points, Recent, asker};
+use super::industrial::{Points, Recent, asker, overdue};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// S7 communication.
@@ -125,6 +125,8 @@ struct Message<'a> {
 /// A job that waits for its acknowledgement.
 #[derive(Debug)]
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     reference: u16,
     kind: OperationKind,
     name: &'static str,
@@ -152,6 +154,7 @@ struct S7comm {
 impl Parser for S7comm {
     fn parse(&mut self, input: &Input<'_>, out: &mut Emit<'_>) -> Progress {
         let from = input.from;
+        self.give_up(overdue(self.pending.iter().map(|old| old.asked), out.now()), out);
         self.now = input.at;
         let mut stream = std::mem::take(&mut self.stream);
         let progress = stream.read(input, out, fits, |unit, out| match unit {
@@ -183,10 +186,7 @@ impl Parser for S7comm {
     }
 
     fn finish(&mut self, out: &mut Emit<'_>) {
-        let from = asker(out.flow(), PORTS);
-        for old in std::mem::take(&mut self.pending) {
-            out.operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
-        }
+        self.give_up(self.pending.len(), out);
     }
 }
 
@@ -230,6 +230,14 @@ fn connected(from: Side, request: bool, connect: &Connect<'_>, out: &mut Emit<'_
 }
 
 impl S7comm {
+    /// Tells so many of the requests that wait, the oldest first, without an answer.
+    fn give_up(&mut self, count: usize, out: &mut Emit<'_>) {
+        let from = asker(out.flow(), PORTS);
+        for old in self.pending.drain(..count) {
+            out.asked(old.asked).operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
+        }
+    }
+
     fn pdu(&mut self, from: Side, pdu: &Pdu<'_>, out: &mut Emit<'_>) {
         if out.wants_messages() {
             let mut message = Message { pdu_reference: pdu.reference, ..Message::default() };
@@ -311,7 +319,11 @@ impl S7comm {
             out.role(from, Role::EngineeringStation, "s7comm.job", Confidence::STRONG);
         }
         let target = target.map(Into::into);
-        self.await_answer(from, Pending { reference: pdu.reference, kind, name, target, value }, out);
+        self.await_answer(
+            from,
+            Pending { asked: out.now(), reference: pdu.reference, kind, name, target, value },
+            out,
+        );
         Ok(())
     }
 
@@ -320,7 +332,7 @@ impl S7comm {
         let full = (self.pending.len() >= MAX_PENDING).then_some(0);
         if let Some(at) = reused.or(full) {
             let old = self.pending.remove(at);
-            out.operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
+            out.asked(old.asked).operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
         }
         self.pending.push(pending);
     }
@@ -373,7 +385,7 @@ impl S7comm {
         if let Some(at) = self.pending.iter().position(|old| old.reference == reference) {
             let old = self.pending.remove(at);
             let outcome = if refused { Outcome::Refused } else { Outcome::Done };
-            out.operation(from.other(), old.kind, old.name, old.target, old.value, outcome);
+            out.asked(old.asked).operation(from.other(), old.kind, old.name, old.target, old.value, outcome);
         }
     }
 
@@ -409,7 +421,8 @@ impl S7comm {
                         .map(|(id, index)| format!("{} {id:04x}/{index:04x}", szl::name(id)).into()),
                     _ => None,
                 };
-                let pending = Pending { reference: pdu.reference, kind, name, target, value: None };
+                let pending =
+                    Pending { asked: out.now(), reference: pdu.reference, kind, name, target, value: None };
                 self.await_answer(from, pending, out);
             }
             8 => {

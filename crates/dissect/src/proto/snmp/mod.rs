@@ -11,7 +11,7 @@ mod value;
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use model::{OperationKind, Outcome, Side};
+use model::{OperationKind, Outcome, Side, Timestamp};
 use serde::Serialize;
 
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict};
@@ -286,6 +286,8 @@ impl<'a> Pdu<'a> {
 
 /// A request that waits for its response.
 struct Pending {
+    /// Packet time.
+    asked: Timestamp,
     from: Side,
     request_id: i64,
     kind: OperationKind,
@@ -296,7 +298,7 @@ struct Pending {
 impl Pending {
     fn tell(self, outcome: Outcome, out: &mut Emit<'_>) {
         for (target, value) in self.items {
-            out.operation(self.from, self.kind, self.name, Some(target), value, outcome);
+            out.asked(self.asked).operation(self.from, self.kind, self.name, Some(target), value, outcome);
         }
     }
 }
@@ -428,7 +430,7 @@ impl Snmp {
         if self.pending.len() >= MAX_PENDING {
             self.pending.remove(0).tell(Outcome::Asked, out);
         }
-        self.pending.push(Pending { from, request_id, kind: operation, name: kind, items });
+        self.pending.push(Pending { asked: out.now(), from, request_id, kind: operation, name: kind, items });
     }
 }
 
