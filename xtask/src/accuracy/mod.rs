@@ -11,6 +11,8 @@
 //!
 //! Sets that hold no packets are turned into observations, which `pavise watch` reads as well.
 
+mod auc;
+mod bus;
 mod finding;
 mod label;
 mod made;

@@ -8,6 +8,7 @@
 
 mod burst;
 mod damped;
+mod growth;
 mod hours;
 mod novelty;
 mod reservoir;
@@ -15,6 +16,7 @@ mod snapshot;
 
 pub(crate) use burst::Bursts;
 pub(crate) use damped::{Damped, DampedPair};
+pub(crate) use growth::Growth;
 pub(crate) use hours::Hours;
 pub(crate) use novelty::{News, Novelty, poisson_upper};
 pub(crate) use reservoir::Reservoir;
