@@ -83,7 +83,7 @@ pub(crate) struct Tally {
     pub(crate) alarmed_s: f64,
     /// Time without attacks, times devices on the watched link.
     pub(crate) clean_device_s: f64,
-    /// The score of each unit and whether it is malicious.
+    /// The score of each unit, from 0 to 2, and whether it is malicious.
     pub(super) scores: Vec<(f64, bool)>,
     /// Whether a finding points at each unit of the trial.
     pub(super) alarmed: Vec<bool>,
@@ -162,13 +162,17 @@ impl Tally {
         self.units.right = self.units.found;
     }
 
-    /// Takes the scores that Pavise gave in the trial; a unit that a finding points at has the greatest.
-    pub(crate) fn take_scores(&mut self, units: &[Unit], scores: &[Score], devices: &Devices) {
+    /// Takes the scores that Pavise gave in the trial; units that a finding points at come before all others.
+    /// Those that were learnt from say nothing of how well others are told apart.
+    pub(crate) fn take_scores(&mut self, trial: &Trial, scores: &[Score], devices: &Devices) {
         let scores = Scores::new(scores);
+        let is_ranked =
+            |(unit, _): &(&Unit, &bool)| trial.ranked_from.is_none_or(|from| unit.span.first >= from);
         let score = |(unit, alarmed): (&Unit, &bool)| {
-            (if *alarmed { 1.0 } else { scores.of(unit, devices) }, unit.malicious)
+            (f64::from(u8::from(*alarmed)) + scores.of(unit, devices), unit.malicious)
         };
-        self.scores.extend(units.iter().zip(&self.alarmed).map(score));
+        let units = trial.units.iter().zip(&self.alarmed);
+        self.scores.extend(units.filter(is_ranked).map(score));
     }
 
     /// The area under the receiver operating characteristic of the scores.
@@ -344,5 +348,21 @@ mod tests {
         assert_eq!(sum.kinds["flood"], (1, 2));
         assert_eq!(sum.units.missed, 2);
         assert_eq!(sum.clean_s, 176.0);
+    }
+
+    #[test]
+    fn units_that_are_pointed_at_come_first_and_those_that_were_learnt_from_not_at_all() {
+        let units =
+            vec![unit(5, Some(1), &[], false), unit(50, Some(1), &[], false), unit(60, Some(1), &[], true)];
+        let mut trial = trial(Vec::new(), units);
+        trial.ranked_from = Some(Timestamp::from_secs(10));
+        let score =
+            |at, score| Score { at: Timestamp::from_secs(at), flow: Some(FlowId(1)), device: None, score };
+        let mut tally = Tally::of(&trial, &[finding(60, 60, &[], &[])], 1);
+        tally.take_scores(&trial, &[score(5, 1.0), score(50, 0.9), score(60, 0.1)], &Devices::new());
+        assert_eq!(tally.auc(), Some(1.0));
+        let mut tally = Tally::of(&trial, &[], 1);
+        tally.take_scores(&trial, &[score(5, 1.0), score(50, 0.9), score(60, 0.1)], &Devices::new());
+        assert_eq!(tally.auc(), Some(0.0));
     }
 }
