@@ -60,6 +60,7 @@ mod program_download;
 mod program_upload;
 mod protocol_violation;
 mod rates;
+mod related_values;
 mod remote_access;
 mod rhythm_change;
 mod rogue_dhcp;
@@ -156,6 +157,7 @@ pub static DETECTORS: &[&Rule] = &[
     &silent_channel::DETECTOR,
     &rhythm_change::DETECTOR,
     &process_value::DETECTOR,
+    &related_values::DETECTOR,
     &behaviour::DETECTOR,
 ];
 
@@ -169,6 +171,7 @@ pub(crate) static LEARNING: &[&str] = &[
     "new-peer",
     "new-service",
     "process-value",
+    "related-values",
     "rhythm-change",
     "silent-channel",
 ];

@@ -373,7 +373,7 @@ impl Values {
 }
 
 /// A value as a number, if it is one.
-fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Bool(value) => Some(f64::from(u8::from(*value))),
         Value::Unsigned(value) => Some(*value as f64),

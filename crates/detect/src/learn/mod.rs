@@ -11,6 +11,7 @@ mod damped;
 mod growth;
 mod hours;
 mod novelty;
+mod relations;
 mod reservoir;
 mod snapshot;
 
@@ -19,5 +20,6 @@ pub(crate) use damped::{Damped, DampedPair};
 pub(crate) use growth::Growth;
 pub(crate) use hours::Hours;
 pub(crate) use novelty::{News, Novelty, poisson_upper};
+pub(crate) use relations::{Relations, Residual};
 pub(crate) use reservoir::Reservoir;
 pub(crate) use snapshot::{from_bytes, to_bytes};
