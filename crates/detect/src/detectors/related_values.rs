@@ -44,7 +44,7 @@ const MIN_POINTS: usize = 2;
 /// So many characters of the name of a value are kept.
 const NAME: usize = 80;
 /// Values are taken together in rounds of so many seconds at least.
-const ROUND: u64 = 60;
+const ROUND: u64 = 300;
 /// A round does not follow the one before if it comes after so many times the pause before that.
 const PAUSE: f64 = 4.0;
 /// So many residuals of a value are kept, and so many say what is usual.
@@ -54,14 +54,22 @@ const ENOUGH: u64 = 100;
 const GRAIN: f64 = 0.25;
 /// No round speaks more against a value than one in so many.
 const RAREST: f64 = 1e-4;
-/// Evidence counts only beyond so many times the most that there was by chance.
+/// Evidence counts only beyond so many times the most that there was on any of at least so many days. Rounds are like
+/// those before them, but days hardly depend on each other: the most of n days is exceeded on the next with a chance of
+/// 1/(n + 1), and so many times the most, as tails are at least exponential, with the square of that.
 const BEYOND: f64 = 2.0;
+const DAYS: u32 = 7;
+/// What was told and was over by itself must be so many times as strong to be told again, up to so much.
+const AGAIN: f64 = 1.5;
+const MOST: f64 = 200.0;
 /// From this share of what is told, nothing is learnt.
 const SUSPECT: f64 = 0.5;
 /// What is wrong is over after so many rounds in which nothing new spoke for it.
 const QUIET: u32 = 12;
 /// What lasts for so many seconds is how it is from now on.
 const PATIENCE: u64 = 72 * 3600;
+/// A day, in seconds.
+const DAY: u64 = 86_400;
 /// A value that goes so many times as often one way as the other is a counter.
 const COUNTER: u64 = 20;
 /// So many values are named that speak most for what is told.
@@ -79,14 +87,22 @@ struct Sender {
     /// There once a round brought no value that was not known: of the values, then of those of the round before.
     relations: Option<Relations>,
     hours: Hours,
+    /// On how many days something was learnt, and which was the last.
+    days: u32,
+    day: u64,
     /// The round before, and the pause before that, in seconds.
     last: Option<(Timestamp, Vec<f64>)>,
     pause: f64,
     /// Whether the round that goes on brought a value that was not known.
     has_grown: bool,
+    /// Whether the round before was as odd as can be.
+    is_odd: bool,
     /// What is told now.
     #[serde(skip)]
     episode: Option<Episode>,
+    /// Since when it looks as if something were wrong, and when it did last.
+    #[serde(skip)]
+    doubt: Option<(Timestamp, Timestamp)>,
 }
 
 /// A value.
@@ -138,8 +154,8 @@ impl Point {
     /// Takes what a round says: a bet against it that pays 1/(2√p) for a p-value, the gains of which are no greater
     /// than the inverse of the level but with the chance of the level (V. Vovk, I. Nouretdinov, A. Gammerman, "Testing
     /// Exchangeability On-Line", ICML 2003); losses are not carried on, so that what changes late is found as soon
-    /// (E. S. Page, Biometrika 41, 1954). Whether it is as much as can be.
-    fn bet(&mut self, size: f64, limit: f64, at: Timestamp) -> bool {
+    /// (E. S. Page, Biometrika 41, 1954). The p-value, and whether there is as much against it as can be.
+    fn bet(&mut self, size: f64, limit: f64, at: Timestamp) -> (f64, bool) {
         let grain = GRAIN * self.residuals.greatest().map_or(0.0, f64::from);
         let rate = self.residuals.p_value(size as f32, grain).max(RAREST);
         if self.evidence <= 0.0 {
@@ -147,7 +163,7 @@ impl Point {
         }
         let limit = self.limit(limit);
         self.evidence = (self.evidence + 0.5_f64.ln() - 0.5 * rate.ln()).clamp(0.0, limit);
-        self.evidence >= limit
+        (rate, self.evidence >= limit)
     }
 
     fn is_sane(&self) -> bool {
@@ -163,10 +179,14 @@ impl Sender {
             points: Vec::new(),
             relations: None,
             hours: Hours::default(),
+            days: 0,
+            day: 0,
             last: None,
             pause: 0.0,
             has_grown: false,
+            is_odd: false,
             episode: None,
+            doubt: None,
         }
     }
 
@@ -205,8 +225,8 @@ impl Sender {
             }
             None => return,
         }
-        let is_whole = self.relations.is_some() && self.points.iter().all(|point| point.is_told);
-        if is_whole && self.is_due(at) {
+        let may_pass = self.relations.is_some() && self.is_due(at);
+        if may_pass && self.points.iter().all(|point| point.is_told) {
             self.pass(given, at, out);
         }
     }
@@ -215,6 +235,7 @@ impl Sender {
     fn pass(&mut self, given: &Given<'_>, at: Timestamp, out: &mut Out<'_>) {
         let mut row: Vec<f64> = self.points.iter().map(|point| point.value).collect();
         self.points.iter_mut().for_each(|point| point.is_told = false);
+        self.is_odd = false;
         let before = self.last.replace((at, row.clone()));
         if self.relations.is_none() {
             if !std::mem::take(&mut self.has_grown) && self.points.len() >= MIN_POINTS {
@@ -241,6 +262,10 @@ impl Sender {
             return;
         }
         self.hours.learn(at);
+        let day = at.as_secs() / DAY;
+        if day > self.day && self.points.iter().any(|point| point.residuals.seen() >= ENOUGH) {
+            (self.day, self.days) = (day, self.days.saturating_add(1));
+        }
         self.learn(&row, &residuals);
     }
 
@@ -257,18 +282,23 @@ impl Sender {
         let mut greatest: (f64, Option<usize>) = (0.0, None);
         for (place, (point, residual)) in self.points.iter_mut().zip(residuals).enumerate() {
             let Some(residual) = residual.filter(|_| point.residuals.seen() >= ENOUGH) else { continue };
-            is_wrong |= point.bet(residual.size, limit, at);
+            let (rate, is_enough) = point.bet(residual.size, limit, at);
+            is_wrong |= is_enough;
+            self.is_odd |= rate <= RAREST;
             let share = point.evidence / point.limit(limit);
             if share > greatest.0 {
                 greatest = (share, Some(place));
             }
         }
         let (share, Some(place)) = greatest else { return false };
+        if self.days <= DAYS {
+            return false;
+        }
         out.score(1.0 - (-limit * share).exp(), Some(given.flow), Some(given.owner));
         if is_wrong {
             self.tell(place, given, residuals, at, out);
         }
-        let Some(episode) = &mut self.episode else { return share >= SUSPECT };
+        let Some(episode) = &mut self.episode else { return share >= SUSPECT && !self.is_no_more(at) };
         episode.quiet = if is_wrong { 0 } else { episode.quiet + 1 };
         let is_over = episode.quiet >= QUIET;
         let is_lasting = at.since(episode.told).as_secs() >= PATIENCE;
@@ -280,12 +310,29 @@ impl Sender {
             for point in &mut self.points {
                 if is_lasting {
                     // What is usual is learnt anew.
-                    (point.residuals, point.most) = (Reservoir::default(), 0.0);
+                    point.residuals = Reservoir::default();
+                } else if point.evidence >= SUSPECT * point.limit(limit) {
+                    point.most = (AGAIN * point.limit(limit) / BEYOND).min(MOST);
                 }
                 point.evidence = 0.0;
             }
         }
         !is_over && !is_lasting
+    }
+
+    /// Whether it has looked for so long as if something were wrong, and nothing was, that it is learnt all the same.
+    fn is_no_more(&mut self, at: Timestamp) -> bool {
+        let since =
+            self.doubt.filter(|(_, last)| at.since(*last).as_secs() < DAY).map_or(at, |(since, _)| since);
+        self.doubt = Some((since, at));
+        let is_lasting = at.since(since).as_secs() >= PATIENCE;
+        if is_lasting {
+            self.doubt = None;
+            for point in &mut self.points {
+                (point.most, point.evidence) = (point.most.max(point.evidence), 0.0);
+            }
+        }
+        is_lasting
     }
 
     fn tell(
@@ -338,8 +385,9 @@ impl Sender {
                 point.residuals.add(residual.size as f32, RESIDUALS);
             }
         }
-        let Self { points, relations, .. } = self;
-        if let Some(relations) = relations {
+        // One round that is far off would bend all relations.
+        let Self { points, relations, is_odd, .. } = self;
+        if let Some(relations) = relations.as_mut().filter(|_| !*is_odd) {
             relations.learn(row, |number| points[number % points.len()].is_counter());
         }
     }
@@ -421,9 +469,14 @@ mod tests {
         })))
     }
 
-    /// A tank from which a town drinks and that a pump fills, as it is from one quarter of an hour to the next, and what
-    /// its sensors say.
+    /// A tank from which a town drinks, less at the weekend, and that a pump fills; and what its sensors say.
     struct Plant {
+        seed: u32,
+        /// Seconds from one round to the next.
+        pause: u64,
+        /// How far the pressure is moved by what no sensor tells of and what lasts for hours.
+        unseen: f64,
+        weather: f64,
         level: f64,
         is_on: bool,
         step: u32,
@@ -435,24 +488,40 @@ mod tests {
 
     impl Plant {
         fn new() -> Self {
-            Self { level: 3.0, is_on: false, step: 0, bias: 0.0, leak: 0.0 }
+            Self {
+                seed: 0,
+                pause: 900,
+                unseen: 0.0,
+                weather: 0.0,
+                level: 3.0,
+                is_on: false,
+                step: 0,
+                bias: 0.0,
+                leak: 0.0,
+            }
         }
 
         fn noise(&self, salt: u32) -> f64 {
-            let mixed = self.step.wrapping_mul(2_654_435_761).wrapping_add(salt.wrapping_mul(40_503));
+            let mixed = (self.step + 1_000_003 * self.seed).wrapping_mul(2_654_435_761);
+            let mixed = mixed.wrapping_add(salt.wrapping_mul(40_503));
             let mixed = (mixed ^ mixed >> 15).wrapping_mul(0x2c1b_3c6d);
             f64::from((mixed ^ mixed >> 13) & 0xffff) / 65_536.0 - 0.5
         }
 
         fn run(&mut self, mut story: Story, steps: u32) -> Story {
             for _ in 0..steps {
-                let hour = f64::from(self.step) / 4.0;
-                let demand = 20.0 + 8.0 * (hour * std::f64::consts::TAU / 24.0).sin() + 4.0 * self.noise(1);
+                let hours = self.pause as f64 / 3600.0;
+                let hour = f64::from(self.step) * hours;
+                let week = if hour % 168.0 < 120.0 { 1.0 } else { 0.8 };
+                let daily = 20.0 + 8.0 * (hour * std::f64::consts::TAU / 24.0).sin();
+                let demand = week * daily + 4.0 * self.noise(1);
+                self.weather += -self.weather * hours / 6.0 + (hours / 6.0).sqrt() * 3.0 * self.noise(6);
                 self.is_on = self.level < 2.0 || self.is_on && self.level < 4.0;
                 let flow = if self.is_on { 45.0 + 1.0 * self.noise(2) } else { 0.0 };
-                self.level += (flow * (1.0 - self.leak) - demand) / 100.0;
-                story = story.wait(900);
-                let pressure = 60.0 - 0.2 * flow + self.level + 0.2 * self.noise(4);
+                self.level += (flow * (1.0 - self.leak) - demand) * hours / 25.0;
+                story = story.wait(self.pause);
+                let pressure =
+                    60.0 - 0.2 * flow + self.level + 0.2 * self.noise(4) + self.unseen * self.weather;
                 let level = self.level + self.bias + 0.01 * self.noise(3);
                 story = tell(story, "level", level);
                 story = tell(story, "flow", flow);
@@ -472,8 +541,16 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_goes_on_is_silent_for_half_a_year() {
-        Plant::new().run(hosts(), 180 * 96).silent();
+    fn a_process_that_goes_on_is_silent_for_months() {
+        Plant::new().run(hosts(), 90 * 96).silent();
+        // Nor is anything told of one whose values depend on what lasts for hours and nobody tells, asked every quarter of
+        // an hour, every hour or every minute.
+        for seed in 1..3 {
+            for (pause, days) in [(900, 40), (3600, 120), (60, 14)] {
+                let mut plant = Plant { seed, unseen: 1.0, pause, ..Plant::new() };
+                plant.run(hosts(), days * (86_400 / pause) as u32).silent();
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// To each variance, standardised, so much is added: numbers that always go together tell no more than one
 /// (A. E. Hoerl and R. W. Kennard, "Ridge Regression", Technometrics 12, 1970).
-const RIDGE: f64 = 0.01;
+const RIDGE: f64 = 0.001;
 /// No number is taken to be further from its mean than so many standard deviations.
 const FAR: f64 = 10.0;
 /// A model is made of at least so many rows for each number in a row.
@@ -44,7 +44,7 @@ struct Model {
 /// How far a number is from what the others say.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Residual {
-    /// In standard deviations of the number, less where the others are themselves unlike all that was learnt.
+    /// In the unit of the number, less where the others are themselves unlike all that was learnt.
     pub(crate) size: f64,
     /// What the others say that it should be.
     pub(crate) predicted: f64,
@@ -147,7 +147,7 @@ impl Relations {
                 // The error of a prediction grows with the distance of what it is made from.
                 let leverage = (distance - residual * weights[number]).max(0.0) / model.rows;
                 let predicted = model.means[number] + deviation * (standard[number] - residual);
-                Some(Residual { size: residual.abs() / (1.0 + leverage).sqrt(), predicted })
+                Some(Residual { size: deviation * residual.abs() / (1.0 + leverage).sqrt(), predicted })
             })
             .collect()
     }
@@ -248,10 +248,10 @@ mod tests {
         (0..400).for_each(|step| relations.learn(&row(step), |number| number == 4));
         let mut wrong = row(500);
         let usual = relations.residuals(&wrong, 5);
-        assert!(usual[2].unwrap().size < 0.2 && (usual[2].unwrap().predicted - wrong[2]).abs() < 1.0);
+        assert!(usual[2].unwrap().size < 1.0 && (usual[2].unwrap().predicted - wrong[2]).abs() < 1.0);
         assert_eq!((usual[3], usual[4]), (None, None));
         wrong[2] += 5.0;
-        assert!(relations.residuals(&wrong, 5)[2].unwrap().size > 0.8);
+        assert!(relations.residuals(&wrong, 5)[2].unwrap().size > 3.0);
         assert!(relations.is_sane(5) && !relations.is_sane(4));
     }
 
