@@ -169,8 +169,9 @@ struct Session {
     /// When it was announced, or the last packet of it came.
     begun: Timestamp,
     is_open: bool,
-    /// When the receiver said that it is ready, if nothing came since.
+    /// When the receiver said that it is ready, if nothing came since, and where the message was announced.
     ready: Option<Timestamp>,
+    announced: Option<FlowId>,
     aborts: Count,
     stray: Count,
 }
@@ -312,6 +313,7 @@ impl J1939 {
                 let before = session.size;
                 (session.size, session.begun, session.is_open) = (size, at, true);
                 (session.packets, session.ready, session.stray) = (packets, None, Count::default());
+                session.announced = Some(frame.flow);
                 if contradicts {
                     let usual = format!("{} packets", size.div_ceil(PACKET));
                     let factor = ("announced", format!("{size} bytes in {packets} packets"), usual);
@@ -395,7 +397,11 @@ impl Detector for J1939 {
             if count >= out.limit(STALLED, &BUS) {
                 let matter = format!("stalled {receiver}");
                 let factor = ("messages never sent in a minute", count.to_string(), "none".to_owned());
-                let alarm = Alarm::about(BUS).matter(&matter).since(ready).crossed(STALLED, count);
+                let alarm = Alarm::about(BUS)
+                    .matter(&matter)
+                    .flows(session.announced.as_slice())
+                    .since(ready)
+                    .crossed(STALLED, count);
                 let (name, seen, usual) = factor;
                 out.raise(alarm.factor(name, seen, usual), || {
                     format!("Unit {receiver} waits for messages that unit {sender} and others announce and never send")

@@ -64,6 +64,11 @@ const PAUSES: usize = 128;
 const ENOUGH: u64 = 100;
 /// A frame is early if it comes before this share of the pauses that are short for the identifier.
 const EARLY: f32 = 0.5;
+/// Unless it was due, but for this share of a usual pause: when whoever listens was busy for a moment, frames come late and
+/// then all at once.
+const SLACK: f64 = 0.25;
+/// No more frames are due.
+const MAX_DUE: f64 = 64.0;
 /// A window is at least a second, and so many usual pauses.
 const WINDOW_NS: u64 = 1_000_000_000;
 const WINDOW_PAUSES: f64 = 10.0;
@@ -135,6 +140,8 @@ struct Rhythm {
     last: Timestamp,
     /// Pauses between frames, in seconds, as logarithms and negative, so that short ones are the tail.
     pauses: Reservoir,
+    /// How many frames were due and did not come, but for those that came since; on time, half is forgotten.
+    due: f64,
     /// The longest pause, in seconds.
     longest: f64,
     /// Since when there was no silence.
@@ -146,7 +153,16 @@ struct Rhythm {
 impl Rhythm {
     fn new(frame: &BusFrame, at: Timestamp) -> Self {
         let (pauses, early) = (Reservoir::default(), Flags::default());
-        Self { frame: *frame, last: at, pauses, longest: 0.0, steady_since: at, early, is_silent: false }
+        Self {
+            frame: *frame,
+            last: at,
+            due: 0.0,
+            pauses,
+            longest: 0.0,
+            steady_since: at,
+            early,
+            is_silent: false,
+        }
     }
 
     /// The pause that this share of all pauses is longer than, in seconds.
@@ -230,12 +246,15 @@ impl Detector for Timing {
             (rhythm.last, rhythm.steady_since) = (at, at);
             return;
         }
-        let is_early = rhythm.is_enough() && (pause as f32) < EARLY * rhythm.pause(0.95);
+        let is_short = rhythm.is_enough() && (pause as f32) < EARLY * rhythm.pause(0.95);
+        let due = if rhythm.is_enough() { pause / f64::from(rhythm.pause(0.5)) - 1.0 } else { 0.0 };
+        let is_regular = rhythm.is_regular();
+        let is_early = is_short && (!is_regular || rhythm.due + due < -SLACK);
         if out.wants_scores() {
             let rate = if rhythm.is_enough() { rhythm.pauses.p_value(value, 0.0) } else { 1.0 };
             out.score(1.0 - rate, Some(frame.flow), None);
         }
-        let (window, level, is_regular) = (rhythm.window(), out.limit(LEVEL, &BUS), rhythm.is_regular());
+        let (window, level) = (rhythm.window(), out.limit(LEVEL, &BUS));
         let flags = rhythm.early.look(is_early, is_regular, at, window, level);
         let of_all = if is_regular { self.all.look(is_early, true, at, WINDOW_NS, level) } else { None };
         if is_early && is_regular {
@@ -257,7 +276,8 @@ impl Detector for Timing {
             // The unit's own frame still comes when it is due.
             return;
         }
-        rhythm.last = rhythm.last.max(at);
+        let left = if is_short { rhythm.due } else { rhythm.due / 2.0 };
+        (rhythm.last, rhythm.due) = (rhythm.last.max(at), (left + due).clamp(0.0, MAX_DUE));
         if !rhythm.early.goes_on() {
             rhythm.longest = rhythm.longest.max(pause);
             rhythm.pauses.add(value, PAUSES);
@@ -300,7 +320,7 @@ impl Detector for Timing {
         let Some((all, rhythms)) = from_bytes::<(Flags, Vec<Rhythm>)>(learnt) else { return };
         self.all = all;
         for mut rhythm in rhythms.into_iter().take(MAX_IDENTIFIERS) {
-            if rhythm.pauses.is_sane(PAUSES) && rhythm.longest.is_finite() {
+            if rhythm.pauses.is_sane(PAUSES) && rhythm.longest.is_finite() && rhythm.due.is_finite() {
                 // How long nobody looked is no pause.
                 rhythm.is_silent = true;
                 let (known, _) = self.rhythms.entry(key(&rhythm.frame), || rhythm.clone());
@@ -394,6 +414,27 @@ mod tests {
         let story = (0x100..0x10a).fold(story, |story, id| story.then(frame(id)));
         let finding = bus(story, 60_000, 70_000).only();
         assert_eq!(&*finding.matter, "several identifiers");
+    }
+
+    #[test]
+    fn frames_that_were_held_up_are_not_early() {
+        // Now and then whoever listens is busy, and takes all frames of 70 ms at once: of some identifiers one, of one many.
+        let mut story = Story::of(&DETECTOR);
+        for ms in 0..120_000_u64 {
+            story = story.wait_ms(1);
+            let is_busy = |ms: u64| ms > 60_000 && ms % 1000 >= 930;
+            if is_busy(ms) {
+                continue;
+            }
+            let held = if ms > 60_000 && ms % 1000 == 0 { 70 } else { 0 };
+            for then in ms - held..=ms {
+                if then % 5 == 0 {
+                    story = story.then(frame(0x100 + (then / 5 % 20) as u32));
+                    story = if then % 10 == 0 { story.then(frame(0x200)) } else { story };
+                }
+            }
+        }
+        story.silent();
     }
 
     #[test]
