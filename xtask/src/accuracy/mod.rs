@@ -11,6 +11,8 @@
 //!
 //! Sets that hold no packets are turned into observations, which `pavise watch` reads as well.
 
+mod auc;
+mod bus;
 mod finding;
 mod label;
 mod made;
@@ -113,7 +115,7 @@ fn judge(
         let alarms: Vec<_> =
             outcome.findings.into_iter().filter(|finding| finding.severity >= severity).collect();
         let mut tally = Tally::of(&trial, &alarms, outcome.devices_on_link);
-        tally.take_scores(&trial.units, &outcome.scores, &outcome.devices);
+        tally.take_scores(&trial, &outcome.scores, &outcome.devices);
         sum.add(tally);
         if keep {
             eprintln!("kept {}", folder.display());

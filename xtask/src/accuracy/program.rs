@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use model::FlowId;
 use serde_json::Value;
 
+use super::bus;
 use super::finding::{Devices, Finding, Score};
 use super::label::{Ends, Name, Span, Unit};
 use super::trial::Trial;
@@ -54,6 +55,9 @@ impl Program {
         let (devices, devices_on_link) = devices(&self.list("devices", &state)?);
         if trial.units.iter().any(|unit| unit.flow.is_none() && unit.ends.is_some()) {
             assign(&mut trial.units, &Flows::read(&self.list("flows", &state)?)?);
+        }
+        if trial.units.iter().any(|unit| matches!(unit.hosts[..], [Name::Can(_)])) {
+            bus::assign(&mut trial.units, &self.list("flows", &state)?)?;
         }
         let findings = self.ask("findings", &state)?;
         let findings = Finding::read_all(&findings, &devices)?;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use model::{FlowId, Timestamp};
+use model::FlowId;
 
+use super::auc::{Scores, auc};
 use super::finding::{Devices, Finding, Score};
 use super::label::{Attack, End, Ends, Unit, seconds, shared, union};
 use super::trial::Trial;
@@ -84,8 +85,10 @@ pub(crate) struct Tally {
     pub(crate) alarmed_s: f64,
     /// Time without attacks, times devices on the watched link.
     pub(crate) clean_device_s: f64,
-    /// The score of each unit and whether it is malicious; empty if Pavise wrote no scores.
+    /// The score of each unit, from 0 to 2, and whether it is malicious.
     pub(super) scores: Vec<(f64, bool)>,
+    /// Whether a finding points at each unit of the trial.
+    pub(super) alarmed: Vec<bool>,
 }
 
 impl Tally {
@@ -136,15 +139,16 @@ impl Tally {
     }
 
     fn judge_units(&mut self, units: &[Unit], findings: &[Finding]) {
-        let mut order: Vec<&Unit> = units.iter().collect();
-        order.sort_by_key(|unit| unit.span);
+        let mut order: Vec<(usize, &Unit)> = units.iter().enumerate().collect();
+        order.sort_by_key(|(_, unit)| unit.span);
+        self.alarmed = vec![false; units.len()];
         let ends: BTreeMap<FlowId, &Ends> =
             units.iter().filter_map(|unit| Some((unit.flow?, unit.ends.as_ref()?))).collect();
         let mut coming: Vec<(&Finding, Option<End>)> =
             findings.iter().map(|finding| (finding, service(finding, &ends))).collect();
         coming.sort_by_key(|(finding, _)| std::cmp::Reverse(finding.span));
         let mut open: Vec<(&Finding, Option<End>)> = Vec::new();
-        for unit in order {
+        for (place, unit) in order {
             while let Some(finding) = coming.pop_if(|(finding, _)| finding.span.first <= unit.span.last) {
                 open.push(finding);
             }
@@ -152,6 +156,7 @@ impl Tally {
             let alarmed = open.iter().any(|(finding, service)| {
                 finding.span.overlaps(unit.span) && points(finding, service.as_ref(), unit)
             });
+            self.alarmed[place] = alarmed;
             match (unit.malicious, alarmed) {
                 (true, true) => self.units.found += 1,
                 (true, false) => self.units.missed += 1,
@@ -162,13 +167,17 @@ impl Tally {
         self.units.right = self.units.found;
     }
 
-    /// Takes the scores that Pavise gave.
-    pub(crate) fn take_scores(&mut self, units: &[Unit], scores: &[Score], devices: &Devices) {
-        if scores.is_empty() {
-            return;
-        }
+    /// Takes the scores that Pavise gave in the trial; units that a finding points at come before all others.
+    /// Those that were learnt from say nothing of how well others are told apart.
+    pub(crate) fn take_scores(&mut self, trial: &Trial, scores: &[Score], devices: &Devices) {
         let scores = Scores::new(scores);
-        self.scores.extend(units.iter().map(|unit| (scores.of(unit, devices), unit.malicious)));
+        let is_ranked =
+            |(unit, _): &(&Unit, &bool)| trial.ranked_from.is_none_or(|from| unit.span.first >= from);
+        let score = |(unit, alarmed): (&Unit, &bool)| {
+            (f64::from(u8::from(*alarmed)) + scores.of(unit, devices), unit.malicious)
+        };
+        let units = trial.units.iter().zip(&self.alarmed);
+        self.scores.extend(units.filter(is_ranked).map(score));
     }
 
     /// The area under the receiver operating characteristic of the scores.
@@ -228,74 +237,11 @@ fn points(finding: &Finding, service: Option<&End>, unit: &Unit) -> bool {
     !elsewhere && finding.sides.iter().all(|side| unit.hosts.iter().any(|host| side.contains(host)))
 }
 
-/// Scores by what they are of, in the order of time.
-struct Scores<'a> {
-    flows: BTreeMap<FlowId, Vec<(Timestamp, f64)>>,
-    devices: BTreeMap<&'a str, Vec<(Timestamp, f64)>>,
-    all: Vec<(Timestamp, f64)>,
-}
-
-impl<'a> Scores<'a> {
-    fn new(scores: &'a [Score]) -> Self {
-        let mut sorted: Vec<&Score> = scores.iter().collect();
-        sorted.sort_by_key(|score| score.at);
-        let mut by = Self { flows: BTreeMap::new(), devices: BTreeMap::new(), all: Vec::new() };
-        for score in sorted {
-            let told = match (score.flow, &score.device) {
-                (Some(flow), _) => by.flows.entry(flow).or_default(),
-                (None, Some(device)) => by.devices.entry(device).or_default(),
-                (None, None) => &mut by.all,
-            };
-            told.push((score.at, score.score));
-        }
-        by
-    }
-
-    /// The score of a unit: the greatest of those of its conversation, of its hosts' devices and of all;
-    /// of each the first that was told when the unit was over, for scores are told afterwards. 0 if
-    /// there is none.
-    fn of(&self, unit: &Unit, devices: &Devices) -> f64 {
-        let of_flow = unit.flow.and_then(|flow| self.flows.get(&flow));
-        let of_devices = devices
-            .iter()
-            .filter(|(_, names)| unit.hosts.iter().any(|host| names.contains(host)))
-            .filter_map(|(device, _)| self.devices.get(device.as_str()));
-        of_flow
-            .into_iter()
-            .chain(of_devices)
-            .chain([&self.all])
-            .filter_map(|told| {
-                let next = told.partition_point(|(at, _)| *at < unit.span.last);
-                told.get(next).or(told.last()).map(|(_, score)| *score)
-            })
-            .fold(0.0, f64::max)
-    }
-}
-
-/// The probability that a malicious unit has a greater score than another one, equal scores counting
-/// half (Mann and Whitney's U over the number of pairs). None unless there are units of both sorts.
-fn auc(scores: &[(f64, bool)]) -> Option<f64> {
-    let positives = scores.iter().filter(|(_, malicious)| *malicious).count();
-    let negatives = scores.len() - positives;
-    if positives == 0 || negatives == 0 {
-        return None;
-    }
-    let mut sorted = scores.to_vec();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut ranks = 0.0;
-    let mut before = 0;
-    for equal in sorted.chunk_by(|a, b| a.0 == b.0) {
-        let rank = before as f64 + (equal.len() + 1) as f64 / 2.0;
-        ranks += rank * equal.iter().filter(|(_, malicious)| *malicious).count() as f64;
-        before += equal.len();
-    }
-    let (positives, negatives) = (positives as f64, negatives as f64);
-    Some((ranks - positives * (positives + 1.0) / 2.0) / (positives * negatives))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use model::{FlowId, Timestamp};
 
     use super::super::label::{Name, Span};
     use super::*;
@@ -442,39 +388,18 @@ mod tests {
     }
 
     #[test]
-    fn the_area_is_the_share_of_pairs_in_the_right_order() {
-        assert_eq!(auc(&[(0.1, false), (0.2, false), (0.8, true), (0.9, true)]), Some(1.0));
-        assert_eq!(auc(&[(0.9, false), (0.1, true)]), Some(0.0));
-        assert_eq!(auc(&[(0.5, false), (0.5, true), (0.5, true)]), Some(0.5));
-        // Pairs (malicious, other): (0.4, 0.1) right, (0.4, 0.5) wrong, (0.6, 0.1) and (0.6, 0.5) right.
-        assert_eq!(auc(&[(0.1, false), (0.4, true), (0.5, false), (0.6, true)]), Some(0.75));
-        assert_eq!(auc(&[(0.5, true)]), None);
-        assert_eq!(auc(&[]), None);
-    }
-
-    #[test]
-    fn a_unit_has_the_first_score_that_was_told_when_it_was_over() {
-        let devices = Devices::from([("d1".to_owned(), [host(1)].into())]);
-        let score = |at, flow: Option<u64>, device: Option<&str>, score| Score {
-            at: Timestamp::from_secs(at),
-            flow: flow.map(FlowId),
-            device: device.map(str::to_owned),
-            score,
-        };
-        let told = [
-            score(3, Some(1), None, 0.9),
-            score(6, Some(1), None, 0.2),
-            score(6, None, Some("d1"), 0.4),
-            score(6, None, Some("d2"), 0.8),
-        ];
-        let scores = Scores::new(&told);
-        assert_eq!(scores.of(&unit(5, Some(1), &[], true), &devices), 0.2);
-        assert_eq!(scores.of(&unit(5, Some(1), &[1], true), &devices), 0.4);
-        assert_eq!(scores.of(&unit(9, Some(1), &[], true), &devices), 0.2);
-        assert_eq!(scores.of(&unit(5, Some(9), &[9], true), &devices), 0.0);
-        let mut tally = Tally::default();
-        let units = [unit(2, Some(1), &[], true), unit(5, Some(1), &[], false)];
-        tally.take_scores(&units, &told, &devices);
+    fn units_that_are_pointed_at_come_first_and_those_that_were_learnt_from_not_at_all() {
+        let units =
+            vec![unit(5, Some(1), &[], false), unit(50, Some(1), &[], false), unit(60, Some(1), &[], true)];
+        let mut trial = trial(Vec::new(), units);
+        trial.ranked_from = Some(Timestamp::from_secs(10));
+        let score =
+            |at, score| Score { at: Timestamp::from_secs(at), flow: Some(FlowId(1)), device: None, score };
+        let mut tally = Tally::of(&trial, &[finding(60, 60, &[], &[])], 1);
+        tally.take_scores(&trial, &[score(5, 1.0), score(50, 0.9), score(60, 0.1)], &Devices::new());
         assert_eq!(tally.auc(), Some(1.0));
+        let mut tally = Tally::of(&trial, &[], 1);
+        tally.take_scores(&trial, &[score(5, 1.0), score(50, 0.9), score(60, 0.1)], &Devices::new());
+        assert_eq!(tally.auc(), Some(0.0));
     }
 }

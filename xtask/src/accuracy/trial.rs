@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use model::Timestamp;
+
 use super::label::{Attack, Span, Unit};
 use crate::run::Failure;
 
@@ -20,6 +22,8 @@ pub(crate) struct Trial {
     pub(crate) tolerance: Duration,
     /// Everything that has a label of its own; empty where only attacks have one.
     pub(crate) units: Vec<Unit>,
+    /// From when on units are ranked by their scores, where earlier ones were learnt from.
+    pub(crate) ranked_from: Option<Timestamp>,
 }
 
 /// Makes a trial; what it has to write for that goes into the folder that is given. It is emptied after

@@ -1,13 +1,14 @@
 //! Identifiers that a bus never had: see [`DETECTOR`].
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use model::{BusFrame, Severity, Timestamp, What};
+use model::{BusFrame, FlowId, Severity, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
-use super::can::{BUS, MAX_IDENTIFIERS, key, name};
+use super::can::{BUS, MAX_IDENTIFIERS, comes_on_demand, key, name};
 use crate::judge::{Alarm, Out, Seen};
-use crate::learn::{News, Novelty, from_bytes, poisson_upper, to_bytes};
+use crate::learn::{Growth, News, Novelty, from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
 
 /// Finds identifiers that a bus never had.
@@ -51,10 +52,15 @@ const LEVEL: usize = 0;
 const BURST_LEVEL: usize = 1;
 const FLOOD: usize = 2;
 
+/// The byte of an identifier that names the receiver of what comes on demand.
+const RECEIVER: u32 = 0xff00;
+
 /// An identifier that comes so often in a second is a fast one.
 const BURST: u32 = 8;
 /// One that is known as slow is fast beyond doubt if it comes so often.
 const SURE_BURST: u32 = 2 * BURST;
+/// How often it is told that frames of an unknown identifier still come.
+const RENEW: Duration = Duration::from_millis(100);
 /// So many slow identifiers, and so many unknown ones, are counted at once.
 const MAX_COUNTED: usize = 256;
 
@@ -63,14 +69,14 @@ struct Identifiers {
     set: Novelty,
     /// Identifiers that came often within a second.
     fast: BTreeSet<u32>,
-    /// Seconds, but for the first, in which one did for the first time.
-    bursts: u32,
+    /// When, but for the first second, one did for the first time: hardly any once all units are on.
+    bursts: Growth,
     last_burst: u64,
     /// The identifier that wins against all others is the lowest.
     lowest: Option<u32>,
-    /// How many unknown identifiers came in the second that goes on.
+    /// The first unknown identifiers that came in the second that goes on, and when it began.
     #[serde(skip)]
-    unknown: (Timestamp, u32),
+    unknown: (Timestamp, Vec<FlowId>),
     /// How often others came in the second that goes on.
     #[serde(skip)]
     slow: Vec<Count>,
@@ -85,6 +91,8 @@ struct Count {
     frames: u32,
     /// How often it came in the second before.
     before: u32,
+    /// When it was told last.
+    told: Timestamp,
 }
 
 impl Count {
@@ -100,7 +108,7 @@ fn count(counts: &mut Vec<Count>, key: u32, at: Timestamp) -> &mut Count {
         if counts.len() >= MAX_COUNTED {
             counts.remove(0);
         }
-        counts.push(Count { key, since: at, frames: 0, before: 0 });
+        counts.push(Count { key, since: at, frames: 0, before: 0, told: Timestamp::EPOCH });
         counts.len() - 1
     });
     &mut counts[place]
@@ -108,15 +116,15 @@ fn count(counts: &mut Vec<Count>, key: u32, at: Timestamp) -> &mut Count {
 
 impl Identifiers {
     fn is_sane(&self) -> bool {
-        self.set.is_sane(MAX_IDENTIFIERS) && self.fast.len() <= MAX_IDENTIFIERS
+        self.set.is_sane(MAX_IDENTIFIERS) && self.fast.len() <= MAX_IDENTIFIERS && self.bursts.is_sane()
     }
 
-    /// What is thought of an identifier now, and how many frames of it were seen.
-    fn judge(&mut self, key: u32, at: Timestamp, out: &Out<'_>) -> (News, u32) {
+    /// What is thought of an identifier now, and how many frames of it were seen since when.
+    fn judge(&mut self, frame: &BusFrame, key: u32, at: Timestamp, out: &Out<'_>) -> (News, u32, Timestamp) {
         let (slot, level) = (at.as_secs(), out.limit(LEVEL, &BUS));
         let (id, is_known) = (u64::from(key), self.set.knows(key.into()));
-        if self.set.is_told(id) || is_known && self.fast.contains(&key) {
-            return (self.set.judge(id, slot, level, true, MAX_IDENTIFIERS), 1);
+        if comes_on_demand(frame) || self.set.is_told(id) || is_known && self.fast.contains(&key) {
+            return (self.set.judge(id, slot, level, true, MAX_IDENTIFIERS), 1, at);
         }
         let count = count(&mut self.slow, key, at);
         let is_over = at.since(count.since).as_secs() >= 1;
@@ -126,16 +134,18 @@ impl Identifiers {
             count.frames = 0;
         }
         count.frames += 1;
-        let frames = count.frames;
+        let (frames, since) = (count.frames, count.since);
         if !is_known && frames == 1 {
             if at.since(self.unknown.0).as_secs() >= 1 {
-                self.unknown = (at, 0);
+                self.unknown = (at, Vec::new());
             }
-            self.unknown.1 += 1;
-            if self.unknown.1 >= BURST {
+            if self.unknown.1.len() < BURST as usize {
+                self.unknown.1.push(frame.flow);
+            }
+            if self.are_many() {
                 // Somebody tries identifiers: none of them is learnt.
                 if self.unseen_burst() <= out.limit(BURST_LEVEL, &BUS) {
-                    return (if self.unknown.1 == BURST { News::New } else { News::Old }, frames);
+                    return (News::New, frames, since);
                 }
                 self.burst(slot);
             }
@@ -146,20 +156,30 @@ impl Identifiers {
                 self.fast.insert(key);
                 self.slow.retain(|count| count.key != key);
             } else if !is_known {
-                return (self.set.judge(id, slot, 1.0, true, MAX_IDENTIFIERS), frames);
-            } else if frames == SURE_BURST {
-                return (News::New, frames);
+                let news = self.set.judge(id, slot, 1.0, true, MAX_IDENTIFIERS);
+                // More than are told one by one are told together.
+                let is_one_more = news == News::Old && !self.set.is_told(id) && frames == BURST;
+                return (if is_one_more { News::New } else { news }, frames, since);
+            } else if frames.is_multiple_of(SURE_BURST) {
+                return (News::New, frames, since);
             }
         }
         let is_ripe = is_known || is_over || frames >= BURST || self.set.unseen() <= level;
         let news = if is_ripe { self.set.judge(id, slot, level, true, MAX_IDENTIFIERS) } else { News::Old };
-        (news, frames)
+        (news, frames, since)
+    }
+
+    /// Whether many unknown identifiers came in the second that goes on.
+    fn are_many(&self) -> bool {
+        self.unknown.1.len() >= BURST as usize
     }
 
     /// An identifier came often for the first time, or many for the first time; in the first second all do.
     fn burst(&mut self, slot: u64) {
         if slot > self.last_burst {
-            self.bursts = self.bursts.saturating_add(u32::from(self.set.trials() > 1));
+            if self.set.trials() > 1 {
+                self.bursts.came(self.set.trials());
+            }
             self.last_burst = slot;
         }
     }
@@ -167,14 +187,14 @@ impl Identifiers {
     /// How likely it is at most that an unknown identifier comes in the next second and at once often: slow ones that
     /// are still to come say nothing about such.
     fn unseen_burst(&self) -> f64 {
-        poisson_upper(self.bursts) / f64::from(self.set.trials().max(1))
+        self.bursts.unseen(self.set.trials())
     }
 
     fn tell(
         &mut self,
         frame: &BusFrame,
         key: u32,
-        seen: u32,
+        (seen, since): (u32, Timestamp),
         is_new: bool,
         at: Timestamp,
         out: &mut Out<'_>,
@@ -187,16 +207,26 @@ impl Identifiers {
         let frames = told.frames;
         let flood = out.limit(FLOOD, &BUS);
         let is_flood = f64::from(frames) >= flood;
-        // A flood is told once in each second.
-        if !is_new && (!is_flood || f64::from(frames - seen) >= flood) {
+        let begins_flood = is_flood && f64::from(frames - seen) < flood;
+        // What goes on is told to go on.
+        let goes_on = told.told != Timestamp::EPOCH && at.since(told.told) >= RENEW;
+        if !is_new && !begins_flood && !goes_on {
             return;
         }
+        told.told = at;
         let wins = self.lowest.is_none_or(|lowest| frame.id < lowest);
         let id = name(frame);
-        let many = self.unknown.1 >= BURST && !self.set.knows(key.into());
+        let many = !self.set.knows(key.into()) && !self.set.is_told(key.into());
+        let (since, flows) = if many && self.are_many() {
+            (self.unknown.0, &self.unknown.1[..])
+        } else {
+            (if is_new { since } else { at }, &[][..])
+        };
         let mut alarm = Alarm::about(BUS)
             .matter(if many { "many identifiers" } else { &id })
             .flow(frame.flow)
+            .flows(flows)
+            .since(since)
             .anomaly()
             .factor("identifiers", &id, format_args!("{} others", self.set.len()))
             .factor(
@@ -218,9 +248,10 @@ impl Identifiers {
                 format!("The CAN bus is flooded with frames {id}, which win against all others")
             }
             (true, false) => format!("The CAN bus is flooded with frames {id}"),
-            _ if many => {
+            _ if many && self.are_many() => {
                 format!("Frames of {BURST} identifiers that the CAN bus never had came within a second")
             }
+            _ if many => "Frames of many identifiers come on the CAN bus, which never had them".into(),
             _ if self.set.knows(key.into()) => {
                 format!("Frames {id}, which hardly ever came on the CAN bus, come in a burst")
             }
@@ -232,9 +263,10 @@ impl Identifiers {
 impl Detector for Identifiers {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         let What::BusFrame(frame) = seen.what else { return };
-        let key = key(frame);
+        // To whom something is said is no news: what matters is who says it.
+        let key = if comes_on_demand(frame) { key(frame) & !RECEIVER } else { key(frame) };
         let unseen = self.set.unseen().min(self.unseen_burst());
-        let (news, frames) = self.judge(key, seen.at, out);
+        let (news, frames, since) = self.judge(frame, key, seen.at, out);
         let is_known = self.set.knows(key.into());
         if out.wants_scores() {
             let is_burst = is_known && self.slow.iter().any(|count| count.key == key && count.is_burst());
@@ -243,7 +275,7 @@ impl Detector for Identifiers {
         if is_known && news == News::Old {
             self.lowest = Some(self.lowest.map_or(frame.id, |lowest| lowest.min(frame.id)));
         } else if news != News::Old || self.set.is_told(key.into()) {
-            self.tell(frame, key, frames, news != News::Old, seen.at, out);
+            self.tell(frame, key, (frames, since), news != News::Old, seen.at, out);
         }
     }
 
@@ -294,7 +326,71 @@ mod tests {
         let story = traffic(Story::of(&DETECTOR).then(frame(0x001)), 60).then(frame(0x001));
         story.silent();
         let story = (0..400).fold(story, |story, _| story.wait_ms(2).then(frame(0x001)));
-        assert_eq!((&*story.only().matter, story.only().count), ("001", 1));
+        let finding = story.only();
+        assert_eq!(&*finding.matter, "001");
+        // It is told as long as it lasts.
+        assert!(finding.last.since(finding.first).as_millis() > 700, "{finding:#?}");
+    }
+
+    fn extended(id: u32) -> What {
+        let data = BusData::new(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), id, extended: true, data }))
+    }
+
+    /// Half a minute of a truck: sixty groups of four units, ten times a second each, a unit that commands the engine
+    /// for the first time after five seconds, and what comes on demand.
+    fn truck(mut story: Story) -> Story {
+        for step in 0..300_u32 {
+            story = story.wait_ms(100);
+            for id in (0..60).map(|group| 0x18f0_0000 | group << 8 | (group % 4)) {
+                story = story.then(extended(id));
+            }
+            if (50..90).contains(&step) {
+                story = story.then(extended(0x0c00_0003));
+            }
+            if step % 100 == 80 {
+                story = (0..30).fold(story, |story, _| story.then(extended(0x1ceb_ff31)));
+            }
+        }
+        story
+    }
+
+    #[test]
+    fn half_a_minute_is_enough_to_tell_commands_that_nobody_sent_and_not_what_comes_on_demand() {
+        let story = truck(Story::of(&DETECTOR));
+        story.silent();
+        // A message in many packets, a question of another unit, and two groups that hardly ever come.
+        let story = (0..40).fold(story, |story, _| story.wait_ms(10).then(extended(0x1ceb_0003)));
+        let story = story.then(extended(0x18ea_ff02)).then(extended(0x18fe_e700)).then(extended(0x1cfe_b300));
+        story.silent();
+        let story = (0..500).fold(story, |story, _| story.wait_ms(10).then(extended(0x0c00_000b)));
+        let finding = story.only();
+        assert_eq!((&*finding.matter, finding.severity), ("0C00000B", Severity::High));
+        assert!(finding.last.since(finding.first).as_millis() > 4800, "{finding:#?}");
+    }
+
+    #[test]
+    fn a_bus_that_keeps_getting_new_identifiers_is_not_told() {
+        let mut story = Story::of(&DETECTOR);
+        for id in 0x200..0x230 {
+            // Every five seconds another one that comes by the clock from then on.
+            for _ in 0..50 {
+                story = (0x200..=id).fold(story.wait_ms(100), |story, id| story.then(frame(id)));
+            }
+        }
+        story.silent();
+    }
+
+    #[test]
+    fn many_bursts_of_other_identifiers_are_told_though_only_the_first_have_findings_of_their_own() {
+        let mut story = traffic(Story::of(&DETECTOR), 60);
+        for id in 0x300..0x340 {
+            story = (0..20).fold(story.wait(1), |story, _| story.wait_ms(5).then(frame(id)));
+        }
+        let findings = story.findings();
+        assert!(findings.len() <= 32, "{}", findings.len());
+        let many = findings.iter().find(|finding| &*finding.matter == "many identifiers").unwrap();
+        assert!(many.conversations.len() > 30);
     }
 
     #[test]

@@ -42,9 +42,15 @@ pub(super) const DETECTOR: Rule = Rule {
         },
     ],
     listens: &[Kind::BusFrame],
-    keeps: "1,024 identifiers of the bus, 600 bytes each",
+    keeps: "1,024 identifiers of the bus, 700 bytes each",
     start: || {
-        Box::new(Timing { rhythms: Table::new(MAX_IDENTIFIERS), told: Vec::new(), last: Timestamp::EPOCH })
+        Box::new(Timing {
+            rhythms: Table::new(MAX_IDENTIFIERS),
+            told: Vec::new(),
+            last: Timestamp::EPOCH,
+            all: Flags::default(),
+            early: Vec::new(),
+        })
     },
 };
 
@@ -58,9 +64,16 @@ const PAUSES: usize = 128;
 const ENOUGH: u64 = 100;
 /// A frame is early if it comes before this share of the pauses that are short for the identifier.
 const EARLY: f32 = 0.5;
+/// Unless it was due, but for this share of a usual pause: when whoever listens was busy for a moment, frames come late and
+/// then all at once.
+const SLACK: f64 = 0.25;
+/// No more frames are due.
+const MAX_DUE: f64 = 64.0;
 /// A window is at least a second, and so many usual pauses.
 const WINDOW_NS: u64 = 1_000_000_000;
 const WINDOW_PAUSES: f64 = 10.0;
+/// Who sends one frame now and then is found in so many nanoseconds.
+const LONG_WINDOW_NS: u64 = 60_000_000_000;
 /// An identifier is regular if long pauses are at most so many times its usual one.
 const REGULAR: f32 = 2.0;
 /// An identifier is silent after no less than so many usual pauses, and so many seconds.
@@ -70,6 +83,7 @@ const MIN_SILENCE: f64 = 2.0;
 const SLEEP: f64 = 0.5;
 /// If so many identifiers are told within a minute, it is one thing that happens to all.
 const SEVERAL: usize = 3;
+const MAX_EARLY: usize = 16;
 const TOGETHER: u64 = 60;
 
 struct Timing {
@@ -78,6 +92,44 @@ struct Timing {
     told: Vec<(u32, Timestamp)>,
     /// When the last frame of any identifier came.
     last: Timestamp,
+    /// Early frames of all identifiers that are regular: who sends many of them hides in none.
+    all: Flags,
+    /// Of which they were lately, the last [`MAX_EARLY`].
+    early: Vec<(u32, Timestamp)>,
+}
+
+/// How often frames are early, in short windows and in long ones.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Flags {
+    short: Bursts,
+    long: Bursts,
+}
+
+impl Flags {
+    /// A frame came, early or not. How many early ones came if that is no chance; only the short window is looked at
+    /// for those that are not regular.
+    fn look(
+        &mut self,
+        is_early: bool,
+        is_regular: bool,
+        at: Timestamp,
+        window: u64,
+        level: f64,
+    ) -> Option<u32> {
+        let short = self.short.look(is_early, at, window, level);
+        let long = if is_regular { self.long.look(is_early, at, LONG_WINDOW_NS, level) } else { None };
+        short.or(long)
+    }
+
+    /// Whether early frames that were told still come, or did a moment ago.
+    const fn goes_on(&self) -> bool {
+        self.short.goes_on() || self.long.goes_on()
+    }
+
+    /// The share that was early before.
+    fn share(&self) -> f64 {
+        self.short.share()
+    }
 }
 
 /// When frames of an identifier come.
@@ -88,18 +140,29 @@ struct Rhythm {
     last: Timestamp,
     /// Pauses between frames, in seconds, as logarithms and negative, so that short ones are the tail.
     pauses: Reservoir,
+    /// How many frames were due and did not come, but for those that came since; on time, half is forgotten.
+    due: f64,
     /// The longest pause, in seconds.
     longest: f64,
     /// Since when there was no silence.
     steady_since: Timestamp,
-    bursts: Bursts,
+    early: Flags,
     is_silent: bool,
 }
 
 impl Rhythm {
     fn new(frame: &BusFrame, at: Timestamp) -> Self {
-        let (pauses, bursts) = (Reservoir::default(), Bursts::default());
-        Self { frame: *frame, last: at, pauses, longest: 0.0, steady_since: at, bursts, is_silent: false }
+        let (pauses, early) = (Reservoir::default(), Flags::default());
+        Self {
+            frame: *frame,
+            last: at,
+            due: 0.0,
+            pauses,
+            longest: 0.0,
+            steady_since: at,
+            early,
+            is_silent: false,
+        }
     }
 
     /// The pause that this share of all pauses is longer than, in seconds.
@@ -121,24 +184,25 @@ impl Rhythm {
     }
 }
 
+/// Puts an identifier last in a list of those of the last minute.
+fn renew(list: &mut Vec<(u32, Timestamp)>, key: u32, at: Timestamp) {
+    list.retain(|(other, then)| *other != key && at.since(*then).as_secs() < TOGETHER);
+    if list.len() >= MAX_EARLY {
+        list.remove(0);
+    }
+    list.push((key, at));
+}
+
 impl Timing {
-    fn early(
-        rhythm: &Rhythm,
-        told: &[(u32, Timestamp)],
-        frame: &BusFrame,
-        flags: u32,
-        pause: f64,
-        out: &mut Out<'_>,
-    ) {
+    fn early(rhythm: &Rhythm, matter: &str, frame: &BusFrame, flags: u32, pause: f64, out: &mut Out<'_>) {
         let id = name(frame);
-        let matter = if told.len() < SEVERAL { id.as_str() } else { "several identifiers" };
         let usual = rhythm.pause(0.5) * 1e3;
         let alarm = Alarm::about(BUS)
             .matter(matter)
             .flow(frame.flow)
             .anomaly()
             .severity(if rhythm.is_regular() { Severity::High } else { Severity::Medium })
-            .factor("early frames in the window", flags, format_args!("{:.4} of all", rhythm.bursts.share()))
+            .factor("early frames in the window", flags, format_args!("{:.4} of all", rhythm.early.share()))
             .factor(
                 "pause before the last",
                 format_args!("{:.2} ms", pause * 1e3),
@@ -182,23 +246,39 @@ impl Detector for Timing {
             (rhythm.last, rhythm.steady_since) = (at, at);
             return;
         }
-        let is_early = rhythm.is_enough() && (pause as f32) < EARLY * rhythm.pause(0.95);
+        let is_short = rhythm.is_enough() && (pause as f32) < EARLY * rhythm.pause(0.95);
+        let due = if rhythm.is_enough() { pause / f64::from(rhythm.pause(0.5)) - 1.0 } else { 0.0 };
+        let is_regular = rhythm.is_regular();
+        let is_early = is_short && (!is_regular || rhythm.due + due < -SLACK);
         if out.wants_scores() {
             let rate = if rhythm.is_enough() { rhythm.pauses.p_value(value, 0.0) } else { 1.0 };
             out.score(1.0 - rate, Some(frame.flow), None);
         }
         let (window, level) = (rhythm.window(), out.limit(LEVEL, &BUS));
-        if let Some(flags) = rhythm.bursts.look(is_early, at, window, level) {
-            self.told.retain(|(other, told)| *other != key(frame) && at.since(*told).as_secs() < TOGETHER);
-            self.told.push((key(frame), at));
-            Self::early(rhythm, &self.told, frame, flags, pause, out);
+        let flags = rhythm.early.look(is_early, is_regular, at, window, level);
+        let of_all = if is_regular { self.all.look(is_early, true, at, WINDOW_NS, level) } else { None };
+        if is_early && is_regular {
+            renew(&mut self.early, key(frame), at);
         }
-        if is_early && rhythm.is_regular() {
+        if flags.is_some() {
+            renew(&mut self.told, key(frame), at);
+        }
+        let of_all = of_all.filter(|_| self.early.len() >= SEVERAL);
+        let all_go_on = self.all.goes_on() && self.early.len() >= SEVERAL;
+        let goes_on = (is_early && (all_go_on || rhythm.early.goes_on())).then_some(1);
+        if let Some(flags) = flags.or(of_all).or(goes_on) {
+            let is_own = rhythm.early.goes_on() && self.told.len() < SEVERAL;
+            let id = name(frame);
+            let matter = if is_own { id.as_str() } else { "several identifiers" };
+            Self::early(rhythm, matter, frame, flags, pause, out);
+        }
+        if is_early && is_regular {
             // The unit's own frame still comes when it is due.
             return;
         }
-        rhythm.last = rhythm.last.max(at);
-        if !rhythm.bursts.goes_on() {
+        let left = if is_short { rhythm.due } else { rhythm.due / 2.0 };
+        (rhythm.last, rhythm.due) = (rhythm.last.max(at), (left + due).clamp(0.0, MAX_DUE));
+        if !rhythm.early.goes_on() {
             rhythm.longest = rhythm.longest.max(pause);
             rhythm.pauses.add(value, PAUSES);
         }
@@ -233,12 +313,14 @@ impl Detector for Timing {
     }
 
     fn save(&self) -> Option<Vec<u8>> {
-        to_bytes(&self.rhythms.iter().map(|(_, rhythm)| rhythm).collect::<Vec<_>>())
+        to_bytes(&(self.all, self.rhythms.iter().map(|(_, rhythm)| rhythm).collect::<Vec<_>>()))
     }
 
     fn restore(&mut self, learnt: &[u8]) {
-        for mut rhythm in from_bytes::<Vec<Rhythm>>(learnt).into_iter().flatten().take(MAX_IDENTIFIERS) {
-            if rhythm.pauses.is_sane(PAUSES) && rhythm.longest.is_finite() {
+        let Some((all, rhythms)) = from_bytes::<(Flags, Vec<Rhythm>)>(learnt) else { return };
+        self.all = all;
+        for mut rhythm in rhythms.into_iter().take(MAX_IDENTIFIERS) {
+            if rhythm.pauses.is_sane(PAUSES) && rhythm.longest.is_finite() && rhythm.due.is_finite() {
                 // How long nobody looked is no pause.
                 rhythm.is_silent = true;
                 let (known, _) = self.rhythms.entry(key(&rhythm.frame), || rhythm.clone());
@@ -302,6 +384,57 @@ mod tests {
             other = traffic(other, ms, ms + 1, 0).then(frame(0x20));
         }
         assert_eq!(&*other.only().matter, "020");
+    }
+
+    #[test]
+    fn a_frame_now_and_then_is_told_after_a_while_and_a_few_of_many_identifiers_at_once() {
+        let mut story = traffic(Story::of(&DETECTOR), 0, 60_000, 0);
+        for ms in 60_000..100_000 {
+            story = traffic(story, ms, ms + 1, 0);
+            if ms % 1500 == 0 {
+                story = story.then(frame(0x20));
+            }
+        }
+        let finding = story.only();
+        assert_eq!(&*finding.matter, "020");
+        assert!(finding.last.since(finding.first).as_secs() > 15, "{finding:#?}");
+
+        // Twenty identifiers of 100 ms.
+        let bus = |mut story: Story, from: u64, to: u64| {
+            for ms in from..to {
+                story = story.wait_ms(1);
+                if ms % 5 == 0 {
+                    story = story.then(frame(0x100 + (ms / 5 % 20) as u32));
+                }
+            }
+            story
+        };
+        let story = bus(Story::of(&DETECTOR), 0, 60_000);
+        story.silent();
+        let story = (0x100..0x10a).fold(story, |story, id| story.then(frame(id)));
+        let finding = bus(story, 60_000, 70_000).only();
+        assert_eq!(&*finding.matter, "several identifiers");
+    }
+
+    #[test]
+    fn frames_that_were_held_up_are_not_early() {
+        // Now and then whoever listens is busy, and takes all frames of 70 ms at once: of some identifiers one, of one many.
+        let mut story = Story::of(&DETECTOR);
+        for ms in 0..120_000_u64 {
+            story = story.wait_ms(1);
+            let is_busy = |ms: u64| ms > 60_000 && ms % 1000 >= 930;
+            if is_busy(ms) {
+                continue;
+            }
+            let held = if ms > 60_000 && ms % 1000 == 0 { 70 } else { 0 };
+            for then in ms - held..=ms {
+                if then % 5 == 0 {
+                    story = story.then(frame(0x100 + (then / 5 % 20) as u32));
+                    story = if then % 10 == 0 { story.then(frame(0x200)) } else { story };
+                }
+            }
+        }
+        story.silent();
     }
 
     #[test]

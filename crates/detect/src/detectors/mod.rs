@@ -66,6 +66,7 @@ mod program_download;
 mod program_upload;
 mod protocol_violation;
 mod rates;
+mod related_values;
 mod remote_access;
 mod rhythm_change;
 mod rogue_dhcp;
@@ -169,6 +170,7 @@ pub static DETECTORS: &[&Rule] = &[
     &silent_channel::DETECTOR,
     &rhythm_change::DETECTOR,
     &process_value::DETECTOR,
+    &related_values::DETECTOR,
     &behaviour::DETECTOR,
     // What came before an attack and what came after: they ask what the others have found, and stand last.
     &lead_up::DETECTOR,
@@ -185,6 +187,7 @@ pub static LEARNING: &[&str] = &[
     "new-peer",
     "new-service",
     "process-value",
+    "related-values",
     "rhythm-change",
     "silent-channel",
 ];

@@ -451,7 +451,7 @@ fn surprise(values: &[f32]) -> f64 {
 }
 
 /// A value as a number, if it is one.
-fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Bool(value) => Some(f64::from(u8::from(*value))),
         Value::Unsigned(value) => Some(*value as f64),

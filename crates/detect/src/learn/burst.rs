@@ -34,6 +34,11 @@ impl Bursts {
         if at.as_nanos().saturating_sub(self.begun.as_nanos()) >= window {
             self.pass(at);
         }
+        if is_flagged && self.now_flagged == 0 {
+            // A window begins with the first flag: a burst is not cut in two.
+            self.looked = self.looked.saturating_add(std::mem::take(&mut self.now_looked).into());
+            self.begun = at;
+        }
         self.now_looked = self.now_looked.saturating_add(1);
         self.now_flagged = self.now_flagged.saturating_add(u32::from(is_flagged));
         if !is_flagged || self.told || self.now_flagged < MIN_FLAGS || self.now_flagged / 2 <= self.most {
@@ -95,6 +100,19 @@ mod tests {
         for (count, mean, exact) in [(10, 2.0, 4.65e-5), (3, 0.01, 1.65e-7)] {
             let bound = poisson_tail(count, mean);
             assert!(bound >= exact && bound < 10.0 * exact, "{bound}");
+        }
+    }
+
+    #[test]
+    fn a_burst_is_whole_wherever_it_begins() {
+        let at = |ms: u64| Timestamp::from_micros(ms * 1000);
+        for begin in [100_000, 100_300, 100_900, 100_990] {
+            let mut bursts = Bursts::default();
+            let told = (0..110_000_u64).find_map(|ms| {
+                let is_flagged = (begin..begin + 40).contains(&ms) && ms % 4 == 0;
+                bursts.look(is_flagged, at(ms), 1_000_000_000, 1e-9).map(|_| ms)
+            });
+            assert!(told.is_some_and(|ms| ms < begin + 40), "{begin}");
         }
     }
 

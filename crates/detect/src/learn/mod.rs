@@ -8,14 +8,18 @@
 
 mod burst;
 mod damped;
+mod growth;
 mod hours;
 mod novelty;
+mod relations;
 mod reservoir;
 mod snapshot;
 
 pub(crate) use burst::Bursts;
 pub(crate) use damped::{Damped, DampedPair};
+pub(crate) use growth::Growth;
 pub(crate) use hours::Hours;
 pub(crate) use novelty::{News, Novelty, poisson_upper};
+pub(crate) use relations::{Relations, Residual};
 pub(crate) use reservoir::Reservoir;
 pub(crate) use snapshot::{from_bytes, to_bytes};

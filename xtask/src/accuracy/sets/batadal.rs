@@ -57,6 +57,7 @@ pub(super) fn trial(
             trial.watched.push(Span { first: begin.at, last: end.at + holds });
         }
     }
+    trial.ranked_from = rows.get(first).map(|row| row.at);
     trial.units = rows
         .iter()
         .zip(marks)
