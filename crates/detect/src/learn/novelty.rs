@@ -33,11 +33,25 @@ pub(crate) struct Novelty {
     overflown: bool,
 }
 
+/// Kept without names: there are many.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(from = "(u64, u64, bool)", into = "(u64, u64, bool)")]
 struct Item {
     digest: u64,
     slot: u64,
     is_single: bool,
+}
+
+impl From<(u64, u64, bool)> for Item {
+    fn from((digest, slot, is_single): (u64, u64, bool)) -> Self {
+        Self { digest, slot, is_single }
+    }
+}
+
+impl From<Item> for (u64, u64, bool) {
+    fn from(item: Item) -> Self {
+        (item.digest, item.slot, item.is_single)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The version of the form: bytes of another are not read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// More bytes are not read.
 const MAX_BYTES: usize = 256 << 20;
 
@@ -33,6 +33,6 @@ mod tests {
         assert_eq!(from_bytes(&bytes), Some(vec![(1_u64, 0.5_f64)]));
         assert_eq!(from_bytes::<Vec<(u64, f64)>>(&[]), None);
         assert_eq!(from_bytes::<Vec<(u64, f64)>>(&bytes[..bytes.len() - 1]), None);
-        assert_eq!(from_bytes::<Vec<(u64, f64)>>(&[&[2], &bytes[1..]].concat()), None);
+        assert_eq!(from_bytes::<Vec<(u64, f64)>>(&[&[VERSION + 1], &bytes[1..]].concat()), None);
     }
 }
