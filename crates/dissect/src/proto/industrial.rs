@@ -92,9 +92,12 @@ const SAMPLE_AGAIN: u64 = 60_000_000_000;
 /// Remembers the values of points that are read over and over, so that each is told when it changes and now and
 /// then while it does not. What is read for less than [`SAMPLE_EVERY`] shows no behaviour: nothing is remembered.
 #[derive(Debug, Default)]
-pub(crate) struct Points {
+pub(crate) struct Points(Option<Box<Watched>>);
+
+#[derive(Debug)]
+struct Watched {
     /// When the first point was read.
-    since: Option<Timestamp>,
+    since: Timestamp,
     /// By key.
     points: Vec<Point>,
 }
@@ -139,13 +142,14 @@ impl Points {
         first: bool,
         name: impl FnOnce() -> String,
     ) -> Option<Arc<str>> {
-        let since = *self.since.get_or_insert(at);
+        let Watched { since, points } =
+            &mut **self.0.get_or_insert_with(|| Box::new(Watched { since: at, points: Vec::new() }));
         if !first && at.as_nanos() < since.as_nanos().saturating_add(SAMPLE_EVERY) {
             return None;
         }
-        let place = match self.points.binary_search_by_key(&key, |point| point.key) {
+        let place = match points.binary_search_by_key(&key, |point| point.key) {
             Ok(place) => {
-                let point = &mut self.points[place];
+                let point = &mut points[place];
                 let passed = at.as_nanos().saturating_sub(point.told.as_nanos());
                 if passed < SAMPLE_EVERY || passed < SAMPLE_AGAIN && point.value == value {
                     return None;
@@ -153,23 +157,28 @@ impl Points {
                 (point.value, point.told) = (value, at);
                 place
             }
-            Err(_) if self.points.len() >= MAX_POINTS => return None,
+            Err(_) if points.len() >= MAX_POINTS => return None,
             Err(place) => {
-                // Many conversations are about one point alone: a vector would begin with room for four.
-                if self.points.is_empty() {
-                    self.points.reserve_exact(1);
-                }
                 // What is read once shows no behaviour, either; it is told when it is read again.
                 let told = if first { at } else { Timestamp::EPOCH };
-                self.points.insert(place, Point { key, value, told, name: None });
+                points.insert(place, Point { key, value, told, name: None });
                 if !first {
                     return None;
                 }
                 place
             }
         };
-        Some(Arc::clone(self.points[place].name.get_or_insert_with(|| name().into())))
+        Some(Arc::clone(points[place].name.get_or_insert_with(|| name().into())))
     }
+}
+
+/// Adds what is under way in a conversation, in which that is hardly ever more than one thing at a time: a vector would
+/// begin with room for four.
+pub(crate) fn begin<T>(under_way: &mut Vec<T>, one: T) {
+    if under_way.is_empty() {
+        under_way.reserve_exact(1);
+    }
+    under_way.push(one);
 }
 
 /// Text from a field of fixed size: up to the first NUL, without surrounding blanks, or `None` if what

@@ -17,7 +17,7 @@ use model::{Attribute, Confidence, Host, OperationKind, Outcome, Role, Side, Tim
 use serde::Serialize;
 
 use self::service::{DEVICE, Parameters, Property};
-use super::industrial::Recent;
+use super::industrial::{Recent, begin};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// BACnet/IP.
@@ -406,15 +406,10 @@ impl Bacnet {
         if let Some(at) = same.or(full) {
             tell(self.pending.remove(at), Outcome::Asked, out);
         }
-        self.pending.push(Pending {
-            asked: out.now(),
-            asker: way.from,
-            invoke,
-            service,
-            kind,
-            target,
-            value,
-        });
+        begin(
+            &mut self.pending,
+            Pending { asked: out.now(), asker: way.from, invoke, service, kind, target, value },
+        );
     }
 
     fn answered(&mut self, from: Side, invoke: u8, outcome: Outcome, out: &mut Emit<'_>) {

@@ -14,7 +14,7 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Record, Role, Side, T
 use serde::Serialize;
 
 use self::object::{Control, Header};
-use super::industrial::{Recent, overdue, text};
+use super::industrial::{Recent, begin, overdue, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Verdict};
 
 /// DNP3.
@@ -430,7 +430,7 @@ impl Dnp3 {
             let Pending { kind, name, target, value, .. } = pending;
             out.operation(from, kind, name, Some(target), value, Outcome::Asked);
         } else {
-            self.pending.push(pending);
+            begin(&mut self.pending, pending);
         }
     }
 

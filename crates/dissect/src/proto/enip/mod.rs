@@ -14,7 +14,7 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp
 use serde::Serialize;
 
 use self::path::Path;
-use super::industrial::{Hex, Recent, asker, text};
+use super::industrial::{Hex, Recent, asker, begin, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// EtherNet/IP with CIP.
@@ -624,17 +624,20 @@ impl Enip {
         if let Some(at) = same.or(full) {
             unanswered(from, self.pending.remove(at), out);
         }
-        self.pending.push(Pending {
-            asked: out.now(),
-            key: place.key,
-            index: place.index,
-            service,
-            class: path.class,
-            instance: path.instance,
-            attribute: path.attribute,
-            routed: path.route.is_some() || place.connection.is_some() && self.routed,
-            told,
-        });
+        begin(
+            &mut self.pending,
+            Pending {
+                asked: out.now(),
+                key: place.key,
+                index: place.index,
+                service,
+                class: path.class,
+                instance: path.instance,
+                attribute: path.attribute,
+                routed: path.route.is_some() || place.connection.is_some() && self.routed,
+                told,
+            },
+        );
     }
 
     fn response(&mut self, from: Side, place: Place, bytes: &[u8], out: &mut Emit<'_>) -> Result<(), Short> {

@@ -12,7 +12,7 @@ mod names;
 use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp};
 use serde::Serialize;
 
-use super::industrial::{Hex, Recent, text};
+use super::industrial::{Hex, Recent, begin, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// HART-IP.
@@ -381,15 +381,18 @@ impl HartIp {
         if self.pending.len() >= MAX_PENDING {
             tell(self.pending.remove(0), Outcome::Asked, out);
         }
-        self.pending.push(Pending {
-            asked: out.now(),
-            asker: from,
-            sequence: header.sequence,
-            code: command.code,
-            kind,
-            name,
-            target: (!target.is_empty()).then(|| target.into()),
-        });
+        begin(
+            &mut self.pending,
+            Pending {
+                asked: out.now(),
+                asker: from,
+                sequence: header.sequence,
+                code: command.code,
+                kind,
+                name,
+                target: (!target.is_empty()).then(|| target.into()),
+            },
+        );
     }
 
     fn answered(

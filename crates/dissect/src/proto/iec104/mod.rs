@@ -11,7 +11,7 @@ mod names;
 use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
-use super::industrial::{Hex, Points, Recent, asker, overdue};
+use super::industrial::{Hex, Points, Recent, asker, begin, overdue};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// IEC 60870-5-104.
@@ -403,7 +403,7 @@ impl Iec104 {
                     value: commanded(asdu.kind, element),
                 };
                 match asdu.cause {
-                    ACTIVATION => self.pending.push(pending),
+                    ACTIVATION => begin(&mut self.pending, pending),
                     _ => tell(pending, Outcome::Asked, out),
                 }
             }

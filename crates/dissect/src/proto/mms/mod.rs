@@ -12,7 +12,7 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp
 use serde::Serialize;
 
 use super::cotp::{self, PORTS, TpktStream, Unit};
-use super::industrial::{Recent, text};
+use super::industrial::{Recent, begin, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// MMS.
@@ -382,15 +382,18 @@ impl Mms {
         if self.pending.len() >= MAX_PENDING {
             tell(self.pending.remove(0), Outcome::Asked, out);
         }
-        self.pending.push(Pending {
-            asked: out.now(),
-            asker,
-            invoke,
-            kind,
-            name,
-            target: (!target.is_empty()).then(|| target.into()),
-            value: if service == WRITE { written(content) } else { None },
-        });
+        begin(
+            &mut self.pending,
+            Pending {
+                asked: out.now(),
+                asker,
+                invoke,
+                kind,
+                name,
+                target: (!target.is_empty()).then(|| target.into()),
+                value: if service == WRITE { written(content) } else { None },
+            },
+        );
     }
 
     fn answered(&mut self, from: Side, invoke: i64, outcome: Outcome, out: &mut Emit<'_>) {

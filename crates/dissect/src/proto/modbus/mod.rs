@@ -15,7 +15,7 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp
 use serde::Serialize;
 
 use self::body::{Data, Fault, Values};
-use super::industrial::{Hex, Points, Recent, asker, overdue, text};
+use super::industrial::{Hex, Points, Recent, asker, begin, overdue, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict};
 
 /// Modbus/TCP.
@@ -311,17 +311,20 @@ impl Modbus {
             self.tell(from, old, Outcome::Asked, out);
         }
         let written = matches!(adu.function, 5 | 6 | 15 | 16 | 21 | 22 | 23);
-        self.pending.push(Pending {
-            at: out.now(),
-            transaction: adu.transaction,
-            unit: adu.unit,
-            function: adu.function,
-            sub: data.sub(),
-            address: data.write_address.or(data.address).unwrap_or(0),
-            quantity: data.write_quantity.or(data.quantity).unwrap_or(0),
-            read_quantity: data.quantity.unwrap_or(0),
-            value: if written { data.written() } else { None },
-        });
+        begin(
+            &mut self.pending,
+            Pending {
+                at: out.now(),
+                transaction: adu.transaction,
+                unit: adu.unit,
+                function: adu.function,
+                sub: data.sub(),
+                address: data.write_address.or(data.address).unwrap_or(0),
+                quantity: data.write_quantity.or(data.quantity).unwrap_or(0),
+                read_quantity: data.quantity.unwrap_or(0),
+                value: if written { data.written() } else { None },
+            },
+        );
     }
 
     fn response(&mut self, from: Side, adu: &Adu<'_>, out: &mut Emit<'_>) {

@@ -11,7 +11,7 @@ mod names;
 use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
-use super::industrial::{Recent, text};
+use super::industrial::{Recent, begin, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// Omron FINS.
@@ -349,7 +349,7 @@ impl Fins {
             value,
         };
         if frame.wants_answer {
-            self.pending.push(pending);
+            begin(&mut self.pending, pending);
         } else {
             tell(pending, Outcome::Asked, out);
         }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use self::service::{Application, Body};
 use self::value::{bytes, node_id, string};
-use super::industrial::{Recent, text};
+use super::industrial::{Recent, begin, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict, hostname};
 
 /// OPC UA, binary over TCP.
@@ -422,17 +422,10 @@ impl OpcUa {
         if self.pending.len() >= MAX_PENDING {
             tell(self.pending.remove(0), Outcome::Asked, out);
         }
-        self.pending.push(Pending {
-            asked: out.now(),
-            asker,
-            request,
-            kind,
-            name,
-            target,
-            value,
-            silent,
-            standard,
-        });
+        begin(
+            &mut self.pending,
+            Pending { asked: out.now(), asker, request, kind, name, target, value, silent, standard },
+        );
     }
 }
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use self::item::Item;
 use super::cotp::{self, Connect, PORTS, TpktStream, Unit};
-use super::industrial::{Points, Recent, asker, overdue};
+use super::industrial::{Points, Recent, asker, begin, overdue};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// S7 communication.
@@ -334,7 +334,7 @@ impl S7comm {
             let old = self.pending.remove(at);
             out.asked(old.asked).operation(from, old.kind, old.name, old.target, old.value, Outcome::Asked);
         }
-        self.pending.push(pending);
+        begin(&mut self.pending, pending);
     }
 
     fn acknowledged(&mut self, from: Side, pdu: &Pdu<'_>, out: &mut Emit<'_>) {

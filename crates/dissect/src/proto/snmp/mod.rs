@@ -14,6 +14,7 @@ use std::net::Ipv4Addr;
 use model::{OperationKind, Outcome, Side, Timestamp};
 use serde::Serialize;
 
+use super::industrial::begin;
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict};
 use ber::{Ber, Fault, Oid, tag};
 use value::Value;
@@ -430,7 +431,10 @@ impl Snmp {
         if self.pending.len() >= MAX_PENDING {
             self.pending.remove(0).tell(Outcome::Asked, out);
         }
-        self.pending.push(Pending { asked: out.now(), from, request_id, kind: operation, name: kind, items });
+        begin(
+            &mut self.pending,
+            Pending { asked: out.now(), from, request_id, kind: operation, name: kind, items },
+        );
     }
 }
 
