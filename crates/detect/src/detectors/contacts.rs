@@ -11,6 +11,16 @@ use std::collections::VecDeque;
 
 use model::{FlowId, FlowRecord, Side, TcpFlags, TcpState, Timestamp, Transport};
 
+use crate::rule::Threshold;
+
+/// How the balance comes down by itself, for who now and then tries in vain.
+pub(super) const FORGIVEN_EVERY: Threshold = Threshold {
+    name: "forgiven-every",
+    about: "one failure is forgiven after so long",
+    unit: "s",
+    usual: 6.0 * 3600.0,
+};
+
 /// So many of the latest contacts of a host are remembered as known.
 const KNOWN: usize = 256;
 /// So many conversations are remembered as evidence until there is enough of it.

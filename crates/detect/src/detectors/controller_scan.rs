@@ -2,7 +2,7 @@
 
 use model::{Severity, What};
 
-use super::contacts::{Contact, Contacts};
+use super::contacts::{Contact, Contacts, FORGIVEN_EVERY};
 use super::services;
 use crate::hosts::{Addr, PerHost, Who};
 use crate::judge::{Alarm, Out, Seen};
@@ -27,12 +27,7 @@ pub(super) const DETECTOR: Rule = Rule {
             unit: "contacts",
             usual: 8.0,
         },
-        Threshold {
-            name: "forgiven-every",
-            about: "one failure is forgiven after so long",
-            unit: "s",
-            usual: 6.0 * 3600.0,
-        },
+        FORGIVEN_EVERY,
     ],
     listens: &[Kind::Ended],
     keeps: "256 contacts of each watched host",

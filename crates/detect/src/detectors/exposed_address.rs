@@ -2,7 +2,7 @@
 
 use model::{Host, Severity, What};
 
-use super::contacts::{Contact, Contacts};
+use super::contacts::{Contact, Contacts, FORGIVEN_EVERY};
 use super::services;
 use crate::hosts::{Addr, is_inner};
 use crate::judge::{Alarm, Out, Seen};
@@ -29,12 +29,7 @@ pub(super) const DETECTOR: Rule = Rule {
             unit: "hosts",
             usual: 12.0,
         },
-        Threshold {
-            name: "forgiven-every",
-            about: "one failure is forgiven after so long",
-            unit: "s",
-            usual: 6.0 * 3600.0,
-        },
+        FORGIVEN_EVERY,
     ],
     listens: &[Kind::Ended],
     keeps: "256 visitors of each of the 1,024 services that were tried last",

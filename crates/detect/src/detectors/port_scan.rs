@@ -2,7 +2,7 @@
 
 use model::{FlowRecord, Severity, Transport, What};
 
-use super::contacts::{Contact, Contacts};
+use super::contacts::{Contact, Contacts, FORGIVEN_EVERY};
 use super::few::Few;
 use crate::hosts::{Addr, PerHost, Who};
 use crate::judge::{Alarm, Out, Seen};
@@ -28,12 +28,7 @@ pub(super) const DETECTOR: Rule = Rule {
             unit: "ports",
             usual: 15.0,
         },
-        Threshold {
-            name: "forgiven-every",
-            about: "one failure is forgiven after so long",
-            unit: "s",
-            usual: 6.0 * 3600.0,
-        },
+        FORGIVEN_EVERY,
     ],
     listens: &[Kind::Ended],
     keeps: "256 ports of each of the 4096 pairs of hosts that met last, and 4 victims of each watched host",
