@@ -435,7 +435,7 @@ fn story(incident: &Incident, timeline: &[Finding]) -> String {
         ("FROM", LEFT),
         ("SEVERITY", LEFT),
         ("FINDING", LEFT),
-        ("WHAT HAPPENED", Set::Story(160)),
+        ("WHAT HAPPENED", Set::Whole),
         ("TIMES", RIGHT),
     ]);
     for finding in timeline {
@@ -449,8 +449,7 @@ fn story(incident: &Incident, timeline: &[Finding]) -> String {
     }
     text.push_str(&format!("\n{rows}\nWhat to do first\n{}", paragraph(&incident.response)));
     if !incident.next.is_empty() {
-        let mut rows =
-            table(&[("LIKELY NEXT", LEFT), ("FROM", LEFT), ("SHARE", RIGHT), ("WHY", Set::Story(160))]);
+        let mut rows = table(&[("LIKELY NEXT", LEFT), ("FROM", LEFT), ("SHARE", RIGHT), ("WHY", Set::Whole)]);
         for step in &incident.next {
             rows.add_row([
                 step.to.to_string(),

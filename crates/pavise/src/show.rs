@@ -56,12 +56,14 @@ pub(crate) enum Set {
     Text(usize),
     /// The same; but where there is no room to read it, it stands below its row, whole.
     Story(usize),
+    /// To the left, whole: what has to be read to its end. It stands below its row where there is no room.
+    Whole,
     /// To the left, whole; left out where there is no room for it.
     Spare,
 }
 
 pub(crate) use Set::{Left as LEFT, Right as RIGHT};
-use Set::{Spare, Story, Text};
+use Set::{Spare, Story, Text, Whole};
 
 /// A table under construction: rows of text, one line each.
 pub(crate) struct Rows {
@@ -97,7 +99,7 @@ impl Rows {
         };
         let wish = |(place, (name, set)): (usize, &(&'static str, Set))| match set {
             Text(limit) | Story(limit) => longest(place).min(*limit).max(name.len()),
-            LEFT | RIGHT | Spare => longest(place).max(name.len()),
+            LEFT | RIGHT | Spare | Whole => longest(place).max(name.len()),
         };
         self.columns.iter().enumerate().map(wish).collect()
     }
@@ -113,7 +115,7 @@ impl Rows {
             Text(_) if easy => EASY_TEXT,
             Story(_) if easy => MIN_STORY,
             Text(_) | Story(_) => MIN_TEXT,
-            LEFT | RIGHT | Spare => usize::MAX,
+            LEFT | RIGHT | Spare | Whole => usize::MAX,
         };
         let leave = |widths: &mut [Option<usize>], which: fn(&Set) -> bool| {
             for (width, (_, set)) in widths.iter_mut().zip(&self.columns) {
@@ -125,7 +127,7 @@ impl Rows {
         for step in 0..4 {
             match step {
                 1 => leave(&mut widths, |set| matches!(set, Spare)),
-                2 => leave(&mut widths, |set| matches!(set, Story(_))),
+                2 => leave(&mut widths, |set| matches!(set, Story(_) | Whole)),
                 _ => {}
             }
             // The widest text gives way first.
@@ -160,7 +162,8 @@ impl Rows {
         line(f, &mut self.columns.iter().map(|(name, _)| *name))?;
         let rules: Vec<String> = widths.iter().map(|width| "─".repeat(width.unwrap_or(0))).collect();
         line(f, &mut rules.iter().map(String::as_str))?;
-        let below = |place: &usize| widths[*place].is_none() && matches!(self.columns[*place].1, Story(_));
+        let below =
+            |place: &usize| widths[*place].is_none() && matches!(self.columns[*place].1, Story(_) | Whole);
         let stories: Vec<_> = (0..widths.len()).filter(below).collect();
         for row in &self.rows {
             line(f, &mut row.iter().map(String::as_str))?;
@@ -699,6 +702,15 @@ mod tests {
             ]
         );
         assert!(lines(40).iter().all(|line| line.chars().count() <= 40));
+    }
+
+    #[test]
+    fn what_has_to_be_read_to_its_end_is_never_cut() {
+        let mut rows = table(&[("ID", LEFT), ("WHY", Whole), ("N", RIGHT)]);
+        rows.add_row(["f1".into(), "a long way to say what happened".into(), "7".into()]);
+        let lines = |width| Wide(&rows, width).to_string().lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines(40)[2], "f1  a long way to say what happened  7");
+        assert_eq!(lines(30)[2..], ["f1  7", "    a long way to say what", "    happened"]);
     }
 
     #[test]
