@@ -120,7 +120,10 @@ fn memory(folder: &Path, crowd: &Path, part: u64) -> Done {
     let flows = (FLOWS / part).to_string();
     let standing = made(folder, "standing", &["--packets", "1", "--established", &flows])?;
     let all = cost(&mut watch(folder, &standing, 1)?)?;
-    tell(&format!("{flows} conversations open at once"), all, FLOWS_TARGET_MIB);
+    println!(
+        "  {flows} conversations open at once, judged: {} MiB, {:.1} CPU-s",
+        all.resident_mib, all.cpu_s
+    );
     let all = cost(watch(folder, &standing, 1)?.arg("--no-findings"))?;
     tell(&format!("{flows} conversations open at once, without findings"), all, FLOWS_TARGET_MIB);
     std::fs::remove_file(standing)?;
