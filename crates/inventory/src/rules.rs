@@ -142,6 +142,19 @@ const RELAY_MAKERS: Sign = Sign::Vendor(&[
 ]);
 
 /// Makers of cameras and recorders who make little else.
+const TILL_MAKERS: Sign = Sign::Vendor(&[
+    "toshibaglobalcommerce",
+    "ncrvoyix",
+    "wincornixdorf",
+    "dieboldnixdorf",
+    "verifone",
+    "ingenico",
+    "paxcomputer",
+    "castlestechnology",
+    "clovernetwork",
+    "hypercom",
+    "posiflex",
+]);
 const CAMERA_MAKERS: Sign = Sign::Vendor(&[
     "hangzhouhikvision",
     "hikvision",
@@ -688,6 +701,23 @@ pub static RULES: &[Rule] = &[
         "Its name says so.",
     ),
     rule("plc-name", &[Sign::Named(&["plc"])], Role::Plc, "", GOOD, "Its name says so."),
+    // Shops.
+    rule(
+        "till-maker",
+        &[TILL_MAKERS],
+        Role::PointOfSale,
+        "till or payment terminal",
+        GOOD,
+        "Its maker builds tills and payment terminals.",
+    ),
+    rule(
+        "till-name",
+        &[Sign::Named(&["till-", "cash-register", "pos-terminal"])],
+        Role::PointOfSale,
+        "",
+        LIKELY,
+        "Its name says so.",
+    ),
     // Homes and buildings.
     rule(
         "camera-maker",
