@@ -5,26 +5,15 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use brain::{Brain, Expected, Limits, Settings};
-use capture::Batch;
 use dissect::proto::Wants;
 use dissect::wire::LinkType;
-use flow::{Engine, Frame, Frames};
+use flow::Engine;
 use lab::{SceneOptions, TrueStage, Truth};
 use model::{Finding, Party, Severity};
 
-#[derive(Default)]
-struct Captured(Batch);
+mod common;
 
-impl Frames for Captured {
-    fn count(&self) -> usize {
-        self.0.frames.len()
-    }
-
-    fn frame(&self, index: usize) -> Frame<'_> {
-        let frame = &self.0.frames[index];
-        Frame { at: frame.at, link: frame.link, wire_length: frame.wire_length, bytes: self.0.bytes(frame) }
-    }
-}
+use common::Captured;
 
 /// What is found in a scene, by whom it is raised first.
 fn watch(scene: &lab::Scene, settings: Settings, shards: usize) -> (Truth, Vec<Finding>) {

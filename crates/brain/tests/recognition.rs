@@ -9,21 +9,12 @@ use std::sync::Arc;
 use brain::{Brain, Limits, Settings};
 use capture::{Batch, Step};
 use dissect::proto::{Wants, by_id};
-use flow::{Engine, Frame, Frames};
+use flow::Engine;
 use model::{Transport, What};
 
-struct Captured(Batch);
+mod common;
 
-impl Frames for Captured {
-    fn count(&self) -> usize {
-        self.0.frames.len()
-    }
-
-    fn frame(&self, index: usize) -> Frame<'_> {
-        let frame = &self.0.frames[index];
-        Frame { at: frame.at, link: frame.link, wire_length: frame.wire_length, bytes: self.0.bytes(frame) }
-    }
-}
+use common::Captured;
 
 /// The two ends of a conversation, in order.
 type Ends = [(IpAddr, u16); 2];

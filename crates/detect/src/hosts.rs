@@ -276,10 +276,13 @@ impl<N, T> Default for Kept<N, T> {
 }
 
 impl<N: Numbered, T> Kept<N, T> {
-    /// What is known of one with this digest, or what it begins with.
-    pub(crate) fn of_or(&mut self, one: N, key: u64, make: impl FnOnce() -> T) -> &mut T {
+    /// What is known of one, or what it begins with; its digest is asked only when it is seen for the first time.
+    pub(crate) fn of_or(&mut self, one: N, key: impl FnOnce() -> u64, make: impl FnOnce(u64) -> T) -> &mut T {
         let waiting = &mut self.waiting;
-        self.held.of_or(one, || waiting.remove(&key).unwrap_or_else(make))
+        self.held.of_or(one, || {
+            let key = key();
+            waiting.remove(&key).unwrap_or_else(|| make(key))
+        })
     }
 
     /// What is known of one, if something is, to change it.

@@ -3,7 +3,7 @@
 use model::{FlowRecord, Host, Severity, TcpState, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
-use super::channel::digest_of_host;
+use super::channel::{digest_of_host, key_of};
 use crate::hosts::{Kept, MAX_HOSTS, Who};
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Damped, DampedPair, Hours, Reservoir, from_bytes, to_bytes};
@@ -332,8 +332,7 @@ impl Behaviours {
         if !who.is_somebody() || seen.site.is_external(&host) {
             return;
         }
-        let Some(key) = digest_of_host(&host) else { return };
-        let device = self.devices.of_or(who, key, || Behaviour::new(key, host));
+        let device = self.devices.of_or(who, || key_of(&host), |key| Behaviour::new(key, host));
         device.span = seen.at.as_secs() / SPAN;
         device.is_suspect |= out.is_suspect(&host);
         let is_client = record.head.client.host == host;

@@ -17,6 +17,11 @@ pub(super) fn is_controller(site: &Site<'_>, host: &Host) -> bool {
     site.is_one_of(host, CONTROLLERS)
 }
 
+/// The digest under which what is learnt of a host that is somebody is kept.
+pub(super) fn key_of(host: &Host) -> u64 {
+    digest_of_host(host).unwrap_or_default()
+}
+
 /// A digest of a host; nothing if it is a group or has no address.
 pub(super) fn digest_of_host(host: &Host) -> Option<u64> {
     Addr::of(host).map(Addr::key)
@@ -84,13 +89,14 @@ impl<N: Numbered> Sets<N> {
     /// new to be told. What is `told_once` is told when it is new and not when it is there again.
     pub(super) fn look(
         &mut self,
-        (one, key): (N, u64),
+        one: N,
+        key: impl FnOnce() -> u64,
         which: usize,
         thing: u64,
         at: Timestamp,
         how: &How,
     ) -> Option<Surprise> {
-        let entry = self.sets.of_or(one, key, || Entry { key, ..Entry::default() });
+        let entry = self.sets.of_or(one, key, |key| Entry { key, ..Entry::default() });
         let set = &mut entry.sets[which];
         let (unseen, known) = (set.unseen(), set.len());
         let minutes = u64::from(set.trials()) * self.trial / 60;

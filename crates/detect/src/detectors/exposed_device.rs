@@ -51,25 +51,9 @@ const MAX_PORTS: usize = 8;
 /// So many visitors of a port are told apart.
 const MAX_VISITORS: usize = 64;
 
-/// Things of which nobody expects that they are reached from outside. Players and telephones are, by games and calls;
+/// Things of which one may expect that they are reached from outside: players and telephones, by games and calls;
 /// routers and gateways let in others.
-const THINGS: &[Role] = &[
-    Role::Plc,
-    Role::Rtu,
-    Role::Ied,
-    Role::FieldDevice,
-    Role::Hmi,
-    Role::BuildingController,
-    Role::Camera,
-    Role::Hub,
-    Role::SmartDevice,
-    Role::Switch,
-    Role::AccessPoint,
-    Role::Printer,
-    Role::Medical,
-    Role::PointOfSale,
-    Role::Ecu,
-];
+const REACHED: &[Role] = &[Role::Router, Role::Gateway, Role::Media, Role::Phone];
 
 /// Whether what is offered at a TCP port is meant for anybody, by the registry of IANA: mail, names, web, VPN and calls.
 const fn is_public(port: u16) -> bool {
@@ -188,7 +172,7 @@ impl ExposedDevice {
         }
         let (tried, since) = door.tried(addr, port, record.first);
         let searches = tried as f64 >= out.limit(TRIED, server);
-        let is_thing = seen.site.is_one_of(server, THINGS);
+        let is_thing = seen.site.is_one_of(server, roles::THINGS) && !seen.site.is_one_of(server, REACHED);
         if !searches {
             door.visits(addr, port);
         }

@@ -58,7 +58,7 @@ const fn changes(kind: OperationKind) -> bool {
 
 impl Operations {
     fn asked(&mut self, channel: Channel, operation: &Operation, seen: &Seen<'_>, out: &mut Out<'_>) {
-        let key = (channel, channel.key);
+        let key = || channel.key;
         let asked = seen.asked(operation);
         let (asker, target) = (asked.asker.host, asked.asked.host);
         let (changes, is_machine) = (changes(operation.kind), is_industrial(&operation.protocol));
@@ -67,10 +67,10 @@ impl Operations {
         // What is refused for the first time was never tried.
         let is_refused = operation.outcome == Outcome::Refused;
         let name = digest_of(&[operation.name.as_bytes(), &[is_refused.into()]]);
-        let by_name = self.sets.look(key, KINDS, name, seen.at, &how);
+        let by_name = self.sets.look(channel, key, KINDS, name, seen.at, &how);
         let on = operation.target.as_deref().unwrap_or_default();
         let place = digest_of(&[&[changes.into()], on.as_bytes()]);
-        let by_target = self.sets.look(key, TARGETS, place, seen.at, &how);
+        let by_target = self.sets.look(channel, key, TARGETS, place, seen.at, &how);
         let severity = match (is_machine, changes) {
             (true, true) => Severity::Medium,
             (true, false) | (false, true) => Severity::Low,

@@ -2,7 +2,7 @@
 
 use model::{FlowHead, Host, What};
 
-use super::channel::{HOST_TRIAL, How, Sets, digest_of_host, is_controller, severity};
+use super::channel::{HOST_TRIAL, How, Sets, digest_of_host, is_controller, key_of, severity};
 use super::contacts::Contact;
 use crate::hosts::{MAX_HOSTS, Who};
 use crate::judge::{Alarm, Out, Seen};
@@ -47,10 +47,10 @@ impl Peers {
         seen: &Seen<'_>,
         out: &mut Out<'_>,
     ) {
-        let (Some(key), Some(thing)) = (digest_of_host(host), digest_of_host(peer)) else { return };
+        let Some(thing) = digest_of_host(peer) else { return };
         let is_machine = is_controller(&seen.site, host);
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
-        let Some(surprise) = self.sets.look((who, key), 0, thing, seen.at, &how) else { return };
+        let Some(surprise) = self.sets.look(who, || key_of(host), 0, thing, seen.at, &how) else { return };
         let (client, server) = (head.client.host, head.server.host);
         out.score(1.0 - surprise.unseen, Some(head.id), Some(*host));
         let alarm = Alarm::about(client)

@@ -2,9 +2,7 @@
 
 use model::{FlowRecord, Host, What};
 
-use super::channel::{
-    HOST_TRIAL, How, Sets, digest_of, digest_of_host, is_controller, is_industrial, severity,
-};
+use super::channel::{HOST_TRIAL, How, Sets, digest_of, is_controller, is_industrial, key_of, severity};
 use super::contacts::Contact;
 use crate::hosts::{MAX_HOSTS, Who};
 use crate::judge::{Alarm, Out, Seen};
@@ -64,12 +62,12 @@ impl Services {
         seen: &Seen<'_>,
         out: &mut Out<'_>,
     ) {
-        let Some(key) = digest_of_host(host) else { return };
         let name = service(record);
         let is_machine =
             is_controller(&seen.site, host) || record.protocol.as_deref().is_some_and(is_industrial);
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
-        let Some(surprise) = self.sets.look((who, key), which, digest_of(&[name.as_bytes()]), seen.at, &how)
+        let Some(surprise) =
+            self.sets.look(who, || key_of(host), which, digest_of(&[name.as_bytes()]), seen.at, &how)
         else {
             return;
         };

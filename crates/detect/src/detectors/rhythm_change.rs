@@ -80,9 +80,8 @@ impl Detector for Rhythms {
         let (Some(protocol), Some(rate)) = (&record.protocol, rate(record)) else { return };
         // How often people press a key is no rhythm.
         let Some(channel) = seen.channel.filter(|_| is_industrial(protocol)) else { return };
-        let key = channel.key;
         let (client, server) = (record.head.client.host, record.head.server.host);
-        let rhythm = self.channels.of_or(channel, key, || Rhythm { key, ..Rhythm::default() });
+        let rhythm = self.channels.of_or(channel, || channel.key, |key| Rhythm { key, ..Rhythm::default() });
         let value = rate.ln() as f32;
         let share = rhythm.fast.p_value(value, GRAIN).min(rhythm.slow.p_value(-value, GRAIN));
         let usual = rhythm.fast.quantile(0.5).map_or(rate, |value| f64::from(value).exp());

@@ -203,8 +203,8 @@ impl Detector for Channels {
             return;
         }
         let Some(one) = seen.channel else { return };
-        let make = || Channel::new(one.key, head, protocol, seen.at);
-        let channel = self.channels.of_or(one, one.key, make);
+        let make = |key| Channel::new(key, head, protocol, seen.at);
+        let channel = self.channels.of_or(one, || one.key, make);
         channel.spoke(head, seen.at);
         if let What::FlowEnded(record) = seen.what
             && record.tcp.as_ref().is_some_and(|tcp| tcp.state == model::TcpState::Closed)
