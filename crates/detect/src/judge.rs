@@ -55,10 +55,12 @@ impl Participant {
 impl<'a> Site<'a> {
     /// What is known of a host, if it is proven to exist.
     pub fn glance(&self, host: &Host) -> Option<Glance<'a>> {
-        match self.party(host) {
-            Some(party) => party.place(self.inventory).map(|place| self.inventory.glance_at(place)),
-            None => self.inventory.glance(host),
-        }
+        self.place(host).map(|place| self.inventory.glance_at(place))
+    }
+
+    /// Where the inventory keeps a host, if it is proven to exist.
+    fn place(&self, host: &Host) -> Option<Place> {
+        self.party(host).map_or_else(|| self.inventory.place_of(host), |party| party.place(self.inventory))
     }
 
     /// A host as one who takes part.
@@ -84,8 +86,7 @@ impl<'a> Site<'a> {
         if let Some(is_external) = party.and_then(|party| party.is_external.get()) {
             return is_external;
         }
-        let place = party.map_or_else(|| self.inventory.place_of(host), |party| party.place(self.inventory));
-        let is_external = match (host.ip, place) {
+        let is_external = match (host.ip, self.place(host)) {
             (_, Some(place)) => self.inventory.locality_at(place) == Locality::External,
             (Some(ip), None) => !is_inner(ip) && !ip.is_multicast(),
             (None, None) => false,
@@ -98,7 +99,7 @@ impl<'a> Site<'a> {
 
     /// Whether a device plays one of these parts, by the best evidence for one.
     pub fn is_one_of(&self, host: &Host, roles: &[model::Role]) -> bool {
-        let role = self.glance(host).and_then(|known| known.role);
+        let role = self.place(host).and_then(|place| self.inventory.role_at(place));
         role.is_some_and(|role| roles.iter().any(|known| known.name() == role))
     }
 

@@ -65,10 +65,18 @@ impl Inventory {
         self.locality(root)
     }
 
+    /// What a device most likely is for: see [`Glance::role`].
+    pub fn role_at(&self, Place(root): Place) -> Option<&str> {
+        self.best_text(root, Attribute::Role)
+    }
+
+    fn best_text(&self, root: u32, attribute: Attribute) -> Option<&str> {
+        self.stand(root).best.of(attribute).and_then(|value| str::from_utf8(value).ok())
+    }
+
     /// What is known of a device at a glance.
     pub fn glance_at(&self, Place(root): Place) -> Glance<'_> {
-        let best = &self.stand(root).best;
-        let text = |attribute| best.of(attribute).and_then(|value| str::from_utf8(value).ok());
+        let text = |attribute| self.best_text(root, attribute);
         Glance {
             id: self.id(root),
             locality: self.locality(root),

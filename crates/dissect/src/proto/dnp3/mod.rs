@@ -140,6 +140,14 @@ struct Pending {
     value: Option<Value>,
 }
 
+impl Pending {
+    /// Tells how the request of that side ended.
+    fn tell(self, from: Side, outcome: Outcome, out: &mut Emit<'_>) {
+        let Self { asked, kind, name, target, value, .. } = self;
+        out.asked(asked).operation(from, kind, name, Some(target), value, outcome);
+    }
+}
+
 /// A fragment that comes in segments, from one side.
 #[derive(Debug, Default)]
 struct Assembly {
@@ -223,14 +231,7 @@ impl Dnp3 {
     fn give_up(&mut self, count: usize, out: &mut Emit<'_>) {
         let from = self.master.unwrap_or(Side::Client);
         for old in self.pending.drain(..count) {
-            out.asked(old.asked).operation(
-                from,
-                old.kind,
-                old.name,
-                Some(old.target),
-                old.value,
-                Outcome::Asked,
-            );
+            old.tell(from, Outcome::Asked, out);
         }
     }
 
@@ -415,15 +416,7 @@ impl Dnp3 {
         });
         let full = (self.pending.len() >= MAX_PENDING).then_some(0);
         if let Some(at) = old.or(full) {
-            let old = self.pending.remove(at);
-            out.asked(old.asked).operation(
-                from,
-                old.kind,
-                old.name,
-                Some(old.target),
-                old.value,
-                Outcome::Asked,
-            );
+            self.pending.remove(at).tell(from, Outcome::Asked, out);
         }
         // These are not answered.
         if matches!(code, 6 | 8 | 10 | 12 | 33) {
@@ -468,14 +461,7 @@ impl Dnp3 {
             || old.kind == OperationKind::Execute
                 && objects.headers().flat_map(Header::controls).any(|control| control.failed);
         let outcome = if refused { Outcome::Refused } else { Outcome::Done };
-        out.asked(old.asked).operation(
-            from.other(),
-            old.kind,
-            old.name,
-            Some(old.target),
-            old.value,
-            outcome,
-        );
+        old.tell(from.other(), outcome, out);
     }
 }
 
