@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
-use model::{FlowHead, Host};
+use model::Host;
 use serde::{Deserialize, Serialize};
 
 use crate::table::Table;
@@ -123,26 +123,85 @@ pub(crate) fn is_inner(ip: IpAddr) -> bool {
     }
 }
 
+/// Somebody who takes part in an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Party {
+    /// His number, if he is watched.
+    pub(crate) who: Who,
+    /// The digest of his address that is the same on every machine: see [`Addr::key`].
+    pub(crate) key: u64,
+}
+
+impl Party {
+    /// A group, or an end without an address.
+    pub(crate) const NOBODY: Self = Self { who: Who::NOBODY, key: 0 };
+
+    /// One who has not proven to exist.
+    pub(crate) fn unproven(addr: Addr) -> Self {
+        Self { key: addr.key(), ..Self::NOBODY }
+    }
+}
+
 /// The hosts that are watched.
 #[derive(Debug)]
 pub(crate) struct Hosts {
-    table: Table<Addr, ()>,
+    /// By address; of each, the number under which the inventory keeps it.
+    table: Table<Addr, usize>,
+    /// By the inventory's numbers, so that nobody has to be searched for whom the inventory has found already.
+    standing: Vec<(Addr, Party)>,
 }
 
 impl Hosts {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { table: Table::new(limit) }
+        Self { table: Table::new(limit), standing: Vec::new() }
     }
 
-    /// The number of a host that is watched already.
-    pub(crate) fn find(&mut self, addr: Addr) -> Option<Who> {
-        self.table.find(&addr).map(Who)
+    /// One who is watched already, by his number in the inventory, if it knows him.
+    pub(crate) fn find(&mut self, addr: Addr, number: Option<usize>) -> Option<Party> {
+        if let Some((known, party)) = number.and_then(|number| self.standing.get(number))
+            && *known == addr
+            && party.who.is_somebody()
+        {
+            self.table.touch(party.who.0);
+            return Some(*party);
+        }
+        let who = Who(self.table.find(&addr)?);
+        let party = Party { who, key: addr.key() };
+        if let Some(number) = number {
+            self.stand(number, addr, party);
+        }
+        Some(party)
     }
 
-    /// The number of a host; and whether it was another's until now, of whom everything is to be forgotten.
-    pub(crate) fn who(&mut self, addr: Addr) -> (Who, bool) {
-        let place = self.table.place(addr, || ());
-        (Who(place.slot), place.gone.is_some())
+    /// The number of a host that was not watched; and whether it was another's until now, of whom everything is to be
+    /// forgotten.
+    pub(crate) fn watch(&mut self, addr: Addr, number: usize) -> (Party, bool) {
+        let place = self.table.place(addr, || number);
+        if let Some(before) = place.gone {
+            self.leave(before, Who(place.slot));
+        }
+        let party = Party { who: Who(place.slot), key: addr.key() };
+        self.stand(number, addr, party);
+        (party, place.gone.is_some())
+    }
+
+    /// Notes where somebody stands.
+    fn stand(&mut self, number: usize, addr: Addr, party: Party) {
+        let before = std::mem::replace(self.table.at_mut(party.who.0), number);
+        if before != number {
+            self.leave(before, party.who);
+        }
+        if self.standing.len() <= number {
+            self.standing.resize(number + 1, (addr, Party::NOBODY));
+        }
+        self.standing[number] = (addr, party);
+    }
+
+    /// Nobody stands any more where somebody stood.
+    fn leave(&mut self, number: usize, who: Who) {
+        if let Some((_, party)) = self.standing.get_mut(number).filter(|(_, party)| party.who == who) {
+            *party = Party::NOBODY;
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -170,11 +229,9 @@ impl Channels {
         Self { table: Table::new(limit) }
     }
 
-    /// A digest of who asks whom by which protocol; nothing if one of them is a group or has no address.
-    pub(crate) fn key(head: &FlowHead, protocol: &str) -> Option<u64> {
-        let [client, server] =
-            [&head.client.host, &head.server.host].map(|host| Addr::of(host).map(Addr::bytes));
-        Some(digest_of(&[&client?, &server?, protocol.as_bytes()]))
+    /// A digest of who asks whom by which protocol.
+    pub(crate) fn key(client: Party, server: Party, protocol: &str) -> u64 {
+        mix(mix(client.key, server.key), digest_of(&[protocol.as_bytes()]))
     }
 
     /// The channel of that digest; and whether its number was another's until now, of which everything is to be
@@ -334,11 +391,25 @@ mod tests {
     fn a_number_is_given_again_only_when_its_host_is_forgotten() {
         let mut hosts = Hosts::new(2);
         let addr = |last| Addr::of_ip(IpAddr::from([10, 0, 0, last]));
-        let (first, _) = hosts.who(addr(1));
-        assert_eq!((hosts.who(addr(1)), hosts.find(addr(1))), ((first, false), Some(first)));
-        let (second, _) = hosts.who(addr(2));
+        let (first, _) = hosts.watch(addr(1), 7);
+        assert_eq!((hosts.find(addr(1), Some(7)), hosts.find(addr(1), None)), (Some(first), Some(first)));
+        let (second, _) = hosts.watch(addr(2), 8);
+        hosts.find(addr(1), Some(7));
         // The first was used since, the second was not.
-        assert_eq!(hosts.who(addr(3)), (second, true));
-        assert_eq!((hosts.find(addr(2)), hosts.len()), (None, 2));
+        let (third, was_another) = hosts.watch(addr(3), 9);
+        assert_eq!((third.who, was_another), (second.who, true));
+        assert_eq!((hosts.find(addr(2), Some(8)), hosts.find(addr(2), None), hosts.len()), (None, None, 2));
+    }
+
+    #[test]
+    fn a_number_of_the_inventory_that_became_anothers_is_not_taken_for_the_first() {
+        let mut hosts = Hosts::new(2);
+        let addr = |last| Addr::of_ip(IpAddr::from([10, 0, 0, last]));
+        let (first, _) = hosts.watch(addr(1), 7);
+        let (second, _) = hosts.watch(addr(2), 7);
+        assert_eq!((hosts.find(addr(2), Some(7)), hosts.find(addr(3), Some(7))), (Some(second), None));
+        // The first comes back and stands elsewhere now.
+        assert_eq!((hosts.find(addr(1), Some(9)), hosts.find(addr(1), Some(9))), (Some(first), Some(first)));
+        assert_eq!(hosts.find(addr(2), Some(7)), Some(second));
     }
 }

@@ -11,7 +11,7 @@ use model::{
 
 use crate::culprits::{Cause, Culprit};
 use crate::detectors::DETECTORS;
-use crate::hosts::{Addr, Channel, Channels, Hosts, MAX_CHANNELS, MAX_HOSTS, Who, is_inner};
+use crate::hosts::{Addr, Channel, Channels, Hosts, MAX_CHANNELS, MAX_HOSTS, Party, Who, is_inner};
 use crate::intel::Indicators;
 use crate::ledger::{Changed, Ledger, Raised};
 use crate::rule::{Detector, Kind, Rule};
@@ -30,25 +30,22 @@ pub struct Site<'a> {
     parties: &'a [Participant; 2],
 }
 
-/// Somebody who takes part in an observation, and where the inventory keeps him once a detector has asked.
+/// Somebody who takes part in an observation, and where the inventory keeps him if he is proven to exist.
 struct Participant {
     host: Option<Host>,
-    place: Cell<Option<Option<Place>>>,
+    place: Option<Place>,
     /// Whether he is elsewhere in the Internet, once asked.
     is_external: Cell<Option<bool>>,
 }
 
 impl Participant {
-    const fn new(host: Option<Host>) -> Self {
-        Self { host, place: Cell::new(None), is_external: Cell::new(None) }
+    const fn nobody() -> Self {
+        Self { host: None, place: None, is_external: Cell::new(None) }
     }
 
-    fn place(&self, inventory: &Inventory) -> Option<Place> {
-        self.place.get().unwrap_or_else(|| {
-            let place = self.host.and_then(|host| inventory.place_of(&host));
-            self.place.set(Some(place));
-            place
-        })
+    fn new(host: Option<Host>, inventory: &Inventory) -> Self {
+        let place = host.as_ref().and_then(|host| inventory.place_of(host));
+        Self { host, place, is_external: Cell::new(None) }
     }
 }
 
@@ -60,7 +57,7 @@ impl<'a> Site<'a> {
 
     /// Where the inventory keeps a host, if it is proven to exist.
     fn place(&self, host: &Host) -> Option<Place> {
-        self.party(host).map_or_else(|| self.inventory.place_of(host), |party| party.place(self.inventory))
+        self.party(host).map_or_else(|| self.inventory.place_of(host), |party| party.place)
     }
 
     /// A host as one who takes part.
@@ -153,6 +150,9 @@ pub struct Seen<'a> {
     pub client: Who,
     /// The server of the conversation.
     pub server: Who,
+    /// Digests of the addresses of client and server that are the same on every machine; 0 for groups and ends without
+    /// an address.
+    pub(crate) keys: [u64; 2],
     /// Who asks whom by which protocol, for operations, values and conversations whose protocol is known, between two
     /// who are somebody.
     pub channel: Option<Channel>,
@@ -525,20 +525,19 @@ impl Detect {
         if self.listening[kind as usize].is_empty() {
             return;
         }
-        let [client, server] = ends.map(|host| host.map_or(Who::NOBODY, |host| self.who(&host, inventory)));
-        let channel = match what {
-            _ if !client.is_somebody() || !server.is_somebody() => None,
-            What::FlowEnded(record) => {
-                record.protocol.as_deref().and_then(|protocol| self.channel(&record.head, protocol))
-            }
-            What::Operation(operation) => self.channel(&operation.flow, &operation.protocol),
-            What::Samples(samples) => self.channel(&samples.flow, &samples.protocol),
+        let parties = ends.map(|host| Participant::new(host, inventory));
+        let ends = [0, 1].map(|end| self.party(&parties[end]));
+        let protocol = match what {
+            What::FlowEnded(record) => record.protocol.as_ref(),
+            What::Operation(operation) => Some(&operation.protocol),
+            What::Samples(samples) => Some(&samples.protocol),
             _ => None,
         };
-        let parties = ends.map(Participant::new);
+        let channel = protocol.and_then(|protocol| self.channel(ends, protocol));
+        let [client, server] = ends.map(|end| end.who);
         let site = Site { inventory, limits: &self.limits, parties: &parties };
         self.ledger.turn_to_next();
-        let seen = Seen { at, what, client, server, channel, site };
+        let seen = Seen { at, what, client, server, keys: ends.map(|end| end.key), channel, site };
         let lasted = lasted(observation);
         for place in &self.listening[kind as usize] {
             let (rule, detector) = &mut self.detectors[*place];
@@ -552,7 +551,7 @@ impl Detect {
     /// Lets detectors hear of findings that say for the first time that somebody attacks.
     fn tell_detectors(&mut self, at: Timestamp, inventory: &Inventory) {
         while let Some(finding) = self.ledger.next_grave() {
-            let parties = [None, None].map(Participant::new);
+            let parties = [const { Participant::nobody() }; 2];
             let site = Site { inventory, limits: &self.limits, parties: &parties };
             for (rule, detector) in &mut self.detectors {
                 let (ledger, scores) = (&mut self.ledger, &mut self.scores);
@@ -565,7 +564,7 @@ impl Detect {
     /// Lets packet time go on to `now`.
     pub fn tick(&mut self, now: Timestamp, inventory: &Inventory, events: &mut Vec<Event>) {
         self.next_tick = Timestamp::from_nanos(now.as_nanos().saturating_add(TICK));
-        let parties = [None, None].map(Participant::new);
+        let parties = [const { Participant::nobody() }; 2];
         let site = Site { inventory, limits: &self.limits, parties: &parties };
         for (rule, detector) in &mut self.detectors {
             let (ledger, scores) = (&mut self.ledger, &mut self.scores);
@@ -575,28 +574,30 @@ impl Detect {
         self.ledger.tell(events);
     }
 
-    /// The number of a host. Who has not proven to exist is nobody: anybody can make up senders, and each of them
-    /// would push out somebody who is watched.
-    fn who(&mut self, host: &Host, inventory: &Inventory) -> Who {
-        let Some(addr) = Addr::of(host) else { return Who::NOBODY };
-        if let Some(who) = self.hosts.find(addr) {
-            return who;
+    /// The number of one who takes part. Who has not proven to exist is nobody: anybody can make up senders, and each of
+    /// them would push out somebody who is watched.
+    fn party(&mut self, participant: &Participant) -> Party {
+        let Some(addr) = participant.host.as_ref().and_then(Addr::of) else { return Party::NOBODY };
+        let number = participant.place.map(Place::number);
+        if let Some(party) = self.hosts.find(addr, number) {
+            return party;
         }
-        if inventory.glance(host).is_none() {
-            return Who::NOBODY;
-        }
-        let (who, was_another) = self.hosts.who(addr);
+        let Some(number) = number else { return Party::unproven(addr) };
+        let (party, was_another) = self.hosts.watch(addr, number);
         if was_another {
             for (_, detector) in &mut self.detectors {
-                detector.forget(who);
+                detector.forget(party.who);
             }
         }
-        who
+        party
     }
 
-    /// The number of a channel.
-    fn channel(&mut self, head: &FlowHead, protocol: &str) -> Option<Channel> {
-        let (channel, was_another) = self.channels.channel(Channels::key(head, protocol)?);
+    /// The channel between two who are somebody.
+    fn channel(&mut self, [client, server]: [Party; 2], protocol: &str) -> Option<Channel> {
+        if !client.who.is_somebody() || !server.who.is_somebody() {
+            return None;
+        }
+        let (channel, was_another) = self.channels.channel(Channels::key(client, server, protocol));
         if was_another {
             self.detectors.iter_mut().for_each(|(_, detector)| detector.forget_channel(channel));
         }

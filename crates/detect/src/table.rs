@@ -11,6 +11,8 @@ use hashbrown::HashMap;
 #[derive(Debug)]
 pub(crate) struct Table<K, V> {
     slots: Vec<Slot<K, V>>,
+    /// Whether each slot was used since the hand passed: apart, so that a use touches hardly any memory.
+    used: Vec<bool>,
     by_key: HashMap<K, u32, FixedState>,
     /// Where the clock's hand stands: the slot that is looked at next when room is needed.
     hand: usize,
@@ -21,8 +23,6 @@ pub(crate) struct Table<K, V> {
 struct Slot<K, V> {
     key: K,
     value: V,
-    /// Whether it was used since the hand passed.
-    used: bool,
 }
 
 /// Where something stands after it was asked for.
@@ -37,7 +37,7 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     /// An empty table for at most `limit` entries, at least one.
     pub(crate) fn new(limit: usize) -> Self {
         let limit = limit.clamp(1, u32::MAX as usize);
-        Self { slots: Vec::new(), by_key: HashMap::default(), hand: 0, limit }
+        Self { slots: Vec::new(), used: Vec::new(), by_key: HashMap::default(), hand: 0, limit }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -47,8 +47,18 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     /// The slot of a key that is there; it is used.
     pub(crate) fn find(&mut self, key: &K) -> Option<u32> {
         let slot = *self.by_key.get(key)?;
-        self.slots[slot as usize].used = true;
+        self.touch(slot);
         Some(slot)
+    }
+
+    /// What stands at a slot is used.
+    pub(crate) fn touch(&mut self, slot: u32) {
+        self.used[slot as usize] = true;
+    }
+
+    /// What is kept at a slot.
+    pub(crate) fn at_mut(&mut self, slot: u32) -> &mut V {
+        &mut self.slots[slot as usize].value
     }
 
     /// The slot of a key; `make` makes what is not there yet.
@@ -56,12 +66,13 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         if let Some(slot) = self.find(&key) {
             return Place { slot, gone: None };
         }
-        let entry = Slot { key, value: make(), used: false };
+        let entry = Slot { key, value: make() };
         let (slot, gone) = if self.slots.len() < self.limit {
             self.slots.push(entry);
+            self.used.push(false);
             (self.slots.len() - 1, None)
         } else {
-            while std::mem::take(&mut self.slots[self.hand].used) {
+            while std::mem::take(&mut self.used[self.hand]) {
                 self.hand = (self.hand + 1) % self.limit;
             }
             let slot = self.hand;

@@ -45,9 +45,19 @@ pub struct Glance<'a> {
     pub kind: Option<&'a str>,
 }
 
-/// Where the inventory keeps a device, until it takes the next observation.
+/// Where the inventory keeps a host and its device, until it takes the next observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(u32);
+pub struct Place {
+    node: u32,
+    root: u32,
+}
+
+impl Place {
+    /// A small number that the host's address has until it is forgotten; then it may be another's.
+    pub const fn number(self) -> usize {
+        self.node as usize
+    }
+}
 
 impl Inventory {
     /// What is known of a host, if it is proven to exist; at the cost of a lookup.
@@ -57,16 +67,17 @@ impl Inventory {
 
     /// The device that a host is, if it is proven to exist.
     pub fn place_of(&self, host: &Host) -> Option<Place> {
-        Some(Place(self.root(self.find_key(Self::key_of(host)?)?)))
+        let node = self.find_key(Self::key_of(host)?)?;
+        Some(Place { node, root: self.root(node) })
     }
 
     /// Where a device is.
-    pub fn locality_at(&self, Place(root): Place) -> Locality {
+    pub fn locality_at(&self, Place { root, .. }: Place) -> Locality {
         self.locality(root)
     }
 
     /// What a device most likely is for: see [`Glance::role`].
-    pub fn role_at(&self, Place(root): Place) -> Option<&str> {
+    pub fn role_at(&self, Place { root, .. }: Place) -> Option<&str> {
         self.best_text(root, Attribute::Role)
     }
 
@@ -75,7 +86,7 @@ impl Inventory {
     }
 
     /// What is known of a device at a glance.
-    pub fn glance_at(&self, Place(root): Place) -> Glance<'_> {
+    pub fn glance_at(&self, Place { root, .. }: Place) -> Glance<'_> {
         let text = |attribute| self.best_text(root, attribute);
         Glance {
             id: self.id(root),

@@ -3,7 +3,7 @@
 use model::{FlowRecord, Host, Severity, TcpState, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
-use super::channel::{digest_of_host, key_of};
+use super::channel::key_of;
 use crate::hosts::{Kept, MAX_HOSTS, Who};
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Damped, DampedPair, Hours, Reservoir, from_bytes, to_bytes};
@@ -277,12 +277,15 @@ impl Detector for Behaviours {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         let What::FlowEnded(record) = seen.what else { return };
         let (client, server) = (record.head.client.host, record.head.server.host);
-        for (who, host, peer) in [(seen.client, client, server), (seen.server, server, client)] {
+        let [client_key, server_key] = seen.keys;
+        for (who, host, peer, peer_key) in
+            [(seen.client, client, server, server_key), (seen.server, server, client, client_key)]
+        {
             // What is done to it by one who is known to be bad is told of that one, and is no habit of its own.
             if out.is_suspect(&peer) {
                 continue;
             }
-            self.take(who, host, peer, record, seen, out);
+            self.take(who, host, peer_key, record, seen, out);
         }
     }
 
@@ -320,15 +323,7 @@ impl Detector for Behaviours {
 }
 
 impl Behaviours {
-    fn take(
-        &mut self,
-        who: Who,
-        host: Host,
-        peer: Host,
-        record: &FlowRecord,
-        seen: &Seen<'_>,
-        out: &Out<'_>,
-    ) {
+    fn take(&mut self, who: Who, host: Host, peer: u64, record: &FlowRecord, seen: &Seen<'_>, out: &Out<'_>) {
         if !who.is_somebody() || seen.site.is_external(&host) {
             return;
         }
@@ -336,7 +331,7 @@ impl Behaviours {
         device.span = seen.at.as_secs() / SPAN;
         device.is_suspect |= out.is_suspect(&host);
         let is_client = record.head.client.host == host;
-        device.add(record, is_client, digest_of_host(&peer).unwrap_or(0));
+        device.add(record, is_client, peer);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use model::{FlowHead, Host, What};
 
-use super::channel::{HOST_TRIAL, How, Sets, digest_of_host, is_controller, key_of, severity};
+use super::channel::{HOST_TRIAL, How, Sets, is_controller, key_of, severity};
 use super::contacts::Contact;
 use crate::hosts::{MAX_HOSTS, Who};
 use crate::judge::{Alarm, Out, Seen};
@@ -42,12 +42,14 @@ impl Peers {
     fn look(
         &mut self,
         who: Who,
-        [host, peer]: [&Host; 2],
+        ([host, peer], thing): ([&Host; 2], u64),
         head: &FlowHead,
         seen: &Seen<'_>,
         out: &mut Out<'_>,
     ) {
-        let Some(thing) = digest_of_host(peer) else { return };
+        if thing == 0 {
+            return;
+        }
         let is_machine = is_controller(&seen.site, host);
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
         let Some(surprise) = self.sets.look(who, || key_of(host), 0, thing, seen.at, &how) else { return };
@@ -68,10 +70,10 @@ impl Peers {
         let (client, server) = (&head.client.host, &head.server.host);
         let watches = |who: Who, host: &Host| who.is_somebody() && !seen.site.is_external(host);
         if watches(seen.server, server) {
-            self.look(seen.server, [server, client], head, seen, out);
+            self.look(seen.server, ([server, client], seen.keys[0]), head, seen, out);
         }
         if watches(seen.client, client) {
-            self.look(seen.client, [client, server], head, seen, out);
+            self.look(seen.client, ([client, server], seen.keys[1]), head, seen, out);
         }
     }
 }

@@ -58,11 +58,10 @@ impl Services {
         who: Who,
         [host, peer]: [&Host; 2],
         which: usize,
-        record: &FlowRecord,
+        (record, name): (&FlowRecord, &str),
         seen: &Seen<'_>,
         out: &mut Out<'_>,
     ) {
-        let name = service(record);
         let is_machine =
             is_controller(&seen.site, host) || record.protocol.as_deref().is_some_and(is_industrial);
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
@@ -79,7 +78,7 @@ impl Services {
             .flow(record.head.id)
             .anomaly()
             .severity(severity(is_machine))
-            .factor("service", &name, surprise.usual());
+            .factor("service", name, surprise.usual());
         out.raise(alarm, || format!("{host} {verb} {name}, which it never did, with {peer}"));
     }
 }
@@ -90,11 +89,16 @@ impl Detector for Services {
             What::FlowEnded(record) if Contact::of(record) == Some(Contact::Answered) => {
                 let (client, server) = (&record.head.client.host, &record.head.server.host);
                 let watches = |who: Who, host: &Host| who.is_somebody() && !seen.site.is_external(host);
-                if watches(seen.server, server) {
-                    self.look(seen.server, [server, client], OFFERS, record, seen, out);
+                let (is_offered, is_used) = (watches(seen.server, server), watches(seen.client, client));
+                if !is_offered && !is_used {
+                    return;
                 }
-                if watches(seen.client, client) {
-                    self.look(seen.client, [client, server], USES, record, seen, out);
+                let service = service(record);
+                if is_offered {
+                    self.look(seen.server, [server, client], OFFERS, (record, &service), seen, out);
+                }
+                if is_used {
+                    self.look(seen.client, [client, server], USES, (record, &service), seen, out);
                 }
             }
             What::Samples(_) => {
