@@ -81,6 +81,13 @@ impl Recent {
     }
 }
 
+/// A number that stands for some bytes where a rare mistake does no harm: FNV-1a (Fowler, Noll and Vo).
+pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// How many points of a conversation are watched at most; others are not told.
 const MAX_POINTS: usize = 32;
 /// A point's value is told at most once in so many nanoseconds: a little less than the second in which panels ask for it,

@@ -17,7 +17,7 @@ use model::{Attribute, Confidence, Host, OperationKind, Outcome, Role, Side, Tim
 use serde::Serialize;
 
 use self::service::{DEVICE, Parameters, Property};
-use super::industrial::{Recent, begin};
+use super::industrial::{Points, Recent, begin, hash};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// BACnet/IP.
@@ -35,6 +35,13 @@ const PORTS: &[u16] = &[47_808, 47_809, 47_810, 47_811];
 
 /// The type of the virtual link over IPv4 (annex J.2).
 const BVLL: u8 = 0x81;
+
+/// The services by which a change of value is reported (clauses 13.6 and 13.7).
+const CONFIRMED_COV: u8 = 1;
+const UNCONFIRMED_COV: u8 = 2;
+
+/// The property that holds an object's value (clause 21).
+const PRESENT_VALUE: u32 = 85;
 
 /// Requests that wait for their answers. When there are more, the oldest counts as not answered.
 const MAX_PENDING: usize = 32;
@@ -216,6 +223,7 @@ struct Bacnet {
     pending: Vec<Pending>,
     segmented: Vec<Segmented>,
     recent: Recent,
+    points: Points,
 }
 
 impl Parser for Bacnet {
@@ -352,7 +360,8 @@ impl Bacnet {
         // Polls are recognised by their bytes, before anything is read.
         let poll = matches!(kind, Some(OperationKind::Read | OperationKind::Subscribe));
         let news = kind.is_some() && (!poll || self.recent.is_new(&digest(service, bytes)));
-        if !out.wants_messages() && !news {
+        let tells = service == CONFIRMED_COV && out.is_judged();
+        if !out.wants_messages() && !news && !tells {
             return Ok(());
         }
         let parameters = service::request(service, bytes);
@@ -364,6 +373,9 @@ impl Bacnet {
             let message =
                 Message { service: Some(name), invoke_id: Some(invoke), ..way.message(Some(&parameters)) };
             out.message(way.from, "confirmed-request", &message);
+        }
+        if tells {
+            self.values(way, &parameters, out);
         }
         if let (Some(kind), true) = (kind, news) {
             self.await_answer(way, invoke, service, kind, parameters, out);
@@ -437,6 +449,9 @@ impl Bacnet {
             let message = Message { service: Some(name), ..way.message(Some(&parameters)) };
             out.message(way.from, "unconfirmed-request", &message);
         }
+        if service == UNCONFIRMED_COV {
+            self.values(way, &parameters, out);
+        }
         if let (0, Some(vendor), Some(about)) = (service, parameters.vendor_id, way.speaker(out)) {
             if let Some(device) = parameters.device {
                 let id = format!("bacnet device {device}");
@@ -484,8 +499,9 @@ impl Bacnet {
         let service = reader.u8()?;
         let whole = self.assemble(way.from, invoke, flags, sequence, reader.rest(), out);
         let Some(bytes) = whole.as_deref() else { return Ok(()) };
-        // Only properties of the device itself are of interest where nobody wants messages.
-        if out.wants_messages() || mentions_device(service, bytes) {
+        // Only properties of the device itself, and values, are of interest where nobody wants messages.
+        let tells = matches!(service, 12 | 14) && out.is_judged();
+        if out.wants_messages() || tells || mentions_device(service, bytes) {
             let (name, _) = names::confirmed(service);
             let parameters = service::answer(service, bytes);
             if parameters.is_err() {
@@ -500,13 +516,34 @@ impl Bacnet {
                 };
                 out.message(way.from, "complex-ack", &message);
             }
-            if let Some(about) = way.speaker(out) {
+            if tells {
+                self.values(way, &parameters, out);
+            }
+            if mentions_device(service, bytes)
+                && let Some(about) = way.speaker(out)
+            {
                 learn(about, &parameters, out);
                 out.role(way.from.other(), Role::Hmi, "bacnet.read-property", Confidence::LIKELY);
             }
         }
         self.answered(way.from, invoke, Outcome::Done, out);
         Ok(())
+    }
+
+    /// Present values that a device reads out or reports by itself. Those of devices on other BACnet networks are not
+    /// told: their host is that which forwards, for all of them.
+    fn values(&mut self, way: Way<'_>, parameters: &Parameters, out: &mut Emit<'_>) {
+        if way.npdu.source.is_some() || way.link.origin.is_some() || !out.is_judged() {
+            return;
+        }
+        for property in parameters.properties.iter().filter(|property| property.id == PRESENT_VALUE) {
+            let (kind, instance) = property.object;
+            let Some(value) = property.value.as_ref().and_then(number) else { continue };
+            let key = u64::from(kind) << 32 | u64::from(instance);
+            if let Some(point) = self.points.reported(key, value, out.now(), || property.target()) {
+                out.sample(way.from, point, value);
+            }
+        }
     }
 
     fn error(&mut self, way: Way<'_>, reader: &mut Reader<'_>, out: &mut Emit<'_>) -> Result<(), Short> {
@@ -651,11 +688,19 @@ impl<'a> Way<'a> {
     }
 }
 
+/// A value as a number, if it is one.
+const fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Bool(value) => Some(*value as u8 as f64),
+        Value::Unsigned(value) => Some(*value as f64),
+        Value::Signed(value) => Some(*value as f64),
+        Value::Real(value) => Some(*value),
+        _ => None,
+    }
+}
+
 fn digest(service: u8, bytes: &[u8]) -> [u64; 2] {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    [u64::from(service), hash]
+    [u64::from(service), hash(bytes.iter().copied())]
 }
 
 /// Whether an answer to a read begins with an object of type device.

@@ -108,3 +108,29 @@ fn wrong_lengths_are_an_anomaly_and_only_believed_on_the_port() {
     assert!(converse(&PROTOCOL, &[(Client, &long)]).contains("anomaly client length-mismatch"));
     assert_eq!(probe(&opening(b"\x81\x0a\x00\x06\x02\x00", 47_808, false)), Verdict::No);
 }
+
+#[test]
+fn present_values_are_samples_whether_read_or_reported() {
+    let samples = |packet: &[u8]| {
+        let text = converse(&PROTOCOL, &[(Server, packet)]);
+        text.lines().filter(|line| line.starts_with("sample")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Analog input 3: 21.5, read.
+    let read = [0x30, 1, 12, 0x0c, 0, 0, 0, 3, 0x19, 85, 0x3e, 0x44, 0x41, 0xac, 0, 0, 0x3f];
+    assert_eq!(samples(&framed(&read)), ["sample server analog-input 3 present-value = 21.5"]);
+    // Binary input 2 is active, and its status flags, reported by device 321.
+    let cov = [
+        &[0x09, 1, 0x1c, 2, 0, 1, 0x41, 0x2c, 0, 0xc0, 0, 2, 0x39, 0][..],
+        &[0x4e, 0x09, 85, 0x2e, 0x91, 1, 0x2f, 0x09, 111, 0x2e, 0x82, 4, 0, 0x2f, 0x4f],
+    ]
+    .concat();
+    let (unconfirmed, confirmed) = ([&[0x10, 2][..], &cov].concat(), [&[0, 5, 9, 1][..], &cov].concat());
+    for apdu in [unconfirmed, confirmed] {
+        assert_eq!(samples(&framed(&apdu)), ["sample server binary-input 2 present-value = 1"]);
+        // Of a device on another network.
+        assert_eq!(samples(&link(10, &[&[1, 8, 0, 5, 1, 7][..], &apdu].concat())), Vec::<String>::new());
+    }
+    // Its name is no value.
+    let name = [&[0x30, 1, 12, 0x0c, 0, 0, 0, 3, 0x19, 77, 0x3e, 0x75, 2, 0][..], b"T", &[0x3f]].concat();
+    assert_eq!(samples(&framed(&name)), Vec::<String>::new());
+}

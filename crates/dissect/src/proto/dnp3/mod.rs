@@ -14,7 +14,7 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Record, Role, Side, T
 use serde::Serialize;
 
 use self::object::{Control, Header};
-use super::industrial::{Recent, begin, overdue, text};
+use super::industrial::{Points, Recent, begin, overdue, text};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Verdict};
 
 /// DNP3.
@@ -164,6 +164,7 @@ struct Dnp3 {
     bad_frames: u8,
     pending: Vec<Pending>,
     recent: Recent,
+    points: Points,
     master: Option<Side>,
     request_told: bool,
     roles_told: bool,
@@ -447,6 +448,16 @@ impl Dnp3 {
         }
         for header in objects.headers().take_while(|header| header.group == 0) {
             attributes(from, &header, out);
+        }
+        if out.is_judged() {
+            for measurement in objects.headers().flat_map(Header::measurements) {
+                let object::Measurement { group, kind, index, value } = measurement;
+                let key = u64::from(link.source) << 40 | u64::from(group) << 32 | u64::from(index);
+                let name = || format!("{kind} {index} outstation {}", link.source);
+                if let Some(point) = self.points.reported(key, value, out.now(), name) {
+                    out.sample(from, point, value);
+                }
+            }
         }
         if code == UNSOLICITED {
             return;

@@ -254,6 +254,111 @@ fn control(group: u8, variation: u8, index: u32, reader: &mut Reader<'_>) -> Res
     Ok(control)
 }
 
+/// The value of a point, as an outstation tells it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Measurement {
+    /// The group of the point's static object; events are of the same points.
+    pub(super) group: u8,
+    /// What kind of point it is.
+    pub(super) kind: &'static str,
+    pub(super) index: u32,
+    pub(super) value: f64,
+}
+
+/// How a value is encoded (IEEE 1815 annex A).
+#[derive(Clone, Copy)]
+enum Encoding {
+    /// In the bits of the flags from this one up, under this mask.
+    Flags(u8, u8),
+    Unsigned32,
+    Unsigned16,
+    Signed32,
+    Signed16,
+    Float,
+    Double,
+}
+
+/// What kind of point a header is about, whether flags come first, and how the value is encoded.
+const fn encoding(group: u8, variation: u8) -> Option<(u8, &'static str, bool, Encoding)> {
+    use Encoding::{Double, Flags, Float, Signed16, Signed32, Unsigned16, Unsigned32};
+    Some(match (group, variation) {
+        (1, 2) | (2, 1..=3) => (1, "binary-input", true, Flags(7, 1)),
+        (3, 2) | (4, 1..=3) => (3, "double-bit-input", true, Flags(6, 3)),
+        (10, 2) | (11, 1 | 2) => (10, "binary-output", true, Flags(7, 1)),
+        (20, 1) | (22, 1 | 5) => (20, "counter", true, Unsigned32),
+        (20, 2) | (22, 2 | 6) => (20, "counter", true, Unsigned16),
+        (20, 5) => (20, "counter", false, Unsigned32),
+        (20, 6) => (20, "counter", false, Unsigned16),
+        (30, 1) | (32, 1 | 3) => (30, "analog-input", true, Signed32),
+        (30, 2) | (32, 2 | 4) => (30, "analog-input", true, Signed16),
+        (30, 3) => (30, "analog-input", false, Signed32),
+        (30, 4) => (30, "analog-input", false, Signed16),
+        (30, 5) | (32, 5 | 7) => (30, "analog-input", true, Float),
+        (30, 6) | (32, 6 | 8) => (30, "analog-input", true, Double),
+        (40, 1) | (42, 1 | 3) => (40, "analog-output", true, Signed32),
+        (40, 2) | (42, 2 | 4) => (40, "analog-output", true, Signed16),
+        (40, 3) | (42, 5 | 7) => (40, "analog-output", true, Float),
+        (40, 4) | (42, 6 | 8) => (40, "analog-output", true, Double),
+        _ => return None,
+    })
+}
+
+/// Flags (clause 11.6): the point is on line, and what is told of it is neither old nor from a restart.
+const fn is_good(flags: u8) -> bool {
+    flags & 0b111 == 0b001
+}
+
+impl<'a> Header<'a> {
+    /// The values that this header tells of points, those left out of which its flags say that they are not to be
+    /// trusted.
+    pub(super) fn measurements(self) -> impl Iterator<Item = Measurement> + 'a {
+        let packed = (self.variation == 1 && matches!(self.group, 1 | 10) && self.qualifier & 0x70 == 0)
+            .then_some((self.group, if self.group == 1 { "binary-input" } else { "binary-output" }));
+        let start = self.start.unwrap_or(0);
+        let count = self.count.unwrap_or(0);
+        let bits = packed.into_iter().flat_map(move |(group, kind)| {
+            (0..count).map_while(move |place| {
+                let byte = self.data.get(place as usize / 8)?;
+                let value = f64::from(byte >> (place % 8) & 1);
+                Some(Measurement { group, kind, index: start.wrapping_add(place), value })
+            })
+        });
+        let objects = encoding(self.group, self.variation).into_iter().flat_map(move |way| {
+            let mut reader = Reader::new(self.data);
+            (0..count).map_while(move |place| self.measurement(way, place, &mut reader).ok()).flatten()
+        });
+        bits.chain(objects)
+    }
+
+    /// The value of one object, unless its flags speak against it; the reader then stands behind it.
+    fn measurement(
+        self,
+        (group, kind, has_flags, encoding): (u8, &'static str, bool, Encoding),
+        place: u32,
+        reader: &mut Reader<'a>,
+    ) -> Result<Option<Measurement>, Short> {
+        let Size::Bytes(length) = size(self.group, self.variation) else { return Err(Short) };
+        let prefix = (self.qualifier >> 4) & 7;
+        let index = match prefix {
+            0 => self.start.unwrap_or(0).wrapping_add(place),
+            _ => u32::try_from(sized(prefix, reader)?).map_err(|_| Short)?,
+        };
+        let mut object = Reader::new(reader.take(length)?);
+        let flags = if has_flags { object.u8()? } else { 0b001 };
+        let value = match encoding {
+            Encoding::Flags(shift, mask) => f64::from(flags >> shift & mask),
+            Encoding::Unsigned32 => object.le32()?.into(),
+            Encoding::Unsigned16 => object.le16()?.into(),
+            Encoding::Signed32 => f64::from(object.le32()? as i32),
+            Encoding::Signed16 => f64::from(object.le16()? as i16),
+            Encoding::Float => f32::from_bits(object.le32()?).into(),
+            Encoding::Double => f64::from_bits(object.le64()?),
+        };
+        let is_told = is_good(flags) && value.is_finite();
+        Ok(is_told.then_some(Measurement { group, kind, index, value }))
+    }
+}
+
 /// The name of the file that a file command is about (A.31.3): offset and size of the name, created,
 /// permissions, key, size, mode, block size, request, name.
 pub(super) fn file_name(data: &[u8]) -> Option<(String, u16)> {

@@ -154,3 +154,33 @@ fn only_a_header_that_passes_its_check_is_dnp3() {
     bad[8] ^= 1;
     assert_eq!(probe(&opening(&bad, 20_000, true)), Verdict::No);
 }
+
+#[test]
+fn values_of_points_are_samples_unless_their_flags_speak_against_them() {
+    let responses: [(&[u8], &[&str]); 9] = [
+        // Packed bits 2 to 4.
+        (&[1, 1, 0, 2, 4, 0b101], &["binary-input 2 = 1", "binary-input 3 = 0", "binary-input 4 = 1"]),
+        (&[1, 2, 0, 7, 8, 0x81, 0x80], &["binary-input 7 = 1"]),
+        (&[2, 1, 0x17, 1, 9, 0x01], &["binary-input 9 = 0"]),
+        (&[3, 2, 0, 0, 0, 0x81], &["double-bit-input 0 = 2"]),
+        (&[30, 4, 0, 1, 2, 0x18, 0xfc, 5, 0], &["analog-input 1 = -1000", "analog-input 2 = 5"]),
+        (&[30, 5, 0, 3, 3, 1, 0, 0, 0x48, 0x42], &["analog-input 3 = 50"]),
+        // Off line, from a restart, not a number.
+        (&[30, 2, 0, 3, 4, 0, 1, 0, 3, 1, 0], &[]),
+        (&[30, 5, 0, 3, 3, 1, 0, 0, 0xc0, 0x7f], &[]),
+        (&[32, 2, 0x28, 1, 0, 6, 0, 1, 9, 0], &["analog-input 6 = 9"]),
+    ];
+    for (objects, wanted) in responses {
+        let fragment = [&[0xc0, 129, 0, 0][..], objects].concat();
+        let text = converse(&PROTOCOL, &[(Server, &answer(&fragment))]);
+        let samples: Vec<&str> = text.lines().filter(|line| line.starts_with("sample")).collect();
+        let named = |wanted: &&str| {
+            let (point, value) = wanted.split_once(" = ").unwrap();
+            format!("sample server {point} outstation 10 = {value}")
+        };
+        assert_eq!(samples, wanted.iter().map(named).collect::<Vec<_>>(), "{objects:02x?}");
+    }
+    let unsolicited = [&[0xd0, 130, 0, 0][..], &[32, 1, 0x17, 1, 6, 1, 7, 0, 0, 0]].concat();
+    let text = converse(&PROTOCOL, &[(Server, &answer(&unsolicited))]);
+    assert!(text.contains("sample server analog-input 6 outstation 10 = 7"), "{text}");
+}

@@ -1,9 +1,10 @@
 //! MQTT 3.1, 3.1.1 and 5.0 (OASIS).
 //!
 //! Of a CONNECT it is told whether there was a user name and a password, never which; of a payload its
-//! length and whether it is JSON; of user properties their names.
+//! length, whether it is JSON, and the numbers in it; of user properties their names.
 
 mod properties;
+mod values;
 
 use std::collections::VecDeque;
 
@@ -11,6 +12,7 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side};
 use serde::Serialize;
 
 use self::properties::{Properties, variable_integer};
+use super::industrial::{Points, hash};
 use super::text::{clean, find};
 use super::{
     Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict, default_credentials,
@@ -230,6 +232,7 @@ struct Mqtt {
     connected: bool,
     waiting: VecDeque<Waiting>,
     aliases: [Vec<(u16, Box<str>)>; 2],
+    points: Points,
     /// Bytes were lost: where the next packet begins is not known.
     adrift: bool,
 }
@@ -456,6 +459,10 @@ impl Mqtt {
                 },
             );
         }
+        // What the broker hands on was told where it was published.
+        if out.is_judged() && from == self.client.unwrap_or(Side::Client) && payload.len() == payload_length {
+            self.values(&name, payload, from, out);
+        }
         match packet_id {
             Some(packet_id) => self.wait(from, packet_id, OperationKind::Publish, vec![name], out),
             // Clause 4.3.1: nobody answers.
@@ -464,6 +471,17 @@ impl Mqtt {
             }
         }
         Ok(())
+    }
+
+    /// The values in a payload: each is a point, named by the topic and its place in the payload.
+    fn values(&mut self, topic: &str, payload: &[u8], from: Side, out: &mut Emit<'_>) {
+        values::read(payload, |path, value| {
+            let key = hash(topic.bytes().chain([b' ']).chain(path.bytes()));
+            let name = || if path.is_empty() { topic.to_owned() } else { format!("{topic} {path}") };
+            if let Some(point) = self.points.reported(key, value, out.now(), name) {
+                out.sample(from, point, value);
+            }
+        });
     }
 
     /// Clause 3.3.2.3.4: a number stands for a topic that was sent with it before.

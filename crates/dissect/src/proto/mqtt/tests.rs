@@ -279,3 +279,29 @@ fn a_session_of_a_real_broker_is_read() {
         assert!(text.contains(told), "{told} is missing in:\n{text}");
     }
 }
+
+#[test]
+fn values_are_told_by_who_publishes_and_not_again_by_the_broker() {
+    let publish = |topic: &str, payload: &str| {
+        let mut packet = vec![0x30, (2 + topic.len() + payload.len()) as u8, 0, topic.len() as u8];
+        packet.extend(topic.bytes().chain(payload.bytes()));
+        packet
+    };
+    let text = converse(
+        &PROTOCOL,
+        &[
+            (Client, &publish("hall/climate", r#"{"t":21.5,"on":true}"#)),
+            (Client, &publish("hall/door", "open")),
+            (Server, &publish("yard/climate", "3")),
+        ],
+    );
+    let samples: Vec<&str> = text.lines().filter(|line| line.starts_with("sample")).collect();
+    assert_eq!(
+        samples,
+        [
+            "sample client hall/climate on = 1",
+            "sample client hall/climate t = 21.5",
+            "sample client hall/door = 1"
+        ]
+    );
+}

@@ -17,7 +17,7 @@ use model::{Attribute, BindingSource, Confidence, MacAddr, OperationKind, Outcom
 use serde::Serialize;
 
 use self::block::{Block, Content};
-use super::industrial::Recent;
+use super::industrial::{Recent, hash};
 use super::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// PROFINET DCP. Cyclic data of PROFINET has the same EtherType; the frame identifier tells them apart.
@@ -160,9 +160,7 @@ impl Dcp {
         let wanted = message.name.as_deref().or(message.alias.as_deref());
         let sender = out.host(from).mac.unwrap_or_default();
         let [a, b, c, d, e, f] = sender.0;
-        let name = wanted.unwrap_or_default().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let name = hash(wanted.unwrap_or_default().bytes());
         if !self.recent.is_new(&[u64::from_be_bytes([0, 0, a, b, c, d, e, f]), name]) {
             return;
         }
