@@ -159,6 +159,7 @@ pub static TECHNIQUES: &[Technique] = {
         t("T1565", "Data Manipulation", Impact),
         t("T1567", "Exfiltration Over Web Service", Exfiltration),
         t("T1568.002", "Domain Generation Algorithms", CommandAndControl),
+        t("T1569.002", "Service Execution", Execution),
         t("T1570", "Lateral Tool Transfer", LateralMovement),
         t("T1571", "Non-Standard Port", CommandAndControl),
         t("T1572", "Protocol Tunneling", CommandAndControl),

@@ -68,6 +68,7 @@ mod protocol_violation;
 mod rates;
 mod related_values;
 mod remote_access;
+mod remote_execution;
 mod rhythm_change;
 mod rogue_dhcp;
 mod roles;
@@ -130,6 +131,7 @@ pub static DETECTORS: &[&Rule] = &[
     // Who comes in and goes out.
     &internet_access::DETECTOR,
     &remote_access::DETECTOR,
+    &remote_execution::DETECTOR,
     &exposed_device::DETECTOR,
     &exposed_address::DETECTOR,
     // What others have warned of.

@@ -11,7 +11,7 @@ pub(super) const DETECTOR: Rule = Rule {
     title: "Files sent to the Internet",
     severity: Severity::Medium,
     attack: &["T1048", "T1567"],
-    finds: "A host of the organisation puts a file on a server in the Internet by FTP or TFTP, which hide nothing.",
+    finds: "A host of the organisation puts a file on a server in the Internet by FTP, TFTP or SMB, which hide nothing.",
     matters: "Files rarely have to leave a network so, and thieves like it: in 2013 the card numbers of forty million \
               customers of a retailer went to FTP servers elsewhere. What is sent can be read on its way.",
     fix: "Find out who sends what to whom. If it is meant to be, say so with a verdict and move it to an encrypted protocol; \
@@ -23,7 +23,7 @@ pub(super) const DETECTOR: Rule = Rule {
 };
 
 /// The names under which protocols put files.
-const PUTS: &[&str] = &["stor", "stou", "appe", "write-request"];
+const PUTS: &[&str] = &["stor", "stou", "appe", "write-request", "write"];
 
 struct OutboundTransfer;
 

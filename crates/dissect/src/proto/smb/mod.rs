@@ -1,11 +1,13 @@
 //! SMB: dialects, sessions and shares of Windows file sharing, versions 1 to 3; what the sides say of
-//! themselves when a session is set up. Files are passed over.
+//! themselves when a session is set up; which files are opened to be written, and by which pipes a host is told what
+//! to run. What is in files is passed over.
 //!
 //! Messages: `negotiate`, `negotiated`, `ntlm-challenge`, `ntlm-authenticate`, `native`, `tree-connect`.
-//! Operations: `session-setup` with its outcome. Anomalies: `message-length`. The flow is lost by
-//! `framing`.
+//! Operations: `session-setup`, `write`, `service-control`, `task-scheduler`, `remote-shell` and `remote-registry` with
+//! their outcome. Anomalies: `message-length`. The flow is lost by `framing`.
 
 mod ntlm;
+mod opens;
 mod v1;
 mod v2;
 
@@ -14,6 +16,7 @@ use std::borrow::Cow;
 use model::{Attribute, Confidence, OperationKind, Outcome, Side};
 use serde::Serialize;
 
+use self::opens::Opens;
 use crate::proto::{Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Reader, Short, Verdict};
 
 /// Server Message Block.
@@ -42,6 +45,8 @@ const MAX_LETTERS: usize = 256;
 /// Statuses (MS-ERREF clause 2.3).
 const SUCCESS: u32 = 0;
 const MORE_PROCESSING: u32 = 0xc000_0016;
+/// The answer is yet to come (MS-SMB2 clause 3.3.4.2).
+const PENDING: u32 = 0x103;
 
 fn probe(opening: &Opening<'_>) -> Verdict {
     match opening.bytes {
@@ -63,6 +68,8 @@ struct Smb {
     user: Option<Box<str>>,
     /// Dialects of version 1 that the client offered, by whose place the server chooses.
     dialects: Vec<Box<str>>,
+    /// Shares, and what is opened in them.
+    opens: Opens,
 }
 
 #[derive(Serialize)]
@@ -125,6 +132,10 @@ impl Parser for Smb {
             taken = taken.saturating_add(FRAME).saturating_add(length);
         }
         Progress::Took(taken)
+    }
+
+    fn finish(&mut self, out: &mut Emit<'_>) {
+        self.opens.finish(out);
     }
 }
 

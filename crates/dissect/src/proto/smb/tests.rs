@@ -114,6 +114,51 @@ fn a_session_of_version_3_names_both_hosts_and_the_user() {
     "#);
 }
 
+/// A message of version 2 in a share, by its number.
+fn numbered(mut message: Vec<u8>, number: u8, tree: u8) -> Vec<u8> {
+    (message[4 + 24], message[4 + 36]) = (number, tree);
+    message
+}
+
+/// A request to open a file, to read it or to write it anew.
+fn create(file: &str, writes: bool) -> Vec<u8> {
+    let mut fixed = [&[57, 0, 0, 0, 2, 0, 0, 0][..], &[0; 16]].concat();
+    fixed.extend(if writes { 0x0012_0196_u32 } else { 0x0012_0089 }.to_le_bytes());
+    fixed.extend([0, 0, 0, 0, 7, 0, 0, 0]);
+    fixed.extend([if writes { 5 } else { 1 }, 0, 0, 0, 0x40, 0, 0, 0]);
+    with_buffer(&fixed, 8, &letters(file))
+}
+
+#[test]
+fn files_that_are_written_and_pipes_that_run_something_are_told() {
+    let mut packets = Vec::new();
+    let mut number = 0;
+    let mut exchange = |command, tree: u8, body: &[u8], status| {
+        number += 1;
+        packets.push((Side::Client, numbered(second(command, false, 0, body), number, tree)));
+        // Answered in two steps.
+        packets.push((Side::Server, numbered(second(command, true, PENDING, &[]), number, tree)));
+        let granted = if command == 3 { tree + 10 } else { tree };
+        packets.push((Side::Server, numbered(second(command, true, status, &[]), number, granted)));
+    };
+    exchange(3, 1, &with_buffer(&[9, 0, 0, 0], 0, &letters(r"\\till-3\ADMIN$")), SUCCESS);
+    exchange(3, 2, &with_buffer(&[9, 0, 0, 0], 0, &letters(r"\\till-3\IPC$")), SUCCESS);
+    exchange(5, 11, &create("cards.exe", true), SUCCESS);
+    exchange(5, 11, &create("win.ini", false), SUCCESS);
+    exchange(5, 12, &create("srvsvc", true), SUCCESS);
+    exchange(5, 12, &create("svcctl", true), SUCCESS);
+    // Told once, and another one that is refused.
+    exchange(5, 12, &create("svcctl", true), SUCCESS);
+    exchange(5, 12, &create("winreg", true), 0xc000_0022);
+    let text = replay(&PROTOCOL, &packets);
+    let operations: Vec<&str> = text.lines().filter(|line| line.starts_with("operation")).collect();
+    insta::assert_snapshot!(operations.join("\n"), @r"
+    operation client TransferFile write ADMIN$\cards.exe - Done
+    operation client Execute service-control svcctl - Done
+    operation client Configure remote-registry winreg - Refused
+    ");
+}
+
 #[test]
 fn segments_of_any_size_give_the_same() {
     let whole = session();
@@ -179,6 +224,24 @@ fn a_session_of_version_1_tells_systems_and_a_refused_user() {
          operation client Authenticate session-setup PLANT\\anna - Refused\n\
          client tree-connect {\"path\":\"\\\\\\\\HIST01\\\\IPC$\"}\n"
     );
+}
+
+#[test]
+fn what_runs_something_is_told_in_version_1_too() {
+    let share = [&[0][..], &letters(r"\\HIST01\IPC$"), &[0, 0], b"?????\0"].concat();
+    // Disposition and access at their places; the name behind a byte that aligns it.
+    let mut words = [0; 48];
+    words[15..19].copy_from_slice(&0x0002_019f_u32.to_le_bytes());
+    words[35] = 1;
+    let name = [&[0][..], &letters(r"\svcctl"), &[0, 0]].concat();
+    let packets = [
+        (Side::Client, first(0x75, false, 0, &[0xff, 0, 0, 0, 0, 0, 1, 0], &share)),
+        (Side::Server, first(0x75, true, 0, &[], &[])),
+        (Side::Client, first(0xa2, false, 0, &words, &name)),
+        (Side::Server, first(0xa2, true, 0, &[], &[])),
+    ];
+    let text = replay(&PROTOCOL, &packets);
+    assert!(text.contains("operation client Execute service-control svcctl - Done"), "{text}");
 }
 
 #[test]

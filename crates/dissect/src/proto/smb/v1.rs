@@ -3,12 +3,14 @@
 use model::{Attribute, Confidence, Side};
 use serde::Serialize;
 
+use super::opens::How;
 use super::{Negotiate, Negotiated, Smb, narrow, tree_connect, wide};
 use crate::proto::{Emit, Reader, Short};
 
 const NEGOTIATE: u8 = 0x72;
 const SESSION_SETUP: u8 = 0x73;
 const TREE_CONNECT: u8 = 0x75;
+const CREATE: u8 = 0xa2;
 
 /// Set in answers (MS-CIFS clause 2.2.3.1).
 const ANSWER: u8 = 0x80;
@@ -20,7 +22,7 @@ const UNICODE: u16 = 0x8000;
 const MAX_DIALECTS: usize = 16;
 
 pub(super) const fn is_interesting(command: u8) -> bool {
-    matches!(command, NEGOTIATE | SESSION_SETUP | TREE_CONNECT)
+    matches!(command, NEGOTIATE | SESSION_SETUP | TREE_CONNECT | CREATE)
 }
 
 #[derive(Serialize)]
@@ -64,7 +66,10 @@ pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<
     let status = reader.le32()?;
     let answer = reader.u8()? & ANSWER != 0;
     let unicode = reader.le16()? & UNICODE != 0;
-    reader.skip(20)?; // identifiers and signature
+    reader.skip(12)?; // process, signature, reserved
+    let tree = reader.le16()?;
+    reader.skip(4)?; // process, user
+    let id = reader.le16()?;
     let count = reader.u8()?;
     let words = reader.take(2 * usize::from(count))?;
     let length = usize::from(reader.le16()?);
@@ -112,7 +117,21 @@ pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<
         // MS-CIFS clause 2.2.4.55.1.
         (TREE_CONNECT, false, 4) => {
             reader.skip(usize::from(word(3)?))?; // password
-            tree_connect(&Texts { reader, unicode }.next(), out);
+            let path = Texts { reader, unicode }.next();
+            tree_connect(&path, out);
+            smb.opens.share(id.into(), &path, out);
+        }
+        // MS-CIFS clause 2.2.4.64.1.
+        (CREATE, false, 24) => {
+            let mut fields = Reader::new(words);
+            fields.skip(15)?; // the next command, length of the name, flags, the folder
+            let access = fields.le32()?;
+            fields.skip(16)?; // size, attributes, sharing
+            let how = How { access, disposition: fields.le32()? };
+            smb.opens.open(id.into(), tree.into(), &Texts { reader, unicode }.next(), how, out);
+        }
+        (TREE_CONNECT | CREATE, true, _) => {
+            smb.opens.answered(id.into(), status == super::SUCCESS, tree.into(), out);
         }
         _ => {}
     }

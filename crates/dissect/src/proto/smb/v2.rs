@@ -1,5 +1,6 @@
 //! Versions 2 and 3 (MS-SMB2).
 
+use super::opens::How;
 use super::{Negotiate, Negotiated, Smb, tree_connect, wide};
 use crate::proto::tls::hex;
 use crate::proto::{Emit, Reader, Short};
@@ -8,6 +9,7 @@ use model::{Attribute, Confidence, Side};
 const NEGOTIATE: u8 = 0;
 const SESSION_SETUP: u8 = 1;
 const TREE_CONNECT: u8 = 3;
+const CREATE: u8 = 5;
 
 /// Set in answers (clause 2.2.1).
 const ANSWER: u32 = 1;
@@ -19,7 +21,7 @@ const SIGNING_REQUIRED: u16 = 2;
 const MAX_DIALECTS: usize = 16;
 
 pub(super) const fn is_interesting(command: u8) -> bool {
-    matches!(command, NEGOTIATE | SESSION_SETUP | TREE_CONNECT)
+    matches!(command, NEGOTIATE | SESSION_SETUP | TREE_CONNECT | CREATE)
 }
 
 /// Reads a message whose command is one of those above. Of a chain of messages the first is read.
@@ -30,7 +32,11 @@ pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<
     let command = reader.u8()?;
     reader.skip(3)?; // rest of command, credits
     let answer = reader.le32()? & ANSWER != 0;
-    reader.skip(44)?; // next command, message, tree and session identifiers, signature
+    reader.skip(4)?; // next command
+    let id = reader.le64()?;
+    reader.skip(4)?; // process
+    let tree = reader.le32()?;
+    reader.skip(24)?; // session, signature
     let failed = answer && status != super::SUCCESS;
     match (command, answer) {
         (NEGOTIATE, false) => negotiate(from, &mut reader, out)?,
@@ -48,7 +54,22 @@ pub(super) fn message(smb: &mut Smb, from: Side, message: &[u8], out: &mut Emit<
         }
         (TREE_CONNECT, false) => {
             reader.skip(4)?; // structure size, flags
-            tree_connect(&wide(buffer(message, &mut reader)?), out);
+            let path = wide(buffer(message, &mut reader)?);
+            tree_connect(&path, out);
+            smb.opens.share(id, &path, out);
+        }
+        // Clause 2.2.13: options follow the disposition.
+        (CREATE, false) => {
+            reader.skip(24)?; // structure size, flags, level of lock and impersonation
+            let access = reader.le32()?;
+            reader.skip(8)?; // attributes, sharing
+            let disposition = reader.le32()?;
+            reader.skip(4)?;
+            let name = wide(buffer(message, &mut reader)?);
+            smb.opens.open(id, tree, &name, How { access, disposition }, out);
+        }
+        (TREE_CONNECT | CREATE, true) if status != super::PENDING => {
+            smb.opens.answered(id, !failed, tree, out);
         }
         _ => {}
     }
