@@ -26,6 +26,13 @@ const INTEL: &[(&str, &str)] = &[
     ),
 ];
 
+/// Expressions about devices.
+const QUERIES: &[(&str, &str)] = &[
+    ("roles", "vendor:siemens and role:plc and seen>24h"),
+    ("networks", "ip:10.1.0.0/16 not (camera or name:\"front \\* door*\") os!=linux"),
+    ("orders", "firmware<2.4 (bytes >= 4KiB or packets:7) and not first<2w 2001:db8::/32"),
+];
+
 /// So many observations of a scene are looked through for seeds.
 const MAX_SEEN: usize = 20_000;
 
@@ -77,10 +84,22 @@ fn learn(corpus: &Path) -> std::io::Result<()> {
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for target in
-        ["capture", "wire", "protocols", "engine", "store", "intel", "settings", "observations", "learnt"]
-    {
+    for target in [
+        "capture",
+        "wire",
+        "protocols",
+        "engine",
+        "store",
+        "intel",
+        "settings",
+        "observations",
+        "learnt",
+        "query",
+    ] {
         fs::create_dir_all(corpus.join(target))?;
+    }
+    for (name, text) in QUERIES {
+        fs::write(corpus.join("query").join(name), text)?;
     }
     for (name, text) in INTEL {
         fs::write(corpus.join("intel").join(name), text)?;

@@ -334,13 +334,30 @@ pub fn learnt(bytes: &[u8]) {
     }
 }
 
+/// Reads the bytes as an expression about a device. What is read is the same after it was printed, a refusal names a
+/// place in the text, and any expression can be asked of any device.
+pub fn query(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match query::parse(&text, query::DEVICE) {
+        Ok(expr) => {
+            let printed = expr.to_string();
+            // What is printed may be longer than an expression may be.
+            if printed.len() <= query::MAX_LENGTH {
+                assert_eq!(query::parse(&printed, query::DEVICE).as_ref(), Ok(&expr), "{printed}");
+            }
+            expr.matches(&store::conformance::device(1), Timestamp::from_secs(1 << 31));
+        }
+        Err(error) => assert!(text.get(error.span.start..error.span.end).is_some(), "{error}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_target_takes_its_seeds_and_what_is_left_of_them() {
-        let targets: [(&str, fn(&[u8])); 9] = [
+        let targets: [(&str, fn(&[u8])); 10] = [
             ("capture", capture),
             ("wire", wire),
             ("protocols", protocols),
@@ -350,6 +367,7 @@ mod tests {
             ("settings", settings),
             ("observations", observations),
             ("learnt", learnt),
+            ("query", query),
         ];
         for (name, target) in targets {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
