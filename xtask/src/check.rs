@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("detect", &["model", "inventory"]),
     ("brain", &["model", "inventory", "detect"]),
     ("query", &["model"]),
+    ("policy", &["model", "query"]),
     ("store", &["model"]),
     ("lab", &["model"]),
     ("testkit", &[]),

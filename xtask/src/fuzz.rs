@@ -16,6 +16,7 @@ const TARGETS: &[&str] = &[
     "observations",
     "learnt",
     "query",
+    "policy",
 ];
 
 /// What makes the compiler count which code an input reaches, as `cargo fuzz` asks for it. No sanitizer:
