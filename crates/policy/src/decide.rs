@@ -5,6 +5,7 @@ use std::fmt;
 
 use model::{DeviceId, FlowHead, Host, OperationKind, Transport};
 
+use crate::Target;
 use crate::compile::{Class, Compiled};
 use crate::syntax::{Verdict, operation_name};
 
@@ -223,13 +224,11 @@ impl Compiled {
         let Some(asked) = ask.operation else {
             return if operations.is_empty() { Effect::Allows } else { Effect::Opens };
         };
-        let covers = operations.iter().filter(|(kind, _)| *kind == asked.kind).any(|(_, target)| {
-            match (target, asked.target) {
-                (None, _) => true,
-                (Some(target), Some(told)) => target.covers(told),
-                (Some(_), None) => false,
-            }
-        });
+        let targets =
+            operations.iter().filter(|(kind, _)| *kind == asked.kind).map(|(_, target)| target.as_ref());
+        // What is listed may be spread over several targets of the rule.
+        let covers = targets.clone().any(|target| target.is_none())
+            || asked.target.is_some_and(|told| Target::cover(targets.flatten(), told));
         if operations.is_empty() || covers { Effect::Allows } else { Effect::OtherOperation }
     }
 }

@@ -9,6 +9,7 @@
 //! * tells what is questionable ([`Compiled::lint`]): contradictions, crossings without a conduit, invariants that do not
 //!   hold, expectations that are not met;
 //! * tells who can get where, also through hosts that are taken over ([`View`]);
+//! * tells what it would have done to what was seen ([`Compiled::prove`]), and what another one changes ([`Diff`]);
 //! * hands a firewall compiler its entries ([`Compiled::network_entries`]);
 //! * follows the inventory, device by device ([`Compiled::update`]).
 //!
@@ -17,10 +18,12 @@
 
 mod compile;
 mod decide;
+mod diff;
 mod expect;
 mod explain;
 mod lint;
 mod problem;
+mod prove;
 mod reach;
 mod service;
 mod sets;
@@ -34,10 +37,12 @@ mod view;
 
 pub use compile::{Compiled, Estate};
 pub use decide::{Ask, Asked, Decision, Effect, Who, Why};
+pub use diff::{Change, Diff, ReachChange};
 pub use expect::{Failure, MAX_PAIRS};
 pub use explain::{Considered, Crossed, Explanation, Membership, Side};
 pub use lint::MAX_TOLD;
 pub use problem::{Place, Problem, Severity};
+pub use prove::{Cut, Effects, Proof, Tally, Use, UsedOperation};
 pub use reach::{Hop, Reached, Violation, Way};
 pub use service::{MAX_DEFINITIONS, Ports, Protocols};
 pub use sets::MAX_GROUPS;

@@ -7,7 +7,7 @@
 //! The search goes through classes of hosts, not through hosts: all hosts of a class have the same edges. For every class
 //! two shortest ways are kept that begin in different classes, because a host does not reach itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use model::DeviceId;
@@ -106,6 +106,27 @@ impl<'a> View<'a> {
             Some((search.arrivals.get(end.class as usize)?.get(arrival)?.hops, end.class, arrival))
         });
         ends.min().map(|(_, class, arrival)| search.way(class, arrival))
+    }
+
+    /// The zones and groups that can be reached from somewhere, and `internet`, each with a shortest way.
+    pub(crate) fn names_reached(&self, spot: &Spot<'_>) -> BTreeMap<String, Way> {
+        let search = self.search(self.select(spot), Along::Forward);
+        let mut names: BTreeMap<String, (usize, ClassId, usize)> = BTreeMap::new();
+        for class in 0..self.compiled.classes.len() as ClassId {
+            let Some(arrival) = search.arrival_at(&Selected { class, only: None }) else { continue };
+            let hops = search
+                .arrivals
+                .get(class as usize)
+                .and_then(|all| all.get(arrival))
+                .map_or(0, |one| one.hops);
+            let of = self.compiled.class(class);
+            let internet = self.is_internet(class).then_some("internet");
+            for name in self.compiled.names_of(of).into_iter().chain(internet) {
+                let found = names.entry(name.to_owned()).or_insert((hops, class, arrival));
+                *found = (*found).min((hops, class, arrival));
+            }
+        }
+        names.into_iter().map(|(name, (_, class, arrival))| (name, search.way(class, arrival))).collect()
     }
 
     /// Whether some host of one class may open a conversation to another host of the other.

@@ -89,7 +89,7 @@ fn transport(key: u64) -> Option<Transport> {
 }
 
 /// Ports of transports: ranges in order, none of which touches the next.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ports(Vec<(u64, u64)>);
 
 impl Ports {

@@ -60,13 +60,18 @@ impl Target {
 
     /// Whether all of what an operation is done to lies within: what an `allow` asks.
     pub fn covers(&self, told: &str) -> bool {
-        if let Self::Text(pattern) = self
-            && pattern.as_literal().is_some()
-            && pattern.matches(told)
-        {
-            return true;
-        }
-        items(told).all(|item| !is_more(item) && self.covers_item(item))
+        Self::cover([self].into_iter(), told)
+    }
+
+    /// Whether all of what an operation is done to lies within several together.
+    pub(crate) fn cover<'a>(targets: impl Iterator<Item = &'a Self> + Clone, told: &str) -> bool {
+        let is_all = |target: &Self| match target {
+            Self::Text(pattern) => pattern.as_literal().is_some() && pattern.matches(told),
+            Self::Range(_) | Self::Topic(_) => false,
+        };
+        targets.clone().any(is_all)
+            || items(told)
+                .all(|item| !is_more(item) && targets.clone().any(|target| target.covers_item(item)))
     }
 
     /// Whether some of what an operation is done to lies within, or could: what a `deny` asks.

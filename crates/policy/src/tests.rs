@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use crate::testing::{compile, decide, device, estate, host, named, protocols, tcp, vendor};
 use crate::{
-    Ask, Asked, Compiled, Criticality, Effect, Lowered, Place, Policy, Rule, Service, Severity, Spot, Term,
-    Verdict, Who, Why, parse,
+    Ask, Asked, Compiled, Criticality, Diff, Effect, Lowered, Place, Policy, Rule, Service, Severity, Spot,
+    Term, Use, UsedOperation, Verdict, Who, Why, parse,
 };
 
 const EXAMPLE: &str = include_str!("../../../docs/example.policy");
@@ -463,6 +463,93 @@ fn entries_for_firewalls_name_addresses_and_ports() {
     assert!(view.members_of(all[3].source).local && view.members_of(all[3].source).devices.is_empty());
 }
 
+fn used(client: &str, server: &str, port: u16, protocol: Option<&'static str>) -> Use {
+    let host = |ip: &str| Host::from_ip(ip.parse().unwrap());
+    Use {
+        client: host(client),
+        server: host(server),
+        name: None,
+        transport: Transport::Tcp,
+        port,
+        protocol: protocol.map(Into::into),
+        operations: vec![],
+        first: model::Timestamp::EPOCH,
+        last: model::Timestamp::EPOCH,
+        count: 10,
+        bytes: 1_000,
+    }
+}
+
+#[test]
+fn what_was_seen_is_replayed() {
+    let compiled = compile(EXAMPLE, waterworks());
+    let operation = |kind, target: &str, count| UsedOperation { kind, target: Some(target.into()), count };
+    let mut panel = used("10.0.2.1", "10.0.1.1", 502, Some("modbus"));
+    panel.operations = vec![
+        operation(OperationKind::Read, "coils 1-5 unit 1", 900),
+        operation(OperationKind::Write, "holding-registers 100 unit 1", 5),
+        operation(OperationKind::Write, "holding-registers 7 unit 1", 3),
+    ];
+    let uses = [
+        panel,
+        used("10.0.4.1", "10.0.1.1", 80, Some("http")),
+        used("203.0.113.99", "10.0.1.1", 502, None),
+        used("10.0.9.9", "10.0.5.1", 53, None),
+    ];
+    let proof = compiled.prove(&uses);
+    let cuts: Vec<_> = proof.cuts.iter().map(|cut| (cut.used, cut.operation, cut.decision.why)).collect();
+    assert_eq!(cuts, [(0, Some(2), Why::Operation), (1, None, Why::Denied), (2, None, Why::NoRule)]);
+    assert_eq!(
+        (proof.all.kept.uses, proof.all.cut.uses, proof.all.cut.conversations, proof.all.cut.operations),
+        (2, 2, 20, 3)
+    );
+    assert_eq!(proof.by_device[&DeviceId(5)].cut.bytes, 1_000);
+    assert_eq!(proof.by_role.keys().collect::<Vec<_>>(), ["camera", "hmi", "internet", "unknown"]);
+    let shown = proof.show(&compiled, &uses);
+    assert!(shown.contains("10.0.2.1 -> 10.0.1.1 modbus on tcp/502 write holding-registers 7 unit 1, 3 times: denied: the rule in line 20"), "{shown}");
+    assert!(compiled.prove(&uses[3..]).is_clean());
+}
+
+#[test]
+fn what_changes_is_told_by_zone_and_as_ways() {
+    let before = "zone a { members role:hmi }\nzone b { members role:plc }\ngroup c = role:camera\nallow a -> b modbus\nallow c -> a http\n";
+    let devices = || {
+        vec![
+            device(1, "hmi", &["10.0.0.1"]),
+            device(2, "plc", &["10.0.1.1"]),
+            device(3, "camera", &["10.0.2.1"]),
+        ]
+    };
+    let old = compile(before, devices());
+    let same = compile(&before.replace("role:hmi", "(role:hmi or role:nothing)"), devices());
+    assert!(Diff::new(&old, &old).is_empty() && Diff::new(&old, &same).is_empty());
+    let new = compile(
+        &before
+            .replace("allow a -> b modbus", "allow a -> b modbus, ssh")
+            .replace("allow c -> a http", "allow b -> c rtsp"),
+        devices(),
+    );
+    let diff = Diff::new(&old, &new);
+    let text = diff.to_string();
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [
+            "+ allow a -> b modbus, ssh",
+            "+ allow b -> c rtsp",
+            "- allow a -> b modbus",
+            "- allow c -> a http",
+            "now allowed: a -> b tcp/22 (such as d000000000001 -> d000000000002)",
+            "now allowed: b -> c tcp/554 (such as d000000000002 -> d000000000003)",
+            "now denied: c -> a tcp/80, tcp/8080 (such as d000000000003 -> d000000000001)",
+            "now reachable: c from a: d000000000001 -> d000000000002 (tcp/22, tcp/502) -> d000000000003 (tcp/554)",
+            "now reachable: c from b: d000000000002 -> d000000000003 (tcp/554)",
+            "no longer reachable: a from c",
+            "no longer reachable: b from c",
+        ],
+        "{text}"
+    );
+}
+
 // What follows is held against the plainest reading of the same policy.
 
 const ROLES: [&str; 3] = ["plc", "hmi", "camera"];
@@ -659,6 +746,46 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_comparison_finds_every_change_and_no_other(old in small_policy(), new in small_policy(), devices in small_devices()) {
+        let compiled = |policy: &Policy| Compiled::new(policy.clone(), &protocols(), estate(devices.clone())).unwrap();
+        let (before, after) = (compiled(&old), compiled(&new));
+        let diff = Diff::new(&before, &after);
+        prop_assert!(diff.complete);
+        let view = after.view();
+        // Everybody: devices, and unknown hosts in every part of the space of addresses.
+        let mut nodes: Vec<(Option<DeviceId>, u32, u32)> =
+            devices.iter().map(|device| (Some(device.id), before.known[&device.id].class, after.known[&device.id].class)).collect();
+        for interval in before.sets.intervals.iter().chain(&after.sets.intervals) {
+            let ip = std::net::IpAddr::V6(interval.start.into()).to_canonical();
+            let class = |compiled: &Compiled| compiled.intervals[compiled.sets.interval(ip)];
+            nodes.push((None, class(&before), class(&after)));
+        }
+        let mut expected = BTreeSet::new();
+        for client in &nodes {
+            for server in &nodes {
+                if client.0.is_some() && client.0 == server.0 || !view.can_ask(client.2) {
+                    continue;
+                }
+                for port in PORTS {
+                    let nobody = Who::Host(Host::default());
+                    let ask = Ask::conversation(nobody, nobody, Transport::Tcp, port);
+                    let was = before.judge(before.class(client.1), before.class(server.1), &ask).verdict;
+                    let is = after.judge(after.class(client.2), after.class(server.2), &ask).verdict;
+                    if was != is {
+                        expected.insert((is, port));
+                    }
+                }
+            }
+        }
+        let told: BTreeSet<_> = diff
+            .changes
+            .iter()
+            .flat_map(|change| PORTS.into_iter().filter(|port| change.ports.contains(Transport::Tcp, *port)).map(|port| (change.now, port)))
+            .collect();
+        prop_assert_eq!(told, expected, "{}\n{}", old, new);
     }
 
     #[test]
