@@ -26,6 +26,24 @@ const INTEL: &[(&str, &str)] = &[
     ),
 ];
 
+/// Expressions about devices.
+const QUERIES: &[(&str, &str)] = &[
+    ("roles", "vendor:siemens and role:plc and seen>24h"),
+    ("networks", "ip:10.1.0.0/16 not (camera or name:\"front \\* door*\") os!=linux"),
+    ("orders", "firmware<2.4 (bytes >= 4KiB or packets:7) and not first<2w 2001:db8::/32"),
+];
+
+/// A policy in which each form of a statement is.
+const POLICY: &str = "zone a { level 3.5 members 10.0.0.0/8, role:plc and not name:\"x # y\" }\n\
+     group g = a, d0a1b2c3d4e5f, 00:1b:1b:00:00:01\n\
+     service s = tcp/80-90, udp, ether-88b8\n\
+     conduit a -> a { s, modbus }\n\
+     allow \"l\" g -> \"*.example.com\", multicast s, any read, write coils 1-5, publish a/#\n\
+     deny internet -> local\n\
+     never internet reach g\n\
+     guard g\n\
+     expect deny internet -> g modbus write \"coils 9\"\n";
+
 /// So many observations of a scene are looked through for seeds.
 const MAX_SEEN: usize = 20_000;
 
@@ -77,14 +95,30 @@ fn learn(corpus: &Path) -> std::io::Result<()> {
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for target in
-        ["capture", "wire", "protocols", "engine", "store", "intel", "settings", "observations", "learnt"]
-    {
+    for target in [
+        "capture",
+        "wire",
+        "protocols",
+        "engine",
+        "store",
+        "intel",
+        "settings",
+        "observations",
+        "learnt",
+        "query",
+        "policy",
+    ] {
         fs::create_dir_all(corpus.join(target))?;
+    }
+    for (name, text) in QUERIES {
+        fs::write(corpus.join("query").join(name), text)?;
     }
     for (name, text) in INTEL {
         fs::write(corpus.join("intel").join(name), text)?;
     }
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/example.policy");
+    fs::copy(example, corpus.join("policy/example"))?;
+    fs::write(corpus.join("policy/forms"), POLICY)?;
     let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.toml");
     fs::copy(settings, corpus.join("settings/example"))?;
     learn(&corpus)?;

@@ -334,13 +334,58 @@ pub fn learnt(bytes: &[u8]) {
     }
 }
 
+/// Reads the bytes as an expression about a device. What is read is the same after it was printed, a refusal names a
+/// place in the text, and any expression can be asked of any device.
+pub fn query(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match query::parse(&text, query::DEVICE) {
+        Ok(expr) => {
+            let printed = expr.to_string();
+            // What is printed may be longer than an expression may be.
+            if printed.len() <= query::MAX_LENGTH {
+                assert_eq!(query::parse(&printed, query::DEVICE).as_ref(), Ok(&expr), "{printed}");
+            }
+            expr.matches(&store::conformance::device(1), Timestamp::from_secs(1 << 31));
+        }
+        Err(error) => assert!(text.get(error.span.start..error.span.end).is_some(), "{error}"),
+    }
+}
+
+/// Reads the bytes as a policy. What is read is the same after it was printed, a problem names a place in the text, and
+/// whatever can be compiled can be looked at and asked.
+pub fn policy(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let policy = match policy::parse(&text) {
+        Ok(policy) => policy,
+        Err(problems) => {
+            let lines = text.split('\n').count();
+            for problem in problems {
+                assert!((1..=lines).contains(&(problem.place.line as usize)), "{problem}");
+                problem.show("fuzz", &text);
+            }
+            return;
+        }
+    };
+    assert_eq!(policy::parse(&policy.to_string()).as_ref(), Ok(&policy), "{policy}");
+    let protocols =
+        policy::Protocols::new([("modbus", Transport::Tcp, &[502][..]), ("dns", Transport::Udp, &[53])]);
+    let devices = (0..4).map(store::conformance::device).collect();
+    let estate = policy::Estate { devices, ..policy::Estate::default() };
+    if let Ok(compiled) = policy::Compiled::new(policy, &protocols, estate) {
+        compiled.lint();
+        let flow = head(Transport::Tcp, 502);
+        let ask = policy::Ask::flow(&flow, None);
+        assert_eq!(compiled.explain(&ask).decision, compiled.decide(&ask));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_target_takes_its_seeds_and_what_is_left_of_them() {
-        let targets: [(&str, fn(&[u8])); 9] = [
+        let targets: [(&str, fn(&[u8])); 11] = [
             ("capture", capture),
             ("wire", wire),
             ("protocols", protocols),
@@ -350,6 +395,8 @@ mod tests {
             ("settings", settings),
             ("observations", observations),
             ("learnt", learnt),
+            ("query", query),
+            ("policy", policy),
         ];
         for (name, target) in targets {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);

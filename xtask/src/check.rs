@@ -17,6 +17,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("inventory", &["model"]),
     ("detect", &["model", "inventory"]),
     ("brain", &["model", "inventory", "detect"]),
+    ("query", &["model"]),
+    ("policy", &["model", "query"]),
     ("store", &["model"]),
     ("lab", &["model"]),
     ("testkit", &[]),
