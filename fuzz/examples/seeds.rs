@@ -78,7 +78,7 @@ fn learn(corpus: &Path) -> std::io::Result<()> {
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for target in
-        ["capture", "wire", "protocols", "engine", "store", "intel", "settings", "observations", "learnt"]
+        ["capture", "wire", "protocols", "engine", "store", "intel", "settings", "observations", "learnt", "mud"]
     {
         fs::create_dir_all(corpus.join(target))?;
     }
@@ -87,6 +87,8 @@ fn main() -> std::io::Result<()> {
     }
     let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.toml");
     fs::copy(settings, corpus.join("settings/example"))?;
+    let description = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/mud/tests/lamp.json");
+    fs::copy(description, corpus.join("mud/lamp"))?;
     learn(&corpus)?;
     for number in 0..4 {
         let flows: Vec<_> = (number * 5..number * 8).map(conformance::flow).collect();

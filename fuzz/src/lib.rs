@@ -334,13 +334,26 @@ pub fn learnt(bytes: &[u8]) {
     }
 }
 
+/// Reads the bytes as a manufacturer's description. What was read and written is read again as the same, without a fault.
+pub fn mud(bytes: &[u8]) {
+    if let Ok(read) = mud::read(bytes) {
+        let text = mud::write(&read.file);
+        // Names of lists and what is not understood may make it longer than what is read.
+        if text.len() <= mud::MAX_BYTES {
+            let again = mud::read(&text).expect("what was written can be read");
+            assert_eq!(again.file, read.file);
+            assert_eq!(mud::write(&again.file), text);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_target_takes_its_seeds_and_what_is_left_of_them() {
-        let targets: [(&str, fn(&[u8])); 9] = [
+        let targets: [(&str, fn(&[u8])); 10] = [
             ("capture", capture),
             ("wire", wire),
             ("protocols", protocols),
@@ -350,6 +363,7 @@ mod tests {
             ("settings", settings),
             ("observations", observations),
             ("learnt", learnt),
+            ("mud", mud),
         ];
         for (name, target) in targets {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);

@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("inventory", &["model"]),
     ("detect", &["model", "inventory"]),
     ("brain", &["model", "inventory", "detect"]),
+    ("mud", &["model"]),
     ("store", &["model"]),
     ("lab", &["model"]),
     ("testkit", &[]),

@@ -6,7 +6,7 @@ use crate::run::{Done, Failure, cargo, root, run, target};
 
 /// The targets, each a file in `fuzz/fuzz_targets`.
 const TARGETS: &[&str] =
-    &["capture", "wire", "protocols", "engine", "store", "intel", "settings", "observations", "learnt"];
+    &["capture", "wire", "protocols", "engine", "store", "intel", "settings", "observations", "learnt", "mud"];
 
 /// What makes the compiler count which code an input reaches, as `cargo fuzz` asks for it. No sanitizer:
 /// all code but that of the ring buffers is safe.

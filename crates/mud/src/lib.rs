@@ -1,0 +1,27 @@
+//! Manufacturer Usage Descriptions (RFC 8520): what a maker says that a device is meant to do.
+//!
+//! A description is a JSON file of two parts: about the device (`ietf-mud:mud`) and access lists (RFC 8519) for
+//! what comes from it and what goes to it. What is not allowed is forbidden.
+//!
+//! * [`read`] takes a file from anywhere, tells what is wrong with it and where, and loses nothing that it does not
+//!   understand; [`write`] gives the same bytes for the same description.
+//! * [`decide`] tells whether a description allows a conversation, and by which rule.
+//! * [`generate`] makes a description of what a device was seen to do.
+//! * [`deviations`] holds what was seen against a description, [`compare`] holds two descriptions against each other.
+//!
+//! The crate does no input or output and reads no clock.
+
+mod file;
+mod json;
+mod read;
+mod write;
+
+pub use file::{
+    Ace, Acl, AclKind, Eth, Forwarding, Initiator, Ip, IpVersion, L4, Matches, MudFile, MudMatch, Network,
+    Ports, Unknown,
+};
+pub use read::{
+    EXTENSIONS, Fault, MAX_ACES, MAX_ACLS, MAX_BYTES, MAX_DEPTH, MAX_EXTENSIONS, MAX_FAULTS, MAX_NAME,
+    MAX_TEXT, Read, ReadError, read,
+};
+pub use write::write;
