@@ -11,11 +11,15 @@
 //!
 //! The crate does no input or output and reads no clock.
 
+mod decide;
 mod file;
 mod json;
 mod read;
 mod write;
 
+pub use decide::{
+    CLASS_DNS, CLASS_GATEWAY, CLASS_NTP, Conversation, Decision, Peer, Ruling, decide, is_never_routed,
+};
 pub use file::{
     Ace, Acl, AclKind, Eth, Forwarding, Initiator, Ip, IpVersion, L4, Matches, MudFile, MudMatch, Network,
     Ports, Unknown,
