@@ -13,6 +13,7 @@
 
 mod decide;
 mod file;
+mod generate;
 mod json;
 mod read;
 mod write;
@@ -23,6 +24,10 @@ pub use decide::{
 pub use file::{
     Ace, Acl, AclKind, Eth, Forwarding, Initiator, Ip, IpVersion, L4, Matches, MudFile, MudMatch, Network,
     Ports, Unknown,
+};
+pub use generate::{
+    GenerateError, Generated, MAX_PEERS, MAX_PORTS, MAX_RULES, MAX_UNSEEN, MIN_DAYS, MIN_NEW, Note, Seen,
+    Subject, generate,
 };
 pub use read::{
     EXTENSIONS, Fault, MAX_ACES, MAX_ACLS, MAX_BYTES, MAX_DEPTH, MAX_EXTENSIONS, MAX_FAULTS, MAX_NAME,

@@ -206,6 +206,7 @@ fn nist(test: &str, name: &str) -> Option<MudFile> {
 fn nist_policies_give_what_their_tests_expect() {
     const NAME: &str = "nist_policies_give_what_their_tests_expect";
     let device = |url: &str| Peer { mud_url: Some(url.into()), ..local() };
+    let of = |class: &str| Peer { classes: vec![class.into()], ..local() };
     let cases: Vec<(&str, Vec<(Conversation, bool)>)> = vec![
         (
             // Port 800 is opened by the device, port 8000 by others.
@@ -244,7 +245,29 @@ fn nist_policies_give_what_their_tests_expect() {
                 (talk(Device, Udp, 40_000, 4000, device("https://other.nist.local/y")), false),
             ],
         ),
-        ("mfg", vec![(talk(Device, Tcp, 40_000, 80, device("https://unknown.nist.local/super1")), false)]),
+        (
+            "mfg",
+            vec![
+                (talk(Device, Udp, 40_000, 8008, device("https://toothbrush.nist.local/other")), true),
+                (talk(Device, Udp, 40_000, 8008, device("https://hairbrush.nist.local/super1")), false),
+                (talk(Device, Tcp, 40_000, 8010, device("https://hairbrush.nist.local/super1")), true),
+                (talk(Other, Tcp, 40_000, 8010, device("https://hairbrush.nist.local/super1")), false),
+            ],
+        ),
+        (
+            "model",
+            vec![
+                (talk(Device, Udp, 40_000, 8008, device("https://toothbrush.nist.local/super1")), true),
+                (talk(Device, Udp, 40_000, 8008, device("https://toothbrush.nist.local/other")), false),
+            ],
+        ),
+        (
+            "controllerclass",
+            vec![
+                (talk(Device, Tcp, 40_000, 80, of("https://controller.nist.local")), true),
+                (talk(Device, Tcp, 40_000, 80, local()), false),
+            ],
+        ),
     ];
     for (name, conversations) in cases {
         let Some(file) = nist(NAME, name) else { return };
