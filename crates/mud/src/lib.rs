@@ -11,6 +11,7 @@
 //!
 //! The crate does no input or output and reads no clock.
 
+mod compare;
 mod decide;
 mod file;
 mod generate;
@@ -18,6 +19,9 @@ mod json;
 mod read;
 mod write;
 
+pub use compare::{
+    Deviation, Deviations, Difference, MAX_DEVIATIONS, Relation, RuleName, compare, deviations,
+};
 pub use decide::{
     CLASS_DNS, CLASS_GATEWAY, CLASS_NTP, Conversation, Decision, Peer, Ruling, decide, is_never_routed,
 };
