@@ -334,11 +334,14 @@ pub fn learnt(bytes: &[u8]) {
     }
 }
 
-/// Reads the bytes as a manufacturer's description. What was read and written is read again as the same, without a fault.
+/// Reads the bytes as a manufacturer's description, as its signature and as a device's certificate. What was read and
+/// written is read again as the same, without a fault.
 pub fn mud(bytes: &[u8]) {
+    assert!(mud::verify(b"{}", bytes, &[], Timestamp::EPOCH, None).is_err(), "nobody is trusted");
+    let _ = mud::mud_extensions(bytes);
     if let Ok(read) = mud::read(bytes) {
         let text = mud::write(&read.file);
-        // Names of lists and what is not understood may make it longer than what is read.
+        // Being laid out may make it longer than what is read.
         if text.len() <= mud::MAX_BYTES {
             let again = mud::read(&text).expect("what was written can be read");
             assert_eq!(again.file, read.file);

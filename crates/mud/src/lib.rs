@@ -11,17 +11,23 @@
 //!
 //! The crate does no input or output and reads no clock.
 
+mod certificate;
 mod compare;
+mod crypto;
 mod decide;
+mod der;
 mod file;
 mod generate;
 mod json;
 mod read;
+mod signature;
 mod write;
 
+pub use certificate::{CertificateError, MAX_CHAIN, MudExtensions, mud_extensions};
 pub use compare::{
     Deviation, Deviations, Difference, MAX_DEVIATIONS, Relation, RuleName, compare, deviations,
 };
+pub use crypto::{MAX_RSA_BITS, MIN_RSA_BITS};
 pub use decide::{
     CLASS_DNS, CLASS_GATEWAY, CLASS_NTP, Conversation, Decision, Peer, Ruling, decide, is_never_routed,
 };
@@ -36,5 +42,8 @@ pub use generate::{
 pub use read::{
     EXTENSIONS, Fault, MAX_ACES, MAX_ACLS, MAX_BYTES, MAX_DEPTH, MAX_EXTENSIONS, MAX_FAULTS, MAX_NAME,
     MAX_TEXT, Read, ReadError, read,
+};
+pub use signature::{
+    MAX_CERTIFICATES, MAX_SIGNATURE, MAX_SIGNERS, SignatureError, Signer, SigningKey, sign, verify,
 };
 pub use write::write;
