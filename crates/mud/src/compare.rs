@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use model::{Timestamp, Transport};
 
 use crate::decide::{Ruling, decide, is_never_routed};
-use crate::file::{Ace, Acl, AclKind, Eth, Initiator, Ip, IpVersion, L4, Matches, MudFile, Network, Ports};
+use crate::file::{
+    Ace, Acl, AclKind, Eth, Forwarding, Initiator, Ip, IpVersion, L4, Matches, MudFile, Network, Ports,
+};
 use crate::generate::Seen;
 
 /// Most deviations that are told of one device; those of the fewest conversations are left out, and counted.
@@ -199,6 +201,65 @@ pub fn compare(first: &MudFile, second: &MudFile) -> Vec<Difference> {
     differences
 }
 
+/// What a description allows that another one does not, and the other way round, as far as rules tell one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Rules by which the second allows more: those that allow what no rule of the first does, and those of the first
+    /// that forbid what no rule of the second does.
+    pub grows: Vec<(Initiator, RuleName)>,
+    /// Rules by which the second allows less.
+    pub shrinks: Vec<(Initiator, RuleName)>,
+}
+
+/// What changes from one description to the next.
+///
+/// A rule that allows is no growth if one of the first allows at least as much, and nothing that was forbidden before that
+/// one is forbidden no more before this one. A rule that forbids may not go: what is allowed by default stands behind it.
+pub fn changes(first: &MudFile, second: &MudFile) -> Change {
+    let mut change = Change::default();
+    for from in [Initiator::Device, Initiator::Peer] {
+        let (old, new) = (rules(first, from), rules(second, from));
+        let names =
+            |found: Vec<&Rule<'_>>| found.into_iter().map(|rule| (from, rule.name())).collect::<Vec<_>>();
+        change.grows.extend(names(not_allowed(&new, &old)));
+        change.grows.extend(names(not_forbidden(&old, &new)));
+        change.shrinks.extend(names(not_allowed(&old, &new)));
+        change.shrinks.extend(names(not_forbidden(&new, &old)));
+    }
+    change
+}
+
+/// Rules of the first that allow what no rule of the second does.
+fn not_allowed<'a>(ones: &'a [Rule<'a>], others: &[Rule<'_>]) -> Vec<&'a Rule<'a>> {
+    // For each rule of the second, how many of the first forbid all that is forbidden before it.
+    let mut needed = Vec::with_capacity(others.len());
+    let mut most = 0;
+    for other in others {
+        needed.push(most);
+        if other.forbids() {
+            let place = ones.iter().position(|one| one.forbids() && one.holds_for(other));
+            most = most.max(place.map_or(usize::MAX, |place| place + 1));
+        }
+    }
+    let is_kept = |place: usize, one: &Rule<'_>| {
+        others
+            .iter()
+            .zip(&needed)
+            .any(|(other, needed)| *needed <= place && other.allows() && other.holds_for(one))
+    };
+    ones.iter()
+        .enumerate()
+        .filter(|(place, one)| one.allows() && !is_kept(*place, one))
+        .map(|(_, one)| one)
+        .collect()
+}
+
+/// Rules of the first that forbid what no rule of the second does.
+fn not_forbidden<'a>(ones: &'a [Rule<'a>], others: &[Rule<'_>]) -> Vec<&'a Rule<'a>> {
+    let is_kept = |one: &Rule<'_>| others.iter().any(|other| other.forbids() && other.holds_for(one));
+    ones.iter().filter(|one| one.forbids() && !is_kept(one)).collect()
+}
+
 /// A rule and its list.
 struct Rule<'a> {
     acl: &'a Acl,
@@ -214,6 +275,20 @@ fn rules(file: &MudFile, from: Initiator) -> Vec<Rule<'_>> {
 impl Rule<'_> {
     fn name(&self) -> RuleName {
         RuleName::of(self.acl, self.ace)
+    }
+
+    /// Whether it ever allows anything.
+    fn allows(&self) -> bool {
+        self.ace.forwarding == Forwarding::Accept && !self.ace.is_partial()
+    }
+
+    fn forbids(&self) -> bool {
+        self.ace.forwarding != Forwarding::Accept
+    }
+
+    /// Whether it does for all that the other one holds for what that one does.
+    fn holds_for(&self, other: &Self) -> bool {
+        matches!(self.relation(other), Some(Relation::Wider | Relation::Equal))
     }
 
     fn relation(&self, other: &Self) -> Option<Relation> {

@@ -21,11 +21,13 @@ mod generate;
 mod json;
 mod read;
 mod signature;
+mod trust;
 mod write;
 
 pub use certificate::{CertificateError, MAX_CHAIN, MudExtensions, mud_extensions};
 pub use compare::{
-    Deviation, Deviations, Difference, MAX_DEVIATIONS, Relation, RuleName, compare, deviations,
+    Change, Deviation, Deviations, Difference, MAX_DEVIATIONS, Relation, RuleName, changes, compare,
+    deviations,
 };
 pub use crypto::{MAX_RSA_BITS, MIN_RSA_BITS};
 pub use decide::{
@@ -45,5 +47,9 @@ pub use read::{
 };
 pub use signature::{
     MAX_CERTIFICATES, MAX_SIGNATURE, MAX_SIGNERS, SignatureError, Signer, SigningKey, sign, verify,
+};
+pub use trust::{
+    Cached, DEFAULT_VALIDITY_HOURS, Fetched, Freshness, MAX_REDIRECTS, MAX_URL, Origin, Reason, Trust,
+    UrlFault, Verdict, check_url, judge,
 };
 pub use write::write;
