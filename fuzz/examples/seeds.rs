@@ -107,6 +107,7 @@ fn main() -> std::io::Result<()> {
         "learnt",
         "query",
         "policy",
+        "mud",
     ] {
         fs::create_dir_all(corpus.join(target))?;
     }
@@ -121,6 +122,8 @@ fn main() -> std::io::Result<()> {
     fs::write(corpus.join("policy/forms"), POLICY)?;
     let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.toml");
     fs::copy(settings, corpus.join("settings/example"))?;
+    let description = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/mud/tests/lamp.json");
+    fs::copy(description, corpus.join("mud/lamp"))?;
     learn(&corpus)?;
     for number in 0..4 {
         let flows: Vec<_> = (number * 5..number * 8).map(conformance::flow).collect();

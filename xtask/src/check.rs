@@ -19,10 +19,27 @@ const EDGES: &[(&str, &[&str])] = &[
     ("brain", &["model", "inventory", "detect"]),
     ("query", &["model"]),
     ("policy", &["model", "query"]),
+    ("mud", &["model"]),
     ("store", &["model"]),
     ("lab", &["model"]),
     ("testkit", &[]),
-    ("pavise", &["model", "capture", "dissect", "flow", "inventory", "detect", "brain", "store", "lab"]),
+    (
+        "pavise",
+        &[
+            "model",
+            "capture",
+            "dissect",
+            "flow",
+            "inventory",
+            "detect",
+            "brain",
+            "query",
+            "policy",
+            "mud",
+            "store",
+            "lab",
+        ],
+    ),
     ("xtask", &["inventory", "detect", "model", "testkit"]),
 ];
 

@@ -17,6 +17,7 @@ const TARGETS: &[&str] = &[
     "learnt",
     "query",
     "policy",
+    "mud",
 ];
 
 /// What makes the compiler count which code an input reaches, as `cargo fuzz` asks for it. No sanitizer:
