@@ -16,7 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flow", &["model", "dissect"]),
     ("inventory", &["model"]),
     ("detect", &["model", "inventory"]),
-    ("brain", &["model", "inventory", "detect"]),
+    ("brain", &["model", "inventory", "detect", "policy"]),
     ("query", &["model"]),
     ("policy", &["model", "query"]),
     ("mud", &["model"]),

@@ -5,20 +5,29 @@
 //! observations in the same order give the same events, byte for byte, today or in a replay next year. It
 //! knows no edge.
 
+use detect::DETECTORS;
 pub use detect::{Detect, Expected, Settings};
 pub use inventory::{GROUP, Inventory, Limits};
 use model::{Event, Observation, Shed, Timestamp};
+use policy::OperationLog;
+
+/// The name under which the log of operations is kept, beside what the detectors have learnt.
+const OPERATIONS: &str = "policy.operations";
 
 /// All engines, and what they know.
 pub struct Brain {
     inventory: Inventory,
     detect: Detect,
+    operations: OperationLog,
+    judges: bool,
 }
 
 impl Brain {
-    /// A brain that knows nothing yet.
+    /// A brain that knows nothing yet. With settings that switch all detectors off it senses, and judges nothing.
     pub fn new(limits: Limits, settings: Settings) -> Self {
-        Self { inventory: Inventory::new(limits), detect: Detect::new(settings) }
+        let judges = settings.off.len() < DETECTORS.len();
+        let (inventory, detect) = (Inventory::new(limits), Detect::new(settings));
+        Self { inventory, detect, operations: OperationLog::default(), judges }
     }
 
     /// Fetches what observations are about to need, and changes nothing: see [`Inventory::prepare`]. Best
@@ -31,6 +40,9 @@ impl Brain {
     pub fn observe(&mut self, observation: &Observation, events: &mut Vec<Event>) {
         self.inventory.observe(observation, events);
         self.detect.observe(observation, &self.inventory, events);
+        if self.judges {
+            self.operations.observe(observation);
+        }
     }
 
     /// Lets packet time go on to `now`, without an observation.
@@ -59,6 +71,22 @@ impl Brain {
         &mut self.detect
     }
 
+    /// What was learnt, by who learns it, to go on with after a restart.
+    pub fn save(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut saved = self.detect.save();
+        saved.extend(self.operations.save().map(|operations| (OPERATIONS, operations)));
+        saved
+    }
+
+    /// Takes back what one of them had learnt, before anything is observed. What cannot be read is not taken.
+    pub fn restore_learnt(&mut self, who: &str, learnt: &[u8]) {
+        if who == OPERATIONS {
+            self.operations = OperationLog::restore(learnt);
+        } else {
+            self.detect.restore_learnt(who, learnt);
+        }
+    }
+
     /// Hands over findings and incidents that are new or changed since the last time; those that were only counted up
     /// if that is wanted, too.
     pub fn drain_found(&mut self, renewed: bool) -> detect::Changed {
@@ -69,6 +97,10 @@ impl Brain {
     pub fn drain_shed(&mut self, mut each: impl FnMut(Shed)) {
         self.inventory.drain_shed(&mut each);
         self.detect.drain_shed(&mut each);
+        let count = self.operations.take_left_out();
+        if count > 0 {
+            each(Shed { limit: OPERATIONS.into(), count, packets: 0, bytes: 0 });
+        }
     }
 }
 

@@ -127,7 +127,7 @@ impl Session {
             brain.detect_mut().restore_incident(incident);
         }
         for (detector, learnt) in store.learnt()? {
-            brain.detect_mut().restore_learnt(&detector, &learnt);
+            brain.restore_learnt(&detector, &learnt);
         }
         if scores.is_some() {
             brain.detect_mut().want_scores();
@@ -357,7 +357,7 @@ impl Session {
         let mut learnt = BTreeMap::new();
         if learns {
             self.last_learnt = Some(Instant::now());
-            let saved = self.brain.detect().save().into_iter();
+            let saved = self.brain.save().into_iter();
             learnt.extend(saved.map(|(detector, learnt)| (detector.to_owned(), learnt)));
         }
         let mut gone = Vec::new();

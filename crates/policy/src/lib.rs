@@ -33,6 +33,7 @@ mod target;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod view;
 
 pub use compile::{Compiled, Estate};
@@ -51,6 +52,7 @@ pub use syntax::{
     Operation, Policy, Rule, Service, ServiceDefinition, Term, Verdict, Zone, is_name, operation_name, parse,
 };
 pub use target::{Range, Target};
+pub use uses::{MAX_LOGGED, MAX_TARGETS, OperationLog};
 pub use view::{Lowered, Member, Members, NetworkEntry, SetRef, Spot, View};
 
 /// A map that is only looked up in, never gone through in its own order.

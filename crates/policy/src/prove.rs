@@ -5,6 +5,8 @@ use std::fmt;
 
 use model::{Attribute, DeviceId, FlowRecord, Host, Name, OperationKind, Timestamp, Transport};
 
+use serde::{Deserialize, Serialize};
+
 use crate::compile::Compiled;
 use crate::decide::{Ask, Asked, Decision, Who, Why};
 use crate::syntax::{Verdict, operation_name};
@@ -41,7 +43,7 @@ pub struct Use {
 }
 
 /// An operation that was seen.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UsedOperation {
     /// What was asked.
     pub kind: OperationKind,

@@ -1,0 +1,249 @@
+//! What was seen, put together: who asked whom for what.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use model::{FlowRecord, Host, Name, Observation, OperationKind, Outcome, Side, Transport, What};
+use serde::{Deserialize, Serialize};
+
+use crate::Map;
+use crate::OPERATIONS;
+use crate::prove::{Use, UsedOperation};
+
+/// The operations of so many kinds of conversation are kept; those of later ones are not.
+pub const MAX_LOGGED: usize = 1 << 16;
+/// Of each kind of operation so many targets are told apart in a kind of conversation; then only that it was asked for.
+pub const MAX_TARGETS: usize = 64;
+/// The version of the form in which a log is kept: bytes of another are not read.
+const VERSION: u8 = 1;
+
+/// Conversations of one kind: who opens them to whom, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct Kind {
+    client: Host,
+    server: Host,
+    transport: Transport,
+    port: u16,
+    protocol: Name,
+}
+
+/// A host as it is told apart: by its network address where it has one, for behind a router the link-layer address is the
+/// router's.
+fn one(host: Host) -> Host {
+    if host.ip.is_some() { Host { mac: None, ..host } } else { host }
+}
+
+/// The operations that clients were seen to ask for. Conversations do not say which they carried; a policy that allows some
+/// operations only is proven on these.
+#[derive(Debug, Default)]
+pub struct OperationLog {
+    kinds: Map<Kind, Vec<UsedOperation>>,
+    /// Operations that were left out since it was last told.
+    left_out: u64,
+}
+
+impl OperationLog {
+    /// Takes an observation. What was refused was not used; who or what was looked for (`discover`), such as each name of
+    /// the DNS, is not told apart.
+    pub fn observe(&mut self, observation: &Observation) {
+        let What::Operation(operation) = &observation.what else { return };
+        if operation.from != Side::Client || operation.outcome == Outcome::Refused {
+            return;
+        }
+        let target = operation.target.as_deref().filter(|_| operation.kind != OperationKind::Discover);
+        let flow = &operation.flow;
+        let kind = Kind {
+            client: one(flow.client.host),
+            server: one(flow.server.host),
+            transport: flow.transport,
+            port: flow.server.port,
+            protocol: operation.protocol.clone(),
+        };
+        let room = self.kinds.len() < MAX_LOGGED;
+        let used = match self.kinds.get_mut(&kind) {
+            Some(used) => used,
+            None if room => self.kinds.entry(kind).or_default(),
+            None => {
+                self.left_out += 1;
+                return;
+            }
+        };
+        let is_same =
+            |used: &&mut UsedOperation| used.kind == operation.kind && used.target.as_deref() == target;
+        if let Some(known) = used.iter_mut().find(is_same) {
+            known.count = known.count.saturating_add(1);
+            return;
+        }
+        let targets = used.iter().filter(|known| known.kind == operation.kind).count();
+        if targets < MAX_TARGETS {
+            used.push(UsedOperation { kind: operation.kind, target: target.map(Into::into), count: 1 });
+            return;
+        }
+        match used.iter_mut().find(|known| known.kind == operation.kind && known.target.is_none()) {
+            Some(rest) => rest.count = rest.count.saturating_add(1),
+            None => used.push(UsedOperation { kind: operation.kind, target: None, count: 1 }),
+        }
+    }
+
+    /// How many operations were left out for [`MAX_LOGGED`] since this was last asked.
+    pub fn take_left_out(&mut self) -> u64 {
+        std::mem::take(&mut self.left_out)
+    }
+
+    /// The log as bytes, in an order that depends on what is in it alone; nothing while it is empty.
+    pub fn save(&self) -> Option<Vec<u8>> {
+        if self.kinds.is_empty() {
+            return None;
+        }
+        let ordered: BTreeMap<_, _> = self.kinds.iter().collect();
+        let mut bytes = vec![VERSION];
+        serde_json::to_writer(&mut bytes, &ordered.into_iter().collect::<Vec<_>>()).ok()?;
+        Some(bytes)
+    }
+
+    /// A log that was saved; an empty one if it is none.
+    pub fn restore(bytes: &[u8]) -> Self {
+        let kept: Option<Vec<(Kind, Vec<UsedOperation>)>> = match bytes {
+            [VERSION, text @ ..] => serde_json::from_slice(text).ok(),
+            _ => None,
+        };
+        let sane =
+            |(_, used): &(Kind, Vec<UsedOperation>)| used.len() <= (MAX_TARGETS + 1) * OPERATIONS.len();
+        let kinds = kept.into_iter().flatten().filter(sane).take(MAX_LOGGED).collect();
+        Self { kinds, left_out: 0 }
+    }
+
+    /// Puts conversations together to uses, with the operations of this log. `names` are those that clients resolved to the
+    /// addresses of servers. Conversations in which nobody answered, which a scan leaves by the thousand, are no use of
+    /// anything, unless they are addressed to groups or carry a protocol of one way.
+    pub fn uses(
+        &self,
+        flows: impl IntoIterator<Item = FlowRecord>,
+        names: &BTreeMap<IpAddr, Box<str>>,
+    ) -> Vec<Use> {
+        let mut uses = BTreeMap::<(Kind, bool), Use>::new();
+        for flow in flows {
+            let is_answered = flow.received.packets > 0;
+            let is_named = flow.protocol.is_some();
+            if !is_answered && !is_named {
+                continue;
+            }
+            let kind = Kind {
+                client: one(flow.head.client.host),
+                server: one(flow.head.server.host),
+                transport: flow.head.transport,
+                port: flow.head.server.port,
+                protocol: flow.protocol.clone().unwrap_or_default(),
+            };
+            let next = Use::from(&flow);
+            uses.entry((kind, is_named))
+                .and_modify(|known| {
+                    known.first = known.first.min(next.first);
+                    known.last = known.last.max(next.last);
+                    known.count = known.count.saturating_add(1);
+                    known.bytes = known.bytes.saturating_add(next.bytes);
+                })
+                .or_insert(next);
+        }
+        let with_operations = |((kind, _), mut used): ((Kind, bool), Use)| {
+            used.name = kind.server.ip.and_then(|ip| names.get(&ip).cloned());
+            used.operations = self.kinds.get(&kind).cloned().unwrap_or_default();
+            used.operations.sort();
+            used
+        };
+        uses.into_iter().map(with_operations).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{EndReason, Endpoint, FlowHead, FlowId, Operation, Reach, Timestamp, Volume};
+
+    use super::*;
+
+    fn head(port: u16) -> FlowHead {
+        let end = |last: u8, port| Endpoint { host: Host::from_ip(IpAddr::from([10, 0, 0, last])), port };
+        FlowHead {
+            id: FlowId(0),
+            transport: Transport::Tcp,
+            vlan: None,
+            client: end(5, 40_000),
+            server: end(9, port),
+            client_reach: Reach::Near,
+            server_reach: Reach::Near,
+        }
+    }
+
+    fn asks(kind: OperationKind, target: &str, outcome: Outcome) -> Observation {
+        let operation = Operation {
+            flow: head(502),
+            from: Side::Client,
+            protocol: "modbus".into(),
+            kind,
+            name: "any".into(),
+            target: Some(target.into()),
+            value: None,
+            outcome,
+            asked: None,
+        };
+        Observation { at: Timestamp::from_secs(1), what: What::Operation(Box::new(operation)) }
+    }
+
+    fn record(port: u16, answered: bool, at: u64) -> FlowRecord {
+        let volume = Volume { packets: 2, bytes: 100, payload: 10 };
+        FlowRecord {
+            head: head(port),
+            first: Timestamp::from_secs(at),
+            last: Timestamp::from_secs(at + 1),
+            sent: volume,
+            received: if answered { volume } else { Volume::default() },
+            protocol: (port == 502).then(|| "modbus".into()),
+            tcp: None,
+            end: EndReason::Finished,
+        }
+    }
+
+    #[test]
+    fn conversations_become_uses_with_what_was_asked_in_them() {
+        let mut log = OperationLog::default();
+        for _ in 0..3 {
+            log.observe(&asks(OperationKind::Read, "holding-registers 1", Outcome::Done));
+        }
+        log.observe(&asks(OperationKind::Write, "coils 1", Outcome::Refused));
+        for name in ["a.example", "b.example"] {
+            log.observe(&asks(OperationKind::Discover, name, Outcome::Done));
+        }
+        let log = OperationLog::restore(&log.save().unwrap());
+        let flows = [record(502, true, 10), record(502, true, 5), record(80, false, 7), record(80, true, 7)];
+        let names = BTreeMap::from([(IpAddr::from([10, 0, 0, 9]), "plc.example".into())]);
+        let uses = log.uses(flows, &names);
+        assert_eq!(uses.len(), 2);
+        let modbus = uses.iter().find(|used| used.port == 502).unwrap();
+        assert_eq!((modbus.count, modbus.bytes, modbus.name.as_deref()), (2, 400, Some("plc.example")));
+        assert_eq!((modbus.first.as_secs(), modbus.last.as_secs()), (5, 11));
+        let read =
+            UsedOperation { kind: OperationKind::Read, target: Some("holding-registers 1".into()), count: 3 };
+        let discover = UsedOperation { kind: OperationKind::Discover, target: None, count: 2 };
+        assert_eq!(modbus.operations, [discover, read]);
+        assert_eq!(
+            uses.iter().find(|used| used.port == 80).unwrap().count,
+            1,
+            "only those that were answered"
+        );
+    }
+
+    #[test]
+    fn targets_beyond_the_limit_count_as_any_and_other_bytes_are_no_log() {
+        let mut log = OperationLog::default();
+        for target in 0..MAX_TARGETS + 5 {
+            log.observe(&asks(OperationKind::Write, &format!("coils {target}"), Outcome::Done));
+        }
+        let uses = log.uses([record(502, true, 1)], &BTreeMap::new());
+        let any = uses[0].operations.iter().find(|used| used.target.is_none()).unwrap();
+        assert_eq!((uses[0].operations.len(), any.count), (MAX_TARGETS + 1, 5));
+        assert!(
+            OperationLog::restore(b"").kinds.is_empty() && OperationLog::restore(b"\x02[]").kinds.is_empty()
+        );
+        assert_eq!(OperationLog::default().save(), None);
+    }
+}
