@@ -105,6 +105,16 @@ fn main() {
     println!("  {allowed} of them allowed");
     timed("one device changes", || compiled.update(device(777, "server")));
     println!("classes: {}", compiled.class_count());
+    println!("problems: {}", timed("lint", || compiled.lint()).len());
+    let count = timed("who reaches one device", || {
+        compiled
+            .view()
+            .who_reaches(&Spot::Device(DeviceId(4_711)))
+            .iter()
+            .map(|reached| reached.members.len())
+            .sum::<usize>()
+    });
+    println!("  {count} hosts");
 
     let mut text = String::new();
     for number in 0..ZONES {

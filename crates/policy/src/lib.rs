@@ -13,6 +13,8 @@
 //! * hands a firewall compiler its entries ([`Compiled::network_entries`]);
 //! * follows the inventory, device by device ([`Compiled::update`]).
 //!
+//! [`Proposal`] goes the other way: from what was seen to a policy that allows it, and little more.
+//!
 //! What is not allowed is denied; `deny` overrides `allow`; the order of statements never matters; replies belong to the
 //! conversation, and its direction is who opens it. This crate does no input or output and knows no protocol by heart.
 
@@ -25,6 +27,7 @@ mod lint;
 mod problem;
 mod prove;
 mod reach;
+mod recommend;
 mod service;
 mod sets;
 mod syntax;
@@ -45,6 +48,9 @@ pub use lint::MAX_TOLD;
 pub use problem::{Place, Problem, Severity};
 pub use prove::{Cut, Effects, Proof, Tally, Use, UsedOperation};
 pub use reach::{Hop, Reached, Violation, Way};
+pub use recommend::{
+    DENSITY, Flagged, MANY_CLIENTS, MANY_NAMES, MANY_PORTS, MANY_TARGETS, OBJECTIONS, Objection, Proposal,
+};
 pub use service::{MAX_DEFINITIONS, Ports, Protocols};
 pub use sets::MAX_GROUPS;
 pub use syntax::{

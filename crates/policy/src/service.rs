@@ -201,7 +201,10 @@ impl std::fmt::Display for Ports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut services: Vec<String> = self
             .ranges()
-            .map(|(transport, first, last)| Service::Carrier { transport, first, last }.to_string())
+            .map(|(transport, first, last)| match transport {
+                Transport::Icmp | Transport::Icmpv6 => transport.to_string(),
+                _ => Service::Carrier { transport, first, last }.to_string(),
+            })
             .collect();
         match (self.is_open(), self.0.len()) {
             (true, 1) if self.0.first().is_some_and(|(first, _)| *first == 0) => services.push("any".into()),

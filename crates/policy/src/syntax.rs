@@ -6,7 +6,7 @@ mod print;
 mod tests;
 
 pub use parse::{MAX_BYTES, MAX_LIST, MAX_PROBLEMS, parse};
-pub(crate) use print::has_ports;
+pub(crate) use print::{Quoted, has_ports};
 
 use model::{DeviceId, MacAddr, OperationKind, Transport};
 use query::{Expr, Network};

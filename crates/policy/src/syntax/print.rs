@@ -92,6 +92,9 @@ impl Display for Service {
         match self {
             Self::Any => f.write_str("any"),
             Self::Named(name) => f.write_str(name),
+            // `icmp` alone means both forms of it.
+            Self::Carrier { transport: Transport::Icmp, .. } => f.write_str("ip-1"),
+            Self::Carrier { transport: Transport::Icmpv6, .. } => f.write_str("ip-58"),
             Self::Carrier { transport, first: 0, last: u16::MAX } => transport.fmt(f),
             Self::Carrier { transport, first, last } if first == last => write!(f, "{transport}/{first}"),
             Self::Carrier { transport, first, last } => write!(f, "{transport}/{first}-{last}"),

@@ -184,7 +184,14 @@ fn asked() -> impl Strategy<Value = Term> {
 fn service() -> impl Strategy<Value = Service> {
     let transport = prop::sample::select(vec![Transport::Tcp, Transport::Udp, Transport::Sctp]);
     let whole = prop_oneof![
-        prop::sample::select(vec![Transport::Can, Transport::Wpan, Transport::Ip(47), Transport::Tcp]),
+        prop::sample::select(vec![
+            Transport::Can,
+            Transport::Wpan,
+            Transport::Ip(47),
+            Transport::Tcp,
+            Transport::Icmp,
+            Transport::Icmpv6
+        ]),
         any::<u16>().prop_map(Transport::Ether),
     ];
     prop_oneof![
@@ -317,5 +324,16 @@ proptest! {
                 problem.show("f", &text);
             },
         }
+    }
+}
+
+#[test]
+fn the_guide_shows_policies_that_can_be_read() {
+    let guide = include_str!("../../../../docs/policy.md");
+    let shown: Vec<&str> = guide.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let policy = parse(&shown.join("\n")).unwrap();
+    assert_eq!((policy.zones.len(), policy.rules.len(), policy.expectations.len()), (2, 3, 1));
+    for operation in OPERATIONS {
+        assert!(guide.contains(&format!("`{}`", operation_name(operation))), "{operation:?}");
     }
 }
