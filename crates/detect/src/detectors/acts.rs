@@ -8,8 +8,8 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use super::contacts::Contact;
-use super::services;
 use super::suspicion::span;
+use super::{roles, services};
 use crate::hosts::Addr;
 use crate::judge::{Seen, Site, is_industrial};
 use crate::table::Table;
@@ -22,6 +22,8 @@ const PER_HOST: usize = 48;
 const SHOWN: usize = 4;
 /// So many hosts that did not answer are told apart.
 const IN_VAIN: usize = 64;
+/// A program has so many bytes at least: packed, the smallest of malware for small devices have a few tens of thousands.
+const PROGRAM: u64 = 1 << 15;
 /// Acts are remembered for so long, in seconds: a day's work.
 pub(super) const REMEMBERED: u64 = 24 * 3600;
 /// After a pause of so long in seconds the same act is another occasion: half an hour, as is usual for sessions.
@@ -76,6 +78,8 @@ pub(super) enum Deed {
     Bring,
     /// A file was fetched.
     Fetch,
+    /// A device on which nobody works took much from the Internet: a program, if it was to become another one.
+    Load,
 }
 
 impl Deed {
@@ -92,6 +96,7 @@ impl Deed {
             Self::Web => "web session",
             Self::Bring => "files brought",
             Self::Fetch => "files fetched",
+            Self::Load => "download",
         }
     }
 
@@ -102,7 +107,7 @@ impl Deed {
 
     /// Whether it is a conversation, within which others of these acts are done.
     pub(super) const fn is_conversation(self) -> bool {
-        matches!(self, Self::Look | Self::Talk | Self::Session | Self::Web)
+        matches!(self, Self::Look | Self::Talk | Self::Session | Self::Web | Self::Load)
     }
 
     /// Whether stations do it all day long.
@@ -121,6 +126,7 @@ impl Deed {
             Self::Session | Self::Web => ("was in session with", ""),
             Self::Bring => ("brought files to", ""),
             Self::Fetch => ("fetched files from", ""),
+            Self::Load => ("took much from", ""),
         }
     }
 }
@@ -162,6 +168,8 @@ impl<'a> Act<'a> {
             deed_and_service(Deed::Talk, service)
         } else if let Some(service) = manages() {
             deed_and_service(Deed::Session, service)
+        } else if loads(record, site) {
+            deed_and_service(Deed::Load, record.protocol.as_deref().unwrap_or("an unknown protocol"))
         } else {
             let page = web(head).filter(|_| site.is_one_of(&head.server.host, MANAGED_BY_WEB));
             page.and_then(|page| deed_and_service(Deed::Web, page))
@@ -256,6 +264,15 @@ fn tell(who: &Host, deed: Deed, by: &str, whom: &str) -> String {
         Deed::Look => format!("{who} {did} {by} in vain at {whom}"),
         _ => format!("{who} {did} {whom}{ending} by {by}"),
     }
+}
+
+/// Whether a device on which nobody works took so much from the Internet that it may be a program.
+fn loads(record: &FlowRecord, site: Site<'_>) -> bool {
+    let FlowRecord { head, sent, received, .. } = record;
+    received.payload >= PROGRAM
+        && received.payload > sent.payload
+        && site.is_external(&head.server.host)
+        && site.is_one_of(&head.client.host, roles::THINGS)
 }
 
 /// The ports at which web pages are usually served.

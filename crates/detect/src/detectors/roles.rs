@@ -42,6 +42,21 @@ pub(super) const THINGS: &[Role] = &[
     Role::Ecu,
 ];
 
+/// Those of them that show pictures, or print them.
+pub(super) const SHOWING: &[Role] = &[
+    Role::Hmi,
+    Role::Hub,
+    Role::SmartDevice,
+    Role::Printer,
+    Role::Media,
+    Role::Phone,
+    Role::Medical,
+    Role::PointOfSale,
+];
+
+/// Those through which others go: what they do may be done by one who stands behind them.
+pub(super) const FORWARDING: &[Role] = &[Role::Router, Role::AccessPoint, Role::Gateway];
+
 /// Computers that people or programs of any kind use.
 pub(super) const COMPUTERS: &[Role] =
     &[Role::Workstation, Role::Mobile, Role::Server, Role::EngineeringStation, Role::Scada, Role::Historian];
