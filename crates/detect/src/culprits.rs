@@ -186,6 +186,7 @@ mod tests {
             conversations: Vec::new(),
             evidence: Slice::Open,
             incident: None,
+            because: Vec::new(),
             judgement: None,
         }
     }

@@ -182,6 +182,9 @@ impl Ledger {
         }
         let within = alarm.part_of.and_then(|id| self.findings.get(&id)).and_then(|whole| whole.incident);
         let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
+        if let Some(cause) = alarm.part_of {
+            self.rest_on(&[id], cause);
+        }
         if let Some(known) = self.findings.get_mut(&id) {
             known.first = known.first.min(since);
             known.last = known.last.max(alarm.until.unwrap_or(ended).min(at));
@@ -208,8 +211,12 @@ impl Ledger {
                     }
                     let moved = self.incidents.join(known, within, at, &mut self.news);
                     let (incident, finding) = (known.incident, Box::new(known.clone()));
+                    let is_attack = is_attack(known);
                     self.news.push((at, Change::FindingRaised { finding }));
                     self.move_to(incident, moved);
+                    if is_attack {
+                        self.support(id);
+                    }
                 } else {
                     self.incidents.renew(known);
                 }
@@ -247,6 +254,7 @@ impl Ledger {
             conversations: Vec::new(),
             evidence: Slice::Open,
             incident: None,
+            because: self.causes(alarm.part_of),
             judgement,
         };
         show(&mut finding, alarm.flows.iter().copied().chain(alarm.flow));
@@ -268,6 +276,72 @@ impl Ledger {
             self.move_to(finding.incident, moved);
         }
         self.findings.insert(id, finding);
+        self.support(id);
+    }
+
+    /// The findings because of which a part of a story is told: the one that it names, and whatever else says of the same
+    /// host that it attacks or steals.
+    fn causes(&self, named: Option<FindingId>) -> Vec<FindingId> {
+        let Some(cause) = named.and_then(|id| self.findings.get(&id)) else {
+            return named.into_iter().collect();
+        };
+        let actor = Addr::of(&cause.actor.host);
+        let is_another = |other: &&Finding| {
+            other.id != cause.id
+                && Addr::of(&other.actor.host) == actor
+                && (is_attack(other) || is_theft(other))
+        };
+        let mut others: Vec<_> =
+            self.findings.values().filter(is_another).map(|other| (other.raised, other.id)).collect();
+        others.sort_unstable();
+        let others = others.into_iter().map(|(_, id)| id);
+        [cause.id].into_iter().chain(others).take(Finding::MAX_CAUSES).collect()
+    }
+
+    /// If a finding says that its actor attacks or steals, what was told because of others that say so rests on it, too.
+    fn support(&mut self, id: FindingId) {
+        let Some(finding) = self.findings.get(&id).filter(|finding| is_attack(finding) || is_theft(finding))
+        else {
+            return;
+        };
+        let actor = Addr::of(&finding.actor.host);
+        let is_of_actor = |cause: &FindingId| {
+            self.findings.get(cause).is_some_and(|cause| Addr::of(&cause.actor.host) == actor)
+        };
+        let rests = |story: &&Finding| story.because.iter().any(is_of_actor);
+        let stories: Vec<_> = self.findings.values().filter(rests).map(|story| story.id).collect();
+        self.rest_on(&stories, id);
+    }
+
+    /// Some findings are told because of another one, if there is room to name it.
+    fn rest_on(&mut self, stories: &[FindingId], cause: FindingId) {
+        for id in stories {
+            if let Some(story) = self.findings.get_mut(id)
+                && story.because.len() < Finding::MAX_CAUSES
+                && !story.because.contains(&cause)
+            {
+                story.because.push(cause);
+                self.changed.insert(*id);
+                self.settle(*id);
+            }
+        }
+    }
+
+    /// What follows for a part of a story from verdicts on others, if nobody has said anything of it itself.
+    fn settle(&mut self, id: FindingId) {
+        let Some(story) = self.findings.get(&id) else { return };
+        let is_own = story.judgement.as_ref().is_some_and(|said| said.by.is_none());
+        if story.because.is_empty() || is_own {
+            return;
+        }
+        let said = |cause| self.findings.get(&cause).and_then(|cause: &Finding| cause.judgement.as_ref());
+        let judgement = self.ruling(story.about()).or_else(|| story.withdrawn(said));
+        if judgement != story.judgement
+            && let Some(story) = self.findings.get_mut(&id)
+        {
+            story.judgement = judgement;
+            self.changed.insert(id);
+        }
     }
 
     /// Findings turned out to be parts of another incident.
@@ -414,6 +488,10 @@ impl Ledger {
             touched.entry(other.id).or_insert_with(|| self.ruling(other.about()));
         }
         let mut actors = BTreeSet::new();
+        let rests = |story: &&Finding| {
+            story.because.iter().chain([&story.id]).any(|cause| touched.contains_key(cause))
+        };
+        let stories: Vec<_> = self.findings.values().filter(rests).map(|story| story.id).collect();
         for (id, judgement) in touched {
             if let Some(finding) = self.findings.get_mut(&id) {
                 finding.judgement = judgement;
@@ -421,6 +499,7 @@ impl Ledger {
                 self.changed.insert(id);
             }
         }
+        stories.into_iter().for_each(|id| self.settle(id));
         self.weigh_again(&actors);
         for actor in actors {
             self.culprits.judge(actor, self.findings.values());
@@ -679,5 +758,70 @@ mod tests {
         let mut restored = Ledger::default();
         restored.restore(part);
         assert!(!restored.is_suspect(&host(3), at(10)), "after a restart");
+    }
+
+    #[test]
+    fn what_was_told_because_of_findings_falls_with_the_last_of_them_and_comes_back_with_any() {
+        let inventory = Inventory::new(inventory::Limits::default());
+        let mut ledger = Ledger::default();
+        let host = |last| Host::from_ip([10, 0, 0, last].into());
+        let at = |minutes: u64| Timestamp::from_secs(1_772_438_400 + minutes * 60);
+        let rule = |id: &str| *DETECTORS.iter().find(|rule| rule.id == id).unwrap();
+        let find = |ledger: &mut Ledger, detector, alarm, minute| {
+            let raised = Raised {
+                rule: rule(detector),
+                at: at(minute),
+                lasted: (at(minute), at(minute)),
+                alarm,
+                crossed: None,
+            };
+            ledger.raise(raised, &[], &inventory, String::new);
+        };
+        let id = |ledger: &Ledger, detector: &str| {
+            ledger.findings().find(|finding| finding.detector == detector).map(|finding| finding.id).unwrap()
+        };
+        let attack = |ledger: &mut Ledger, detector, minute| {
+            find(ledger, detector, Alarm::about(host(1)).to(host(9)).severity(Severity::High), minute);
+            id(ledger, detector)
+        };
+        let first = attack(&mut ledger, "controller-stop", 1);
+        find(&mut ledger, "follow-up", Alarm::about(host(1)).to(host(8)).part_of(first), 2);
+        let part = id(&ledger, "follow-up");
+        let said = |ledger: &Ledger| ledger.findings[&part].judgement.clone();
+        assert_eq!(ledger.findings[&part].because, [first]);
+        ledger.judge(first, say(Verdict::False, Scope::Actor));
+        let follows = Judgement { by: Some(first), ..say(Verdict::False, Scope::Finding).unwrap() };
+        assert_eq!(said(&ledger), Some(follows.clone()));
+        // Somebody else's attack changes nothing, another one of his does.
+        find(
+            &mut ledger,
+            "controller-restart",
+            Alarm::about(host(2)).to(host(9)).severity(Severity::High),
+            3,
+        );
+        assert_eq!(said(&ledger), Some(follows));
+        let second = attack(&mut ledger, "program-download", 4);
+        assert_eq!((said(&ledger), ledger.findings[&part].because.as_slice()), (None, &[first, second][..]));
+        let mut restored = Ledger::default();
+        ledger.findings().cloned().for_each(|finding| restored.restore(finding));
+        for ledger in [&mut ledger, &mut restored] {
+            ledger.judge(second, say(Verdict::Expected, Scope::Finding));
+            assert!(ledger.findings[&part].is_silenced());
+            assert!(ledger.changed.contains(&part), "it is kept");
+            ledger.judge(second, None);
+            assert!(!ledger.findings[&part].is_silenced());
+            ledger.judge(second, say(Verdict::Expected, Scope::Detector));
+            assert!(ledger.findings[&part].is_silenced());
+            ledger.judge(first, say(Verdict::True, Scope::Finding));
+            assert!(!ledger.findings[&part].is_silenced());
+            // Its own verdict goes before what follows from others, until it is taken back.
+            ledger.judge(part, say(Verdict::True, Scope::Finding));
+            ledger.judge(first, None);
+            ledger.judge(first, say(Verdict::False, Scope::Finding));
+            assert!(!ledger.findings[&part].is_silenced());
+            ledger.judge(part, None);
+            assert!(ledger.findings[&part].is_silenced());
+            ledger.judge(first, None);
+        }
     }
 }

@@ -286,6 +286,10 @@ impl fmt::Display for Page<'_> {
         if let Some(incident) = finding.incident {
             writeln!(f, "  incident   {incident}")?;
         }
+        if !finding.because.is_empty() {
+            let causes: Vec<_> = finding.because.iter().map(ToString::to_string).collect();
+            writeln!(f, "  rests on   {}", causes.join(", "))?;
+        }
         if let Some(judgement) = &finding.judgement {
             writeln!(f, "  verdict    {}", said(judgement))?;
         }

@@ -291,7 +291,8 @@ pub trait Store: Send {
     }
 }
 
-/// Findings with the verdicts that were said of them last, or that cover them.
+/// Findings with the verdicts that were said of them last, or that cover them, or that follow from verdicts on those because
+/// of which they are told.
 fn judged(mut findings: Vec<Finding>, judgements: &BTreeMap<FindingId, Option<Judgement>>) -> Vec<Finding> {
     let is_wide = |said: &&Judgement| said.scope != Scope::Finding;
     let rulings: Vec<_> = findings
@@ -306,6 +307,14 @@ fn judged(mut findings: Vec<Finding>, judgements: &BTreeMap<FindingId, Option<Ju
             let by = rulings.iter().find(covers);
             finding.judgement = by.map(|(of, said)| Judgement { by: Some(of.id), ..(*said).clone() });
         }
+    }
+    let said: BTreeMap<_, _> = findings
+        .iter()
+        .filter_map(|finding| Some((finding.id, finding.judgement.clone()?)))
+        .filter(|(_, said)| said.verdict.silences())
+        .collect();
+    for finding in findings.iter_mut().filter(|finding| finding.judgement.is_none()) {
+        finding.judgement = finding.withdrawn(|cause| said.get(&cause));
     }
     findings
 }
