@@ -71,11 +71,8 @@ fn declared(attack: &str, scene: &lab::Scene) -> Settings {
         let scanner = truth.devices.iter().find(|device| device.name == truth.stages[0].actor).unwrap();
         settings.expected.push(Expected {
             actor: Some(scanner.ips[0].to_string().parse().unwrap()),
-            victim: None,
-            detectors: Default::default(),
-            from: None,
-            until: None,
             reason: "our scanner".into(),
+            ..Expected::default()
         });
     }
     settings

@@ -90,6 +90,12 @@ fn condemns(detector: &str, judgement: &Judgement) -> bool {
     judgement.verdict == Verdict::True && LEARNING.contains(&detector)
 }
 
+/// What the settings say of a finding.
+fn declared(expected: &Expected) -> Judgement {
+    let reason = expected.reason.as_str().into();
+    Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason, by: None, declared: true }
+}
+
 /// Of whom nothing is to be learnt, because of what was said of a finding.
 fn condemned(finding: &Finding) -> Option<Addr> {
     let is_condemned = finding.judgement.as_ref().is_some_and(|said| condemns(&finding.detector, said));
@@ -166,7 +172,7 @@ impl Ledger {
     pub(crate) fn raise(
         &mut self,
         raised: Raised<'_>,
-        expected: &[Expected],
+        expected: Option<&Expected>,
         inventory: &Inventory,
         summary: impl FnOnce() -> String,
     ) {
@@ -185,13 +191,14 @@ impl Ledger {
         if let Some(cause) = alarm.part_of {
             self.rest_on(&[id], cause);
         }
+        let is_reopened = self.declare(id, expected);
         if let Some(known) = self.findings.get_mut(&id) {
             known.first = known.first.min(since);
             known.last = known.last.max(alarm.until.unwrap_or(ended).min(at));
             known.count = known.count.saturating_add(alarm.times);
             show(known, alarm.flows.iter().copied().chain(alarm.flow));
             let seen = |crossed: &Option<Crossed>| crossed.as_ref().map_or(0.0, |crossed| crossed.seen);
-            let is_worse = severity > known.severity;
+            let is_worse = severity > known.severity || is_reopened;
             self.renewed.insert(id);
             if is_worse || seen(&crossed) >= 2.0 * seen(&known.crossed) && crossed.is_some() {
                 self.changed.insert(id);
@@ -225,16 +232,8 @@ impl Ledger {
         }
         self.make_room();
         let party = |host: Host| Party { device: inventory.glance(&host).map(|known| known.id), host };
-        let judgement = self.ruling((rule.id, &alarm.actor, alarm.victim.as_ref())).or_else(|| {
-            let covers =
-                |expected: &&Expected| expected.covers(rule.id, &alarm.actor, alarm.victim.as_ref(), at);
-            expected.iter().find(covers).map(|expected| Judgement {
-                verdict: Verdict::Expected,
-                scope: Scope::Finding,
-                reason: expected.reason.as_str().into(),
-                by: None,
-            })
-        });
+        let about = (rule.id, &alarm.actor, alarm.victim.as_ref());
+        let judgement = self.ruling(about).or_else(|| expected.map(declared));
         self.changed.insert(id);
         let mut finding = Finding {
             id,
@@ -277,6 +276,26 @@ impl Ledger {
         }
         self.findings.insert(id, finding);
         self.support(id);
+    }
+
+    /// Of a finding that is known, the settings hold that are there now. Whether it is open again.
+    fn declare(&mut self, id: FindingId, expected: Option<&Expected>) -> bool {
+        let Some(known) = self.findings.get(&id) else { return false };
+        let was_declared = known.judgement.as_ref().is_some_and(|said| said.declared);
+        let judgement = match expected {
+            Some(expected) if known.judgement.is_none() => Some(declared(expected)),
+            None if was_declared => self.ruling(known.about()),
+            _ => return false,
+        };
+        let (was_silenced, addr) = (known.is_silenced(), Addr::of(&known.actor.host));
+        let Some(known) = self.findings.get_mut(&id) else { return false };
+        known.judgement = judgement;
+        let is_reopened = was_silenced && !known.is_silenced();
+        self.changed.insert(id);
+        self.weigh_again(&addr.into_iter().collect());
+        addr.into_iter().for_each(|addr| self.culprits.judge(addr, self.findings.values()));
+        self.settle_those_that_rest_on(&[id]);
+        is_reopened
     }
 
     /// The findings because of which a part of a story is told: the one that it names, and whatever else says of the same
@@ -325,6 +344,15 @@ impl Ledger {
                 self.settle(*id);
             }
         }
+    }
+
+    /// Verdicts on some findings, in order, have changed.
+    fn settle_those_that_rest_on(&mut self, ids: &[FindingId]) {
+        let rests = |story: &&Finding| {
+            story.because.iter().chain([&story.id]).any(|id| ids.binary_search(id).is_ok())
+        };
+        let stories: Vec<_> = self.findings.values().filter(rests).map(|story| story.id).collect();
+        stories.into_iter().for_each(|id| self.settle(id));
     }
 
     /// What follows for a part of a story from verdicts on others, if nobody has said anything of it itself.
@@ -488,10 +516,7 @@ impl Ledger {
             touched.entry(other.id).or_insert_with(|| self.ruling(other.about()));
         }
         let mut actors = BTreeSet::new();
-        let rests = |story: &&Finding| {
-            story.because.iter().chain([&story.id]).any(|cause| touched.contains_key(cause))
-        };
-        let stories: Vec<_> = self.findings.values().filter(rests).map(|story| story.id).collect();
+        let ids: Vec<_> = touched.keys().copied().collect();
         for (id, judgement) in touched {
             if let Some(finding) = self.findings.get_mut(&id) {
                 finding.judgement = judgement;
@@ -499,7 +524,7 @@ impl Ledger {
                 self.changed.insert(id);
             }
         }
-        stories.into_iter().for_each(|id| self.settle(id));
+        self.settle_those_that_rest_on(&ids);
         self.weigh_again(&actors);
         for actor in actors {
             self.culprits.judge(actor, self.findings.values());
@@ -620,27 +645,32 @@ mod tests {
         let mut ledger = Ledger::default();
         let host = |last| Host::from_ip([10, 0, 0, last].into());
         let at = |hours| Timestamp::from_secs(1_772_438_400 + hours * 3600);
-        ledger.raise(raised(host(1), at(0), false), &[], &inventory, String::new);
-        ledger.raise(raised(host(2), at(0), true), &[], &inventory, String::new);
+        ledger.raise(raised(host(1), at(0), false), None, &inventory, String::new);
+        ledger.raise(raised(host(2), at(0), true), None, &inventory, String::new);
         assert!(ledger.is_suspect(&host(1), at(1)));
         assert!(!ledger.is_suspect(&host(2), at(1)), "who is only unusual");
         assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS)), "long ago");
-        ledger.raise(raised(host(1), at(QUIET_HOURS), false), &[], &inventory, String::new);
+        ledger.raise(raised(host(1), at(QUIET_HOURS), false), None, &inventory, String::new);
         assert!(ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "seen again");
         let mut restored = Ledger::default();
         ledger.findings().cloned().for_each(|finding| restored.restore(finding));
         assert!(restored.is_suspect(&host(1), at(QUIET_HOURS + 1)), "after a restart");
         let id = ledger.findings().find(|finding| finding.actor.host == host(1)).map(|finding| finding.id);
-        let judgement =
-            Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason: "".into(), by: None };
+        let judgement = Judgement {
+            verdict: Verdict::Expected,
+            scope: Scope::Finding,
+            reason: "".into(),
+            by: None,
+            declared: false,
+        };
         assert!(ledger.judge(id.unwrap(), Some(judgement)));
         assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "meant to be");
-        ledger.raise(raised(host(1), at(QUIET_HOURS), false), &[], &inventory, String::new);
+        ledger.raise(raised(host(1), at(QUIET_HOURS), false), None, &inventory, String::new);
         assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "still meant to be");
     }
 
     fn say(verdict: Verdict, scope: Scope) -> Option<Judgement> {
-        Some(Judgement { verdict, scope, reason: "".into(), by: None })
+        Some(Judgement { verdict, scope, reason: "".into(), by: None, declared: false })
     }
 
     #[test]
@@ -651,7 +681,7 @@ mod tests {
         let at = |hours| Timestamp::from_secs(1_772_438_400 + hours * 3600);
         let rule = DETECTORS.iter().find(|rule| rule.id == "new-peer").unwrap();
         let new_peer = |actor: Host, at| Raised { rule, ..raised(actor, at, true) };
-        ledger.raise(new_peer(intruder, at(0)), &[], &inventory, String::new);
+        ledger.raise(new_peer(intruder, at(0)), None, &inventory, String::new);
         assert!(!ledger.is_suspect(&intruder, at(1)));
         let id = ledger.findings().next().unwrap().id;
         assert!(ledger.judge(id, say(Verdict::True, Scope::Finding)));
@@ -661,7 +691,7 @@ mod tests {
         assert!(restored.is_suspect(&intruder, at(10 * QUIET_HOURS)), "after a restart");
         for ledger in [&mut ledger, &mut restored] {
             assert!(ledger.judge(id, say(Verdict::True, Scope::Detector)));
-            ledger.raise(new_peer(other, at(1)), &[], &inventory, String::new);
+            ledger.raise(new_peer(other, at(1)), None, &inventory, String::new);
             assert!(ledger.is_suspect(&other, at(1)), "whatever the detector finds");
             assert!(ledger.judge(id, None));
             assert!(!ledger.is_suspect(&intruder, at(1)) && !ledger.is_suspect(&other, at(1)));
@@ -679,11 +709,11 @@ mod tests {
             Raised { alarm: raised.alarm.matter(matter), ..raised }
         };
         for (name, minute) in [("a", 0), ("b", 1)] {
-            ledger.raise(matter(name, minute), &[], &inventory, String::new);
+            ledger.raise(matter(name, minute), None, &inventory, String::new);
         }
         let id = ledger.findings().find(|finding| &*finding.matter == "a").unwrap().id;
         assert!(ledger.judge(id, say(Verdict::Expected, Scope::Actor)));
-        ledger.raise(matter("c", 2), &[], &inventory, String::new);
+        ledger.raise(matter("c", 2), None, &inventory, String::new);
         let silenced = |ledger: &Ledger| ledger.findings().filter(|finding| finding.is_silenced()).count();
         assert_eq!((silenced(&ledger), ledger.is_suspect(&host, at(3))), (3, false));
         // What follows from a verdict is no verdict of its own, also after a restart.
@@ -692,7 +722,7 @@ mod tests {
         for ledger in [&mut ledger, &mut restored] {
             assert!(ledger.judge(id, None));
             assert_eq!((silenced(ledger), ledger.is_suspect(&host, at(3))), (0, true));
-            ledger.raise(matter("d", 3), &[], &inventory, String::new);
+            ledger.raise(matter("d", 3), None, &inventory, String::new);
             assert_eq!(silenced(ledger), 0);
         }
     }
@@ -733,8 +763,8 @@ mod tests {
         let mut ledger = Ledger::default();
         let host = |last| Host::from_ip([10, 0, 0, last].into());
         let at = |minutes: u64| Timestamp::from_secs(1_772_438_400 + minutes * 60);
-        ledger.raise(raised(host(1), at(9), false), &[], &inventory, String::new);
-        ledger.raise(raised(host(2), at(9), false), &[], &inventory, String::new);
+        ledger.raise(raised(host(1), at(9), false), None, &inventory, String::new);
+        ledger.raise(raised(host(2), at(9), false), None, &inventory, String::new);
         let id = |ledger: &Ledger, actor: Host| {
             ledger.findings().find(|finding| finding.actor.host == actor).map(|finding| finding.id)
         };
@@ -745,7 +775,7 @@ mod tests {
         let alarm = Alarm::about(host(3)).to(host(1)).part_of(whole).since(at(1)).until(at(2));
         ledger.raise(
             Raised { rule, at: at(9), lasted: (at(1), at(2)), alarm, crossed: None },
-            &[],
+            None,
             &inventory,
             String::new,
         );
@@ -775,7 +805,7 @@ mod tests {
                 alarm,
                 crossed: None,
             };
-            ledger.raise(raised, &[], &inventory, String::new);
+            ledger.raise(raised, None, &inventory, String::new);
         };
         let id = |ledger: &Ledger, detector: &str| {
             ledger.findings().find(|finding| finding.detector == detector).map(|finding| finding.id).unwrap()
@@ -822,6 +852,47 @@ mod tests {
             ledger.judge(part, None);
             assert!(ledger.findings[&part].is_silenced());
             ledger.judge(first, None);
+        }
+    }
+
+    #[test]
+    fn what_settings_declare_holds_as_long_as_they_do() {
+        let inventory = Inventory::new(inventory::Limits::default());
+        let mut ledger = Ledger::default();
+        let host = Host::from_ip([10, 0, 0, 1].into());
+        let at = |minutes: u64| Timestamp::from_secs(1_772_438_400 + minutes * 60);
+        let rule = *DETECTORS.iter().find(|rule| rule.id == "controller-stop").unwrap();
+        let expected = Expected { reason: "maintenance".into(), ..Expected::default() };
+        let stop = |ledger: &mut Ledger, minute, expected| {
+            let alarm = Alarm::about(host).severity(Severity::High);
+            let raised =
+                Raised { rule, at: at(minute), lasted: (at(minute), at(minute)), alarm, crossed: None };
+            ledger.raise(raised, expected, &inventory, String::new);
+            let told = std::mem::take(&mut ledger.news);
+            told.iter().any(|(_, change)| matches!(change, Change::FindingRaised { .. }))
+        };
+        let is_held_against = |ledger: &Ledger, minute| {
+            [ledger.is_suspect(&host, at(minute)), ledger.culprits.get(&host, at(minute)).is_some()]
+        };
+        // It was found before anybody declared it, and again when nobody does any more, after a restart, too.
+        assert!(stop(&mut ledger, 0, None));
+        assert_eq!(is_held_against(&ledger, 0), [true; 2]);
+        assert!(!stop(&mut ledger, 1, Some(&expected)));
+        assert_eq!(is_held_against(&ledger, 1), [false; 2]);
+        let finding = ledger.findings().next().unwrap().clone();
+        assert!(
+            finding.judgement.as_ref().is_some_and(|said| said.declared && &*said.reason == "maintenance")
+        );
+        let mut restored = Ledger::default();
+        restored.restore(finding.clone());
+        for ledger in [&mut ledger, &mut restored] {
+            assert!(!stop(ledger, 2, Some(&expected)));
+            assert!(stop(ledger, 3, None), "it is told anew");
+            assert_eq!(is_held_against(ledger, 3), [true; 2]);
+            // What somebody says holds whatever the settings say.
+            ledger.judge(finding.id, say(Verdict::True, Scope::Finding));
+            assert!(!stop(ledger, 4, Some(&expected)));
+            assert_eq!(is_held_against(ledger, 4), [true; 2]);
         }
     }
 }

@@ -281,6 +281,9 @@ pub struct Judgement {
     /// The finding of which it was said, where that is another one whose scope covers this one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by: Option<FindingId>,
+    /// Whether nobody said so, but the settings declare it as expected: it holds as long as they do.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub declared: bool,
 }
 
 /// What a verdict on a finding goes by: its detector, its actor and its victim.
@@ -348,7 +351,7 @@ impl Finding {
         let first = *self.because.first()?;
         let said = withdraws(&first)?;
         let falls = self.because.iter().all(|id| withdraws(id).is_some());
-        falls.then(|| Judgement { scope: Scope::Finding, by: Some(first), ..said.clone() })
+        falls.then(|| Judgement { scope: Scope::Finding, by: Some(first), declared: false, ..said.clone() })
     }
 
     /// What verdicts go by.

@@ -168,8 +168,13 @@ fn findings_are_replaced_and_keep_their_verdicts(store: &mut dyn Store) {
         ..Commit::default()
     };
     store.commit(commit, &mut std::iter::empty()).expect("kept");
-    let judgement =
-        Judgement { verdict: Verdict::Expected, scope: Scope::Actor, reason: "ours".into(), by: None };
+    let judgement = Judgement {
+        verdict: Verdict::Expected,
+        scope: Scope::Actor,
+        reason: "ours".into(),
+        by: None,
+        declared: false,
+    };
     store.judge(FindingId::from_digest(2), Some(judgement.clone())).expect("judged");
     let again = Finding { count: 9, ..finding(2) };
     let commit = Commit {
@@ -197,7 +202,13 @@ fn what_is_told_because_of_findings_falls_with_the_last_of_them(store: &mut dyn 
     let commit =
         Commit { findings: vec![finding(1), finding(2), part], source: source(1, true), ..Commit::default() };
     store.commit(commit, &mut std::iter::empty()).expect("kept");
-    let said = |verdict| Judgement { verdict, scope: Scope::Finding, reason: "drill".into(), by: None };
+    let said = |verdict| Judgement {
+        verdict,
+        scope: Scope::Finding,
+        reason: "drill".into(),
+        by: None,
+        declared: false,
+    };
     let of_part = |store: &dyn Store| store.findings().expect("readable").remove(2).judgement;
     store.judge(id(1), Some(said(Verdict::False))).expect("judged");
     assert_eq!(of_part(store), None, "the other still stands");

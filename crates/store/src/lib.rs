@@ -300,7 +300,8 @@ fn judged(mut findings: Vec<Finding>, judgements: &BTreeMap<FindingId, Option<Ju
         .filter_map(|finding| Some((finding.clone(), judgements.get(&finding.id)?.as_ref().filter(is_wide)?)))
         .collect();
     for finding in &mut findings {
-        if let Some(judgement) = judgements.get(&finding.id) {
+        let is_declared = finding.judgement.as_ref().is_some_and(|said| said.declared);
+        if let Some(judgement) = judgements.get(&finding.id).filter(|said| said.is_some() || !is_declared) {
             finding.judgement.clone_from(judgement);
         } else if finding.judgement.as_ref().is_none_or(|said| said.by.is_some()) {
             let covers = |(of, said): &&(Finding, &Judgement)| said.scope.covers(of.about(), finding.about());

@@ -3,7 +3,7 @@
 //! when, kept for a day.
 
 use model::{
-    FlowHead, FlowId, FlowRecord, Host, Operation, OperationKind, Outcome, Role, Timestamp, Transport, What,
+    FlowHead, FlowId, FlowRecord, Host, Operation, OperationKind, Outcome, Timestamp, Transport, What,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,32 +28,6 @@ const PROGRAM: u64 = 1 << 15;
 pub(super) const REMEMBERED: u64 = 24 * 3600;
 /// After a pause of so long in seconds the same act is another occasion: half an hour, as is usual for sessions.
 const PAUSE: u64 = 1800;
-
-/// Things that are managed through a web page of their own, and servers by which a process is run.
-const MANAGED_BY_WEB: &[Role] = &[
-    Role::Plc,
-    Role::Rtu,
-    Role::Ied,
-    Role::FieldDevice,
-    Role::BuildingController,
-    Role::Hmi,
-    Role::Scada,
-    Role::Historian,
-    Role::EngineeringStation,
-    Role::Camera,
-    Role::Hub,
-    Role::SmartDevice,
-    Role::Router,
-    Role::Switch,
-    Role::AccessPoint,
-    Role::Gateway,
-    Role::Printer,
-    Role::Medical,
-    Role::Ecu,
-];
-
-/// The names under which protocols put files.
-const PUTS: &[&str] = &["stor", "stou", "appe", "write-request"];
 
 /// What kind of act it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -171,7 +145,7 @@ impl<'a> Act<'a> {
         } else if loads(record, site) {
             deed_and_service(Deed::Load, record.protocol.as_deref().unwrap_or("an unknown protocol"))
         } else {
-            let page = web(head).filter(|_| site.is_one_of(&head.server.host, MANAGED_BY_WEB));
+            let page = web(head).filter(|_| is_managed_by_web(site, &head.server.host));
             page.and_then(|page| deed_and_service(Deed::Web, page))
         }?;
         let has_talked = record.sent.payload > 0 && record.received.payload > 0;
@@ -207,7 +181,9 @@ impl<'a> Act<'a> {
             | OperationKind::ProgramDownload
             | OperationKind::FirmwareUpdate
             | OperationKind::SetTime => (Deed::Change, protocol),
-            OperationKind::TransferFile if PUTS.contains(&&*operation.name) => (Deed::Bring, protocol),
+            OperationKind::TransferFile if services::PUTS.contains(&&*operation.name) => {
+                (Deed::Bring, protocol)
+            }
             OperationKind::TransferFile => (Deed::Fetch, protocol),
             OperationKind::Authenticate if operation.outcome == Outcome::Done => match protocol {
                 "smb" => (Deed::Session, "file sharing (SMB)"),
@@ -273,6 +249,12 @@ fn loads(record: &FlowRecord, site: Site<'_>) -> bool {
         && received.payload > sent.payload
         && site.is_external(&head.server.host)
         && site.is_one_of(&head.client.host, roles::THINGS)
+}
+
+/// Things that are managed through a web page of their own, and servers by which a process is run.
+fn is_managed_by_web(site: Site<'_>, host: &Host) -> bool {
+    let is_one_of = |roles| site.is_one_of(host, roles);
+    is_one_of(roles::RUNNING) || is_one_of(roles::THINGS) && !is_one_of(roles::USED_AT)
 }
 
 /// The ports at which web pages are usually served.

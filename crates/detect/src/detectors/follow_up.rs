@@ -298,8 +298,13 @@ mod tests {
         story.flow(answered(CONTROLLER, "10.0.0.3", 502, "modbus")).silent();
         let mut story = attacked();
         let id = story.only().id;
-        let mistake =
-            Judgement { verdict: Verdict::False, scope: Scope::Finding, reason: "".into(), by: None };
+        let mistake = Judgement {
+            verdict: Verdict::False,
+            scope: Scope::Finding,
+            reason: "".into(),
+            by: None,
+            declared: false,
+        };
         assert!(story.detect().judge(id, Some(mistake)));
         let story = story.flow(answered(CONTROLLER, "10.0.0.10", 502, "modbus"));
         assert_eq!(told(&story).len(), 0);

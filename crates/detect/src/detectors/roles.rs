@@ -54,6 +54,12 @@ pub(super) const SHOWING: &[Role] = &[
     Role::PointOfSale,
 ];
 
+/// Those of them at which people stand and work, and which are not set up through a page.
+pub(super) const USED_AT: &[Role] = &[Role::Media, Role::Phone, Role::PointOfSale];
+
+/// Computers by which a process is run.
+pub(super) const RUNNING: &[Role] = &[Role::Scada, Role::Historian, Role::EngineeringStation];
+
 /// Those through which others go: what they do may be done by one who stands behind them.
 pub(super) const FORWARDING: &[Role] = &[Role::Router, Role::AccessPoint, Role::Gateway];
 
