@@ -406,6 +406,12 @@ impl Out<'_> {
         self.ledger.is_suspect(host, self.at)
     }
 
+    /// Whether somebody, or the settings, have said of a finding of the detector, with this actor, victim and matter, that it is
+    /// expected or false.
+    pub fn is_accepted(&self, actor: &Host, victim: Option<&Host>, matter: &str) -> bool {
+        self.ledger.is_silenced(DETECTORS[self.rule].id, actor, victim, matter)
+    }
+
     /// Whether the settings say that what the detector looks for is meant to be done by one host to another, and for good:
     /// it is a habit of theirs, and counts as learnt.
     pub fn is_habit(&self, actor: &Host, victim: Option<&Host>) -> bool {

@@ -445,6 +445,17 @@ impl Ledger {
         })
     }
 
+    /// Whether a finding is held of which was said that it is expected or false.
+    pub(crate) fn is_silenced(
+        &self,
+        detector: &str,
+        actor: &Host,
+        victim: Option<&Host>,
+        matter: &str,
+    ) -> bool {
+        self.findings.get(&id(detector, actor, victim, matter)).is_some_and(Finding::is_silenced)
+    }
+
     /// Takes out the next finding of which detectors are still to hear.
     pub(crate) fn next_grave(&mut self) -> Option<Finding> {
         while let Some(id) = self.grave.pop() {
