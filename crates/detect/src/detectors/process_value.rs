@@ -76,6 +76,7 @@ const ABOVE: &str = "value above all before";
 const BELOW: &str = "value below all before";
 const LEAP: &str = "change";
 const NEVER: &str = "value never had";
+const REPEATS: &str = "repeats";
 /// A point with no more values than this has states.
 const STATES: usize = 16;
 /// So many values are remembered in their order.
@@ -293,7 +294,11 @@ impl Given<'_> {
 
     /// What the finding is about that says this of the value.
     fn matter(&self, what: &str) -> String {
-        format!("{} {what}", self.point)
+        match what {
+            // Whoever plays a recording plays that of all values.
+            REPEATS => what.to_owned(),
+            _ => format!("{} {what}", self.point),
+        }
     }
 
     /// Whether that finding was said to be expected or false.
@@ -440,7 +445,7 @@ impl Values {
         let seen = format!("{run} values in the same order as before");
         let lag = point.follows.map_or(0, |(place, _)| point.course.len() - place) as u64;
         let is_told = is_long && point.knows() || is_noise && point.moves >= WATCHED.saturating_mul(lag);
-        is_told.then(|| Wrong { what: "repeats", seen, usual: "never".into() })
+        is_told.then(|| Wrong { what: REPEATS, seen, usual: "never".into() })
     }
 
     fn tell(given: &Given<'_>, wrong: &Wrong, out: &mut Out<'_>) {
@@ -455,7 +460,7 @@ impl Values {
             .matter(&matter)
             .flow(*flow)
             .anomaly()
-            .severity(if *written || wrong.what == "repeats" { Severity::Medium } else { Severity::Low })
+            .severity(if *written || wrong.what == REPEATS { Severity::Medium } else { Severity::Low })
             .factor(wrong.what, &wrong.seen, &wrong.usual)
             .factor("value", value, "as before");
         let verb = if *written { "was written" } else { "was read" };
@@ -684,6 +689,16 @@ mod tests {
         let story = follow(live.clone().chain(live.skip(340)));
         assert_eq!(what(&story), ["repeats"]);
         follow((0..4000).map(noise)).silent();
+    }
+
+    #[test]
+    fn a_recording_of_several_values_is_one_finding() {
+        let live: Vec<u32> = (0..400).collect();
+        let story = live.iter().chain(&live[340..]).fold(hosts(), |story, step| {
+            let course = [("DB1 word 1", noise(*step)), ("DB1 word 2", noise(step + 7000))];
+            story.wait(30).then(values("10.0.0.5", "10.0.0.9", &course))
+        });
+        assert_eq!((what(&story).as_slice(), story.only().count), (&["repeats".to_owned()][..], 2));
     }
 
     #[test]
