@@ -10,7 +10,7 @@ use model::{
 
 use crate::attack::{Tactic, technique};
 use crate::culprits::{Culprits, is_attack, is_theft};
-use crate::detectors::{DETECTORS, LEARNING, STORIES};
+use crate::detectors::{DETECTORS, LEARNING, STORIES, WEIGHED};
 use crate::hosts::Addr;
 use crate::incident::{Incidents, QUIET_HOURS, is_open};
 use crate::judge::{Alarm, Suspicion};
@@ -105,7 +105,7 @@ fn condemned(finding: &Finding) -> Option<Addr> {
 /// Whether a finding says that its actor does something bad.
 fn accuses(finding: &Finding) -> bool {
     finding.severity >= Severity::Medium
-        && ![LEARNING, STORIES].iter().any(|others| others.contains(&&*finding.detector))
+        && ![LEARNING, STORIES, WEIGHED].iter().any(|others| others.contains(&&*finding.detector))
         && !finding.is_silenced()
 }
 
@@ -181,7 +181,8 @@ impl Ledger {
         let severity = alarm.severity.unwrap_or(rule.severity);
         let id = id(rule.id, &alarm.actor, alarm.victim.as_ref(), alarm.matter);
         let is_story = alarm.part_of.is_some();
-        let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly && !is_story;
+        let is_suspicious =
+            severity >= Severity::Medium && !alarm.is_anomaly && !is_story && !WEIGHED.contains(&rule.id);
         let so_far = self.findings.get(&id).map_or(severity, |known| known.severity.max(severity));
         if so_far >= Severity::Medium && !is_story {
             self.told.extend(Addr::of(&alarm.actor));
@@ -581,7 +582,7 @@ impl Ledger {
             .filter(|finding| now.since(finding.last).as_secs() < QUIET_HOURS * 3600)
             .filter(|finding| !finding.is_silenced())
             .filter(|finding| !finding.crossed.as_ref().is_some_and(is_weighed))
-            .filter(|finding| !STORIES.contains(&&*finding.detector))
+            .filter(|finding| ![STORIES, WEIGHED].iter().any(|others| others.contains(&&*finding.detector)))
             .filter_map(|finding| {
                 let (did, high) = (is(&finding.actor), finding.severity >= Severity::High);
                 let suffered = high && finding.victim.is_some_and(|victim| is(&victim));

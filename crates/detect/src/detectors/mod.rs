@@ -196,6 +196,10 @@ pub static LEARNING: &[&str] = &[
     "silent-channel",
 ];
 
+/// Those whose findings are told only because something else was found of the actor: they add what it does, and are no
+/// evidence against it, or it would stay suspected for as long as it goes on.
+pub(crate) static WEIGHED: &[&str] = &["suspicious-reading"];
+
 /// Those whose findings are told only because of another finding.
 pub(crate) static STORIES: &[&str] = &["follow-up", "lead-up"];
 
