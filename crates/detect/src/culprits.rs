@@ -186,6 +186,7 @@ mod tests {
             conversations: Vec::new(),
             evidence: Slice::Open,
             incident: None,
+            because: Vec::new(),
             judgement: None,
         }
     }
@@ -219,8 +220,13 @@ mod tests {
         let at = |hours| Timestamp::from_secs(hours * 3600);
         assert_eq!(culprits.get(&host, at(3)).map(|known| known.cause().finding), Some(first.id));
         assert!(culprits.get(&host, at(2 + QUIET_HOURS)).is_none());
-        first.judgement =
-            Some(Judgement { verdict: Verdict::False, scope: Scope::Finding, reason: "".into(), by: None });
+        first.judgement = Some(Judgement {
+            verdict: Verdict::False,
+            scope: Scope::Finding,
+            reason: "".into(),
+            by: None,
+            declared: false,
+        });
         let addr = Addr::of(&host).unwrap();
         culprits.judge(addr, [&first, &second].into_iter());
         assert_eq!(culprits.get(&host, at(3)).map(|known| known.cause().finding), Some(second.id));

@@ -16,7 +16,7 @@ use crate::intel::Indicators;
 use crate::ledger::{Changed, Ledger, Raised};
 use crate::rule::{Detector, Kind, Rule};
 use crate::score::{Score, Scores};
-use crate::settings::{Limits, Scoped, Settings};
+use crate::settings::{Expected, Limits, Scoped, Settings};
 
 /// Detectors that wait for something are asked so often, in nanoseconds of packet time.
 const TICK: u64 = 1_000_000_000;
@@ -70,6 +70,21 @@ impl<'a> Site<'a> {
         let known = self.glance(host);
         let (role, kind) = (known.and_then(|known| known.role), known.and_then(|known| known.kind));
         self.limits.scopes(host, role, kind)
+    }
+
+    /// What the settings say of what a detector finds that one host does to another.
+    fn expected(
+        &self,
+        detector: &str,
+        actor: &Host,
+        victim: Option<&Host>,
+        at: Timestamp,
+    ) -> Option<&'a Expected> {
+        if !self.limits.expect_anything() {
+            return None;
+        }
+        let play = |host| (host, self.glance(host).and_then(|known| known.role));
+        self.limits.expected(detector, (play(actor), victim.map(play)), at)
     }
 
     /// What others have warned of.
@@ -372,12 +387,13 @@ impl Out<'_> {
         if self.is_off(&alarm) {
             return;
         }
-        let Site { limits, inventory, .. } = self.site;
+        let Site { inventory, .. } = self.site;
         let crossed = alarm.crossed.map(|(threshold, seen)| self.crossed(threshold, seen, &alarm.actor));
         let rule = &DETECTORS[self.rule];
+        let expected = self.site.expected(rule.id, &alarm.actor, alarm.victim.as_ref(), self.at);
         self.ledger.raise(
             Raised { rule, at: self.at, lasted: self.lasted, alarm, crossed },
-            limits.expected(),
+            expected,
             inventory,
             summary,
         );
@@ -388,6 +404,18 @@ impl Out<'_> {
     /// are true, and none counts of which one has said that it is expected or false.
     pub fn is_suspect(&self, host: &Host) -> bool {
         self.ledger.is_suspect(host, self.at)
+    }
+
+    /// Whether somebody, or the settings, have said of a finding of the detector, with this actor, victim and matter, that it is
+    /// expected or false.
+    pub fn is_accepted(&self, actor: &Host, victim: Option<&Host>, matter: &str) -> bool {
+        self.ledger.is_silenced(DETECTORS[self.rule].id, actor, victim, matter)
+    }
+
+    /// Whether the settings say that what the detector looks for is meant to be done by one host to another, and for good:
+    /// it is a habit of theirs, and counts as learnt.
+    pub fn is_habit(&self, actor: &Host, victim: Option<&Host>) -> bool {
+        self.site.expected(DETECTORS[self.rule].id, actor, victim, self.at).is_some_and(Expected::is_habit)
     }
 
     /// Whether anybody was found to attack: cheap, and nearly always not so.

@@ -10,7 +10,7 @@ use model::{
 
 use crate::attack::{Tactic, technique};
 use crate::culprits::{Culprits, is_attack, is_theft};
-use crate::detectors::{DETECTORS, LEARNING, STORIES};
+use crate::detectors::{DETECTORS, LEARNING, STORIES, WEIGHED};
 use crate::hosts::Addr;
 use crate::incident::{Incidents, QUIET_HOURS, is_open};
 use crate::judge::{Alarm, Suspicion};
@@ -90,6 +90,12 @@ fn condemns(detector: &str, judgement: &Judgement) -> bool {
     judgement.verdict == Verdict::True && LEARNING.contains(&detector)
 }
 
+/// What the settings say of a finding.
+fn declared(expected: &Expected) -> Judgement {
+    let reason = expected.reason.as_str().into();
+    Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason, by: None, declared: true }
+}
+
 /// Of whom nothing is to be learnt, because of what was said of a finding.
 fn condemned(finding: &Finding) -> Option<Addr> {
     let is_condemned = finding.judgement.as_ref().is_some_and(|said| condemns(&finding.detector, said));
@@ -99,7 +105,7 @@ fn condemned(finding: &Finding) -> Option<Addr> {
 /// Whether a finding says that its actor does something bad.
 fn accuses(finding: &Finding) -> bool {
     finding.severity >= Severity::Medium
-        && ![LEARNING, STORIES].iter().any(|others| others.contains(&&*finding.detector))
+        && ![LEARNING, STORIES, WEIGHED].iter().any(|others| others.contains(&&*finding.detector))
         && !finding.is_silenced()
 }
 
@@ -166,7 +172,7 @@ impl Ledger {
     pub(crate) fn raise(
         &mut self,
         raised: Raised<'_>,
-        expected: &[Expected],
+        expected: Option<&Expected>,
         inventory: &Inventory,
         summary: impl FnOnce() -> String,
     ) {
@@ -175,20 +181,25 @@ impl Ledger {
         let severity = alarm.severity.unwrap_or(rule.severity);
         let id = id(rule.id, &alarm.actor, alarm.victim.as_ref(), alarm.matter);
         let is_story = alarm.part_of.is_some();
-        let is_suspicious = severity >= Severity::Medium && !alarm.is_anomaly && !is_story;
+        let is_suspicious =
+            severity >= Severity::Medium && !alarm.is_anomaly && !is_story && !WEIGHED.contains(&rule.id);
         let so_far = self.findings.get(&id).map_or(severity, |known| known.severity.max(severity));
         if so_far >= Severity::Medium && !is_story {
             self.told.extend(Addr::of(&alarm.actor));
         }
         let within = alarm.part_of.and_then(|id| self.findings.get(&id)).and_then(|whole| whole.incident);
         let suspect = Addr::of(&alarm.actor).filter(|_| is_suspicious);
+        if let Some(cause) = alarm.part_of {
+            self.rest_on(&[id], cause);
+        }
+        let is_reopened = self.declare(id, expected);
         if let Some(known) = self.findings.get_mut(&id) {
             known.first = known.first.min(since);
             known.last = known.last.max(alarm.until.unwrap_or(ended).min(at));
             known.count = known.count.saturating_add(alarm.times);
             show(known, alarm.flows.iter().copied().chain(alarm.flow));
             let seen = |crossed: &Option<Crossed>| crossed.as_ref().map_or(0.0, |crossed| crossed.seen);
-            let is_worse = severity > known.severity;
+            let is_worse = severity > known.severity || is_reopened;
             self.renewed.insert(id);
             if is_worse || seen(&crossed) >= 2.0 * seen(&known.crossed) && crossed.is_some() {
                 self.changed.insert(id);
@@ -208,8 +219,12 @@ impl Ledger {
                     }
                     let moved = self.incidents.join(known, within, at, &mut self.news);
                     let (incident, finding) = (known.incident, Box::new(known.clone()));
+                    let is_attack = is_attack(known);
                     self.news.push((at, Change::FindingRaised { finding }));
                     self.move_to(incident, moved);
+                    if is_attack {
+                        self.support(id);
+                    }
                 } else {
                     self.incidents.renew(known);
                 }
@@ -218,16 +233,8 @@ impl Ledger {
         }
         self.make_room();
         let party = |host: Host| Party { device: inventory.glance(&host).map(|known| known.id), host };
-        let judgement = self.ruling((rule.id, &alarm.actor, alarm.victim.as_ref())).or_else(|| {
-            let covers =
-                |expected: &&Expected| expected.covers(rule.id, &alarm.actor, alarm.victim.as_ref(), at);
-            expected.iter().find(covers).map(|expected| Judgement {
-                verdict: Verdict::Expected,
-                scope: Scope::Finding,
-                reason: expected.reason.as_str().into(),
-                by: None,
-            })
-        });
+        let about = (rule.id, &alarm.actor, alarm.victim.as_ref());
+        let judgement = self.ruling(about).or_else(|| expected.map(declared));
         self.changed.insert(id);
         let mut finding = Finding {
             id,
@@ -247,6 +254,7 @@ impl Ledger {
             conversations: Vec::new(),
             evidence: Slice::Open,
             incident: None,
+            because: self.causes(alarm.part_of),
             judgement,
         };
         show(&mut finding, alarm.flows.iter().copied().chain(alarm.flow));
@@ -268,6 +276,101 @@ impl Ledger {
             self.move_to(finding.incident, moved);
         }
         self.findings.insert(id, finding);
+        self.support(id);
+    }
+
+    /// Of a finding that is known, the settings hold that are there now. Whether it is open again.
+    fn declare(&mut self, id: FindingId, expected: Option<&Expected>) -> bool {
+        let Some(known) = self.findings.get(&id) else { return false };
+        let was_declared = known.judgement.as_ref().is_some_and(|said| said.declared);
+        let judgement = match expected {
+            Some(expected) if known.judgement.is_none() => Some(declared(expected)),
+            None if was_declared => self.ruling(known.about()),
+            _ => return false,
+        };
+        let (was_silenced, addr) = (known.is_silenced(), Addr::of(&known.actor.host));
+        let Some(known) = self.findings.get_mut(&id) else { return false };
+        known.judgement = judgement;
+        let is_reopened = was_silenced && !known.is_silenced();
+        self.changed.insert(id);
+        self.weigh_again(&addr.into_iter().collect());
+        addr.into_iter().for_each(|addr| self.culprits.judge(addr, self.findings.values()));
+        self.settle_those_that_rest_on(&[id]);
+        is_reopened
+    }
+
+    /// The findings because of which a part of a story is told: the one that it names, and whatever else says of the same
+    /// host that it attacks or steals.
+    fn causes(&self, named: Option<FindingId>) -> Vec<FindingId> {
+        let Some(cause) = named.and_then(|id| self.findings.get(&id)) else {
+            return named.into_iter().collect();
+        };
+        let actor = Addr::of(&cause.actor.host);
+        let is_another = |other: &&Finding| {
+            other.id != cause.id
+                && Addr::of(&other.actor.host) == actor
+                && (is_attack(other) || is_theft(other))
+        };
+        let mut others: Vec<_> =
+            self.findings.values().filter(is_another).map(|other| (other.raised, other.id)).collect();
+        others.sort_unstable();
+        let others = others.into_iter().map(|(_, id)| id);
+        [cause.id].into_iter().chain(others).take(Finding::MAX_CAUSES).collect()
+    }
+
+    /// If a finding says that its actor attacks or steals, what was told because of others that say so rests on it, too.
+    fn support(&mut self, id: FindingId) {
+        let Some(finding) = self.findings.get(&id).filter(|finding| is_attack(finding) || is_theft(finding))
+        else {
+            return;
+        };
+        let actor = Addr::of(&finding.actor.host);
+        let is_of_actor = |cause: &FindingId| {
+            self.findings.get(cause).is_some_and(|cause| Addr::of(&cause.actor.host) == actor)
+        };
+        let rests = |story: &&Finding| story.because.iter().any(is_of_actor);
+        let stories: Vec<_> = self.findings.values().filter(rests).map(|story| story.id).collect();
+        self.rest_on(&stories, id);
+    }
+
+    /// Some findings are told because of another one, if there is room to name it.
+    fn rest_on(&mut self, stories: &[FindingId], cause: FindingId) {
+        for id in stories {
+            if let Some(story) = self.findings.get_mut(id)
+                && story.because.len() < Finding::MAX_CAUSES
+                && !story.because.contains(&cause)
+            {
+                story.because.push(cause);
+                self.changed.insert(*id);
+                self.settle(*id);
+            }
+        }
+    }
+
+    /// Verdicts on some findings, in order, have changed.
+    fn settle_those_that_rest_on(&mut self, ids: &[FindingId]) {
+        let rests = |story: &&Finding| {
+            story.because.iter().chain([&story.id]).any(|id| ids.binary_search(id).is_ok())
+        };
+        let stories: Vec<_> = self.findings.values().filter(rests).map(|story| story.id).collect();
+        stories.into_iter().for_each(|id| self.settle(id));
+    }
+
+    /// What follows for a part of a story from verdicts on others, if nobody has said anything of it itself.
+    fn settle(&mut self, id: FindingId) {
+        let Some(story) = self.findings.get(&id) else { return };
+        let is_own = story.judgement.as_ref().is_some_and(|said| said.by.is_none());
+        if story.because.is_empty() || is_own {
+            return;
+        }
+        let said = |cause| self.findings.get(&cause).and_then(|cause: &Finding| cause.judgement.as_ref());
+        let judgement = self.ruling(story.about()).or_else(|| story.withdrawn(said));
+        if judgement != story.judgement
+            && let Some(story) = self.findings.get_mut(&id)
+        {
+            story.judgement = judgement;
+            self.changed.insert(id);
+        }
     }
 
     /// Findings turned out to be parts of another incident.
@@ -343,6 +446,17 @@ impl Ledger {
         })
     }
 
+    /// Whether a finding is held of which was said that it is expected or false.
+    pub(crate) fn is_silenced(
+        &self,
+        detector: &str,
+        actor: &Host,
+        victim: Option<&Host>,
+        matter: &str,
+    ) -> bool {
+        self.findings.get(&id(detector, actor, victim, matter)).is_some_and(Finding::is_silenced)
+    }
+
     /// Takes out the next finding of which detectors are still to hear.
     pub(crate) fn next_grave(&mut self) -> Option<Finding> {
         while let Some(id) = self.grave.pop() {
@@ -414,6 +528,7 @@ impl Ledger {
             touched.entry(other.id).or_insert_with(|| self.ruling(other.about()));
         }
         let mut actors = BTreeSet::new();
+        let ids: Vec<_> = touched.keys().copied().collect();
         for (id, judgement) in touched {
             if let Some(finding) = self.findings.get_mut(&id) {
                 finding.judgement = judgement;
@@ -421,6 +536,7 @@ impl Ledger {
                 self.changed.insert(id);
             }
         }
+        self.settle_those_that_rest_on(&ids);
         self.weigh_again(&actors);
         for actor in actors {
             self.culprits.judge(actor, self.findings.values());
@@ -466,7 +582,7 @@ impl Ledger {
             .filter(|finding| now.since(finding.last).as_secs() < QUIET_HOURS * 3600)
             .filter(|finding| !finding.is_silenced())
             .filter(|finding| !finding.crossed.as_ref().is_some_and(is_weighed))
-            .filter(|finding| !STORIES.contains(&&*finding.detector))
+            .filter(|finding| ![STORIES, WEIGHED].iter().any(|others| others.contains(&&*finding.detector)))
             .filter_map(|finding| {
                 let (did, high) = (is(&finding.actor), finding.severity >= Severity::High);
                 let suffered = high && finding.victim.is_some_and(|victim| is(&victim));
@@ -541,27 +657,32 @@ mod tests {
         let mut ledger = Ledger::default();
         let host = |last| Host::from_ip([10, 0, 0, last].into());
         let at = |hours| Timestamp::from_secs(1_772_438_400 + hours * 3600);
-        ledger.raise(raised(host(1), at(0), false), &[], &inventory, String::new);
-        ledger.raise(raised(host(2), at(0), true), &[], &inventory, String::new);
+        ledger.raise(raised(host(1), at(0), false), None, &inventory, String::new);
+        ledger.raise(raised(host(2), at(0), true), None, &inventory, String::new);
         assert!(ledger.is_suspect(&host(1), at(1)));
         assert!(!ledger.is_suspect(&host(2), at(1)), "who is only unusual");
         assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS)), "long ago");
-        ledger.raise(raised(host(1), at(QUIET_HOURS), false), &[], &inventory, String::new);
+        ledger.raise(raised(host(1), at(QUIET_HOURS), false), None, &inventory, String::new);
         assert!(ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "seen again");
         let mut restored = Ledger::default();
         ledger.findings().cloned().for_each(|finding| restored.restore(finding));
         assert!(restored.is_suspect(&host(1), at(QUIET_HOURS + 1)), "after a restart");
         let id = ledger.findings().find(|finding| finding.actor.host == host(1)).map(|finding| finding.id);
-        let judgement =
-            Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason: "".into(), by: None };
+        let judgement = Judgement {
+            verdict: Verdict::Expected,
+            scope: Scope::Finding,
+            reason: "".into(),
+            by: None,
+            declared: false,
+        };
         assert!(ledger.judge(id.unwrap(), Some(judgement)));
         assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "meant to be");
-        ledger.raise(raised(host(1), at(QUIET_HOURS), false), &[], &inventory, String::new);
+        ledger.raise(raised(host(1), at(QUIET_HOURS), false), None, &inventory, String::new);
         assert!(!ledger.is_suspect(&host(1), at(QUIET_HOURS + 1)), "still meant to be");
     }
 
     fn say(verdict: Verdict, scope: Scope) -> Option<Judgement> {
-        Some(Judgement { verdict, scope, reason: "".into(), by: None })
+        Some(Judgement { verdict, scope, reason: "".into(), by: None, declared: false })
     }
 
     #[test]
@@ -572,7 +693,7 @@ mod tests {
         let at = |hours| Timestamp::from_secs(1_772_438_400 + hours * 3600);
         let rule = DETECTORS.iter().find(|rule| rule.id == "new-peer").unwrap();
         let new_peer = |actor: Host, at| Raised { rule, ..raised(actor, at, true) };
-        ledger.raise(new_peer(intruder, at(0)), &[], &inventory, String::new);
+        ledger.raise(new_peer(intruder, at(0)), None, &inventory, String::new);
         assert!(!ledger.is_suspect(&intruder, at(1)));
         let id = ledger.findings().next().unwrap().id;
         assert!(ledger.judge(id, say(Verdict::True, Scope::Finding)));
@@ -582,7 +703,7 @@ mod tests {
         assert!(restored.is_suspect(&intruder, at(10 * QUIET_HOURS)), "after a restart");
         for ledger in [&mut ledger, &mut restored] {
             assert!(ledger.judge(id, say(Verdict::True, Scope::Detector)));
-            ledger.raise(new_peer(other, at(1)), &[], &inventory, String::new);
+            ledger.raise(new_peer(other, at(1)), None, &inventory, String::new);
             assert!(ledger.is_suspect(&other, at(1)), "whatever the detector finds");
             assert!(ledger.judge(id, None));
             assert!(!ledger.is_suspect(&intruder, at(1)) && !ledger.is_suspect(&other, at(1)));
@@ -600,11 +721,11 @@ mod tests {
             Raised { alarm: raised.alarm.matter(matter), ..raised }
         };
         for (name, minute) in [("a", 0), ("b", 1)] {
-            ledger.raise(matter(name, minute), &[], &inventory, String::new);
+            ledger.raise(matter(name, minute), None, &inventory, String::new);
         }
         let id = ledger.findings().find(|finding| &*finding.matter == "a").unwrap().id;
         assert!(ledger.judge(id, say(Verdict::Expected, Scope::Actor)));
-        ledger.raise(matter("c", 2), &[], &inventory, String::new);
+        ledger.raise(matter("c", 2), None, &inventory, String::new);
         let silenced = |ledger: &Ledger| ledger.findings().filter(|finding| finding.is_silenced()).count();
         assert_eq!((silenced(&ledger), ledger.is_suspect(&host, at(3))), (3, false));
         // What follows from a verdict is no verdict of its own, also after a restart.
@@ -613,7 +734,7 @@ mod tests {
         for ledger in [&mut ledger, &mut restored] {
             assert!(ledger.judge(id, None));
             assert_eq!((silenced(ledger), ledger.is_suspect(&host, at(3))), (0, true));
-            ledger.raise(matter("d", 3), &[], &inventory, String::new);
+            ledger.raise(matter("d", 3), None, &inventory, String::new);
             assert_eq!(silenced(ledger), 0);
         }
     }
@@ -654,8 +775,8 @@ mod tests {
         let mut ledger = Ledger::default();
         let host = |last| Host::from_ip([10, 0, 0, last].into());
         let at = |minutes: u64| Timestamp::from_secs(1_772_438_400 + minutes * 60);
-        ledger.raise(raised(host(1), at(9), false), &[], &inventory, String::new);
-        ledger.raise(raised(host(2), at(9), false), &[], &inventory, String::new);
+        ledger.raise(raised(host(1), at(9), false), None, &inventory, String::new);
+        ledger.raise(raised(host(2), at(9), false), None, &inventory, String::new);
         let id = |ledger: &Ledger, actor: Host| {
             ledger.findings().find(|finding| finding.actor.host == actor).map(|finding| finding.id)
         };
@@ -666,7 +787,7 @@ mod tests {
         let alarm = Alarm::about(host(3)).to(host(1)).part_of(whole).since(at(1)).until(at(2));
         ledger.raise(
             Raised { rule, at: at(9), lasted: (at(1), at(2)), alarm, crossed: None },
-            &[],
+            None,
             &inventory,
             String::new,
         );
@@ -679,5 +800,111 @@ mod tests {
         let mut restored = Ledger::default();
         restored.restore(part);
         assert!(!restored.is_suspect(&host(3), at(10)), "after a restart");
+    }
+
+    #[test]
+    fn what_was_told_because_of_findings_falls_with_the_last_of_them_and_comes_back_with_any() {
+        let inventory = Inventory::new(inventory::Limits::default());
+        let mut ledger = Ledger::default();
+        let host = |last| Host::from_ip([10, 0, 0, last].into());
+        let at = |minutes: u64| Timestamp::from_secs(1_772_438_400 + minutes * 60);
+        let rule = |id: &str| *DETECTORS.iter().find(|rule| rule.id == id).unwrap();
+        let find = |ledger: &mut Ledger, detector, alarm, minute| {
+            let raised = Raised {
+                rule: rule(detector),
+                at: at(minute),
+                lasted: (at(minute), at(minute)),
+                alarm,
+                crossed: None,
+            };
+            ledger.raise(raised, None, &inventory, String::new);
+        };
+        let id = |ledger: &Ledger, detector: &str| {
+            ledger.findings().find(|finding| finding.detector == detector).map(|finding| finding.id).unwrap()
+        };
+        let attack = |ledger: &mut Ledger, detector, minute| {
+            find(ledger, detector, Alarm::about(host(1)).to(host(9)).severity(Severity::High), minute);
+            id(ledger, detector)
+        };
+        let first = attack(&mut ledger, "controller-stop", 1);
+        find(&mut ledger, "follow-up", Alarm::about(host(1)).to(host(8)).part_of(first), 2);
+        let part = id(&ledger, "follow-up");
+        let said = |ledger: &Ledger| ledger.findings[&part].judgement.clone();
+        assert_eq!(ledger.findings[&part].because, [first]);
+        ledger.judge(first, say(Verdict::False, Scope::Actor));
+        let follows = Judgement { by: Some(first), ..say(Verdict::False, Scope::Finding).unwrap() };
+        assert_eq!(said(&ledger), Some(follows.clone()));
+        // Somebody else's attack changes nothing, another one of his does.
+        find(
+            &mut ledger,
+            "controller-restart",
+            Alarm::about(host(2)).to(host(9)).severity(Severity::High),
+            3,
+        );
+        assert_eq!(said(&ledger), Some(follows));
+        let second = attack(&mut ledger, "program-download", 4);
+        assert_eq!((said(&ledger), ledger.findings[&part].because.as_slice()), (None, &[first, second][..]));
+        let mut restored = Ledger::default();
+        ledger.findings().cloned().for_each(|finding| restored.restore(finding));
+        for ledger in [&mut ledger, &mut restored] {
+            ledger.judge(second, say(Verdict::Expected, Scope::Finding));
+            assert!(ledger.findings[&part].is_silenced());
+            assert!(ledger.changed.contains(&part), "it is kept");
+            ledger.judge(second, None);
+            assert!(!ledger.findings[&part].is_silenced());
+            ledger.judge(second, say(Verdict::Expected, Scope::Detector));
+            assert!(ledger.findings[&part].is_silenced());
+            ledger.judge(first, say(Verdict::True, Scope::Finding));
+            assert!(!ledger.findings[&part].is_silenced());
+            // Its own verdict goes before what follows from others, until it is taken back.
+            ledger.judge(part, say(Verdict::True, Scope::Finding));
+            ledger.judge(first, None);
+            ledger.judge(first, say(Verdict::False, Scope::Finding));
+            assert!(!ledger.findings[&part].is_silenced());
+            ledger.judge(part, None);
+            assert!(ledger.findings[&part].is_silenced());
+            ledger.judge(first, None);
+        }
+    }
+
+    #[test]
+    fn what_settings_declare_holds_as_long_as_they_do() {
+        let inventory = Inventory::new(inventory::Limits::default());
+        let mut ledger = Ledger::default();
+        let host = Host::from_ip([10, 0, 0, 1].into());
+        let at = |minutes: u64| Timestamp::from_secs(1_772_438_400 + minutes * 60);
+        let rule = *DETECTORS.iter().find(|rule| rule.id == "controller-stop").unwrap();
+        let expected = Expected { reason: "maintenance".into(), ..Expected::default() };
+        let stop = |ledger: &mut Ledger, minute, expected| {
+            let alarm = Alarm::about(host).severity(Severity::High);
+            let raised =
+                Raised { rule, at: at(minute), lasted: (at(minute), at(minute)), alarm, crossed: None };
+            ledger.raise(raised, expected, &inventory, String::new);
+            let told = std::mem::take(&mut ledger.news);
+            told.iter().any(|(_, change)| matches!(change, Change::FindingRaised { .. }))
+        };
+        let is_held_against = |ledger: &Ledger, minute| {
+            [ledger.is_suspect(&host, at(minute)), ledger.culprits.get(&host, at(minute)).is_some()]
+        };
+        // It was found before anybody declared it, and again when nobody does any more, after a restart, too.
+        assert!(stop(&mut ledger, 0, None));
+        assert_eq!(is_held_against(&ledger, 0), [true; 2]);
+        assert!(!stop(&mut ledger, 1, Some(&expected)));
+        assert_eq!(is_held_against(&ledger, 1), [false; 2]);
+        let finding = ledger.findings().next().unwrap().clone();
+        assert!(
+            finding.judgement.as_ref().is_some_and(|said| said.declared && &*said.reason == "maintenance")
+        );
+        let mut restored = Ledger::default();
+        restored.restore(finding.clone());
+        for ledger in [&mut ledger, &mut restored] {
+            assert!(!stop(ledger, 2, Some(&expected)));
+            assert!(stop(ledger, 3, None), "it is told anew");
+            assert_eq!(is_held_against(ledger, 3), [true; 2]);
+            // What somebody says holds whatever the settings say.
+            ledger.judge(finding.id, say(Verdict::True, Scope::Finding));
+            assert!(!stop(ledger, 4, Some(&expected)));
+            assert_eq!(is_held_against(ledger, 4), [true; 2]);
+        }
     }
 }

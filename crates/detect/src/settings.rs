@@ -106,16 +106,23 @@ impl fmt::Display for Scoped {
     }
 }
 
-/// Something that is meant to happen. What is not given does not restrict, but something must be.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Something that is meant to happen. What is not given does not restrict, but something must be. What is meant to happen
+/// without an end is a habit, and counts as learnt; what is until some time is an exception.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// Who may do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Network>,
+    /// The zone of those who may do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor_zone: Option<String>,
     /// To whom it may be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub victim: Option<Network>,
+    /// The zone of those to whom it may be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub victim_zone: Option<String>,
     /// Which detectors may be right about it; all if none is named.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub detectors: BTreeSet<String>,
@@ -266,29 +273,25 @@ impl Settings {
                            outside of scopes";
                 return refuse(place, why.into());
             }
-            if let Some(zone) = scope.zone.as_ref().filter(|name| self.zone(name).is_none()) {
-                let known: Vec<_> = self.zones.iter().map(|zone| format!("{:?}", zone.name)).collect();
-                let known = match known.is_empty() {
-                    true => "there are no zones; [[zone]] makes one".to_owned(),
-                    false => format!("there are {}", known.join(", ")),
-                };
-                let [scopes, number] = place;
-                return refuse(
-                    [scopes, number, "zone".into()],
-                    format!("no zone is called {zone:?}: {known}"),
-                );
-            }
+            self.check_zone(scope.zone.as_deref(), ["scope".into(), number.into(), "zone".into()])?;
             check_role(scope.role.as_deref(), &["scope".into(), number.into(), "role".into()])?;
             check_thresholds(&scope.thresholds, &place)?;
             check_detectors(&scope.off, &["scope".into(), number.into(), "off".into()])?;
         }
         for (number, expected) in self.expected.iter().enumerate() {
             check_detectors(&expected.detectors, &["expected".into(), number.into(), "detectors".into()])?;
-            if expected.actor.is_none() && expected.victim.is_none() && expected.detectors.is_empty() {
-                return refuse(
-                    ["expected".into(), number.into()],
-                    format!("what is expected ({:?}) needs an actor, a victim or detectors", expected.reason),
+            for (zone, key) in [(&expected.actor_zone, "actor_zone"), (&expected.victim_zone, "victim_zone")]
+            {
+                self.check_zone(zone.as_deref(), ["expected".into(), number.into(), key.into()])?;
+            }
+            let whom = [expected.actor.is_some(), expected.victim.is_some()];
+            let zones = [expected.actor_zone.is_some(), expected.victim_zone.is_some()];
+            if whom == [false; 2] && zones == [false; 2] && expected.detectors.is_empty() {
+                let why = format!(
+                    "what is expected ({:?}) needs an actor, a victim, a zone of either or detectors",
+                    expected.reason
                 );
+                return refuse(["expected".into(), number.into()], why);
             }
         }
         Ok(())
@@ -312,6 +315,17 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Whether the zone that is named, if one is, exists.
+    fn check_zone(&self, name: Option<&str>, place: [Step; 3]) -> Result<(), SettingsError> {
+        let Some(name) = name.filter(|name| self.zone(name).is_none()) else { return Ok(()) };
+        let known: Vec<_> = self.zones.iter().map(|zone| format!("{:?}", zone.name)).collect();
+        let known = match known.is_empty() {
+            true => "there are no zones; [[zone]] makes one".to_owned(),
+            false => format!("there are {}", known.join(", ")),
+        };
+        refuse(place, format!("no zone is called {name:?}: {known}"))
     }
 
     /// The place of the zone of that name.
@@ -362,15 +376,37 @@ fn find(name: &str) -> Option<(usize, usize)> {
     Some((rule, threshold))
 }
 
+/// A host, and the part that it plays.
+pub(crate) type Player<'a> = (&'a Host, Option<&'a str>);
+
 impl Expected {
+    /// Whether it is meant to happen for good.
+    pub(crate) const fn is_habit(&self) -> bool {
+        self.until.is_none()
+    }
+
     /// Whether what a detector found is meant to happen.
-    pub(crate) fn covers(&self, detector: &str, actor: &Host, victim: Option<&Host>, at: Timestamp) -> bool {
-        let within = |network: &Option<Network>, host: Option<&Host>| {
-            network.is_none_or(|network| host.and_then(|host| host.ip).is_some_and(|ip| network.contains(ip)))
+    fn covers(
+        &self,
+        settings: &Settings,
+        detector: &str,
+        (actor, victim): (Player<'_>, Option<Player<'_>>),
+        at: Timestamp,
+    ) -> bool {
+        let within = |network: &Option<Network>, zone: &Option<String>, player: Option<Player<'_>>| {
+            let is_there = |network: &Network| {
+                player.and_then(|(host, _)| host.ip).is_some_and(|ip| network.contains(ip))
+            };
+            // A zone that does not exist holds nobody.
+            let is_in = |zone: &String| {
+                let zone = settings.zone(zone).map(|place| &settings.zones[place]);
+                player.zip(zone).is_some_and(|((host, role), zone)| zone.holds(host, role))
+            };
+            network.as_ref().is_none_or(is_there) && zone.as_ref().is_none_or(is_in)
         };
         (self.detectors.is_empty() || self.detectors.contains(detector))
-            && within(&self.actor, Some(actor))
-            && within(&self.victim, victim)
+            && within(&self.actor, &self.actor_zone, Some(actor))
+            && within(&self.victim, &self.victim_zone, victim)
             && self.from.is_none_or(|from| at >= from)
             && self.until.is_none_or(|until| at <= until)
     }
@@ -450,8 +486,21 @@ impl Limits {
         &self.settings.indicators
     }
 
-    pub(crate) fn expected(&self) -> &[Expected] {
-        &self.settings.expected
+    /// Whether anything is meant to happen.
+    pub(crate) fn expect_anything(&self) -> bool {
+        !self.settings.expected.is_empty()
+    }
+
+    /// Because of which of the settings what a detector found is meant to happen; what is meant for good goes before.
+    pub(crate) fn expected(
+        &self,
+        detector: &str,
+        players: (Player<'_>, Option<Player<'_>>),
+        at: Timestamp,
+    ) -> Option<&Expected> {
+        let all = self.settings.expected.iter();
+        let covering = all.filter(|expected| expected.covers(&self.settings, detector, players, at));
+        covering.min_by_key(|expected| !expected.is_habit())
     }
 }
 
@@ -525,6 +574,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_expected_of_a_zone_holds_for_those_in_it() {
+        let expected = Expected {
+            actor_zone: Some("office".into()),
+            victim_zone: Some("cell-3".into()),
+            detectors: ["new-peer".into()].into(),
+            ..Expected::default()
+        };
+        let cell = Zone { roles: ["plc".into()].into(), ..zone("cell-3", "10.0.3.0/24") };
+        let zones = vec![zone("office", "10.0.9.0/24"), cell];
+        let limits = Limits::new(Settings { zones, expected: vec![expected], ..Settings::default() });
+        let host = |ip: &str| Host::from_ip(ip.parse().unwrap());
+        let holds = |detector: &str, actor: &str, victim: Option<(&str, Option<&str>)>| {
+            let (actor, victim) = (host(actor), victim.map(|(ip, role)| (host(ip), role)));
+            let players = ((&actor, None), victim.as_ref().map(|(host, role)| (host, *role)));
+            limits.expected(detector, players, Timestamp::EPOCH).is_some()
+        };
+        assert!(holds("new-peer", "10.0.9.7", Some(("10.0.3.1", None))));
+        assert!(holds("new-peer", "10.0.9.7", Some(("10.0.4.1", Some("plc")))));
+        assert!(!holds("new-peer", "10.0.9.7", Some(("10.0.4.1", Some("camera")))));
+        assert!(!holds("new-peer", "10.0.8.7", Some(("10.0.3.1", None))));
+        assert!(!holds("new-peer", "10.0.9.7", None));
+        assert!(!holds("host-scan", "10.0.9.7", Some(("10.0.3.1", None))));
+    }
+
+    #[test]
     fn a_zone_that_is_not_there_twice_there_or_empty_is_refused_at_its_place() {
         let refused = |settings: Settings| {
             let error = settings.check().unwrap_err();
@@ -544,6 +618,13 @@ mod tests {
         assert!(refused(Settings { zones, ..Settings::default() }).0.contains("nobody is in the zone"));
         let scopes = vec![Scoped::default()];
         assert!(refused(Settings { scopes, ..Settings::default() }).0.starts_with("a scope needs a zone"));
+        let expected = vec![Expected { victim_zone: Some("yard".into()), ..Expected::default() }];
+        let zones = vec![zone("hall", "10.0.0.0/16")];
+        let (why, place) = refused(Settings { zones, expected, ..Settings::default() });
+        assert_eq!(why, "no zone is called \"yard\": there are \"hall\"");
+        assert_eq!(place, ["expected".into(), 0.into(), "victim_zone".into()]);
+        let expected = vec![Expected { reason: "all".into(), ..Expected::default() }];
+        assert!(refused(Settings { expected, ..Settings::default() }).0.contains("needs an actor"));
         let scopes = vec![Scoped { role: Some("robot".into()), ..Scoped::default() }];
         let (why, _) = refused(Settings { scopes, ..Settings::default() });
         assert!(why.starts_with("no role is called \"robot\": there are ") && why.contains("plc"), "{why}");

@@ -281,6 +281,9 @@ pub struct Judgement {
     /// The finding of which it was said, where that is another one whose scope covers this one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by: Option<FindingId>,
+    /// Whether nobody said so, but the settings declare it as expected: it holds as long as they do.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub declared: bool,
 }
 
 /// What a verdict on a finding goes by: its detector, its actor and its victim.
@@ -329,12 +332,28 @@ pub struct Finding {
     /// The incident of which it is a part.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub incident: Option<IncidentId>,
+    /// The findings because of which it is told, and without which it would not be: at most [`Finding::MAX_CAUSES`].
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub because: Vec<FindingId>,
     /// What an analyst has said of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub judgement: Option<Judgement>,
 }
 
 impl Finding {
+    /// So many findings are named because of which one is told.
+    pub const MAX_CAUSES: usize = 8;
+
+    /// What follows for it from what is `said` of the findings because of which it is told: when none of them stands any
+    /// more, it does not either. One of which nothing is known stands.
+    pub fn withdrawn<'a>(&self, said: impl Fn(FindingId) -> Option<&'a Judgement>) -> Option<Judgement> {
+        let withdraws = |id: &FindingId| said(*id).filter(|said| said.verdict.silences());
+        let first = *self.because.first()?;
+        let said = withdraws(&first)?;
+        let falls = self.because.iter().all(|id| withdraws(id).is_some());
+        falls.then(|| Judgement { scope: Scope::Finding, by: Some(first), declared: false, ..said.clone() })
+    }
+
     /// What verdicts go by.
     pub fn about(&self) -> About<'_> {
         (&self.detector, &self.actor.host, self.victim.as_ref().map(|victim| &victim.host))

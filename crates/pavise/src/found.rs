@@ -286,6 +286,10 @@ impl fmt::Display for Page<'_> {
         if let Some(incident) = finding.incident {
             writeln!(f, "  incident   {incident}")?;
         }
+        if !finding.because.is_empty() {
+            let causes: Vec<_> = finding.because.iter().map(ToString::to_string).collect();
+            writeln!(f, "  rests on   {}", causes.join(", "))?;
+        }
         if let Some(judgement) = &finding.judgement {
             writeln!(f, "  verdict    {}", said(judgement))?;
         }
@@ -321,8 +325,11 @@ pub(crate) fn evidence(finding: &Finding, state: &Path) -> Vec<String> {
 
 /// A verdict, in words.
 pub(crate) fn said(judgement: &Judgement) -> String {
-    let Judgement { verdict, scope, reason, by } = judgement;
+    let Judgement { verdict, scope, reason, by, declared } = judgement;
     let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    if *declared {
+        return format!("{verdict}, by the settings{because}");
+    }
     let said = by.map_or_else(String::new, |by| format!(", said of {by}"));
     format!("{verdict}, for {}{said}{because}", of(*scope))
 }
@@ -481,8 +488,13 @@ pub(crate) fn verdict(options: &command::Verdict) -> Result<(), Problem> {
     if scope == Scope::Victim && finding.victim.is_none() {
         return Err(Problem::Other(format!("{} has no victim: choose another --scope", finding.id)));
     }
-    let judgement =
-        verdict.map(|verdict| Judgement { verdict, scope, reason: options.reason.as_str().into(), by: None });
+    let judgement = verdict.map(|verdict| Judgement {
+        verdict,
+        scope,
+        reason: options.reason.as_str().into(),
+        by: None,
+        declared: false,
+    });
     store.judge(finding.id, judgement)?;
     say(match verdict {
         Some(verdict) if verdict.silences() => format!(

@@ -299,6 +299,10 @@ fn one_finding(finding: &Finding, summary: &Summary, page: &mut String) -> fmt::
     if let Some(incident) = finding.incident {
         term(page, "Incident", &format!("<a href=\"#{incident}\">{incident}</a>"))?;
     }
+    if !finding.because.is_empty() {
+        let causes: Vec<_> = finding.because.iter().map(|id| format!("<a href=\"#{id}\">{id}</a>")).collect();
+        term(page, "Rests on", &causes.join(", "))?;
+    }
     if let Some(said) = &finding.judgement {
         term(page, "Verdict", &Safe(&found::said(said)).to_string())?;
     }

@@ -113,6 +113,7 @@ pub fn all<S: Store>(mut open: impl FnMut() -> S) {
     conversations_are_found_by_what_is_asked(&mut open());
     sources_keep_their_order_and_latest_state(&mut open());
     findings_are_replaced_and_keep_their_verdicts(&mut open());
+    what_is_told_because_of_findings_falls_with_the_last_of_them(&mut open());
 }
 
 /// A finding that depends on its number.
@@ -139,6 +140,7 @@ pub fn finding(number: u64) -> Finding {
         conversations: vec![FlowId(number)],
         evidence: Slice::Open,
         incident: Some(IncidentId::from_digest(number / 2)),
+        because: Vec::new(),
         judgement: None,
     }
 }
@@ -166,8 +168,13 @@ fn findings_are_replaced_and_keep_their_verdicts(store: &mut dyn Store) {
         ..Commit::default()
     };
     store.commit(commit, &mut std::iter::empty()).expect("kept");
-    let judgement =
-        Judgement { verdict: Verdict::Expected, scope: Scope::Actor, reason: "ours".into(), by: None };
+    let judgement = Judgement {
+        verdict: Verdict::Expected,
+        scope: Scope::Actor,
+        reason: "ours".into(),
+        by: None,
+        declared: false,
+    };
     store.judge(FindingId::from_digest(2), Some(judgement.clone())).expect("judged");
     let again = Finding { count: 9, ..finding(2) };
     let commit = Commit {
@@ -187,6 +194,32 @@ fn findings_are_replaced_and_keep_their_verdicts(store: &mut dyn Store) {
     store.judge(FindingId::from_digest(2), None).expect("judged");
     assert_eq!(store.findings().expect("readable"), [finding(1), again]);
     assert_eq!(store.judgements().expect("readable"), BTreeMap::from([(FindingId::from_digest(2), None)]));
+}
+
+fn what_is_told_because_of_findings_falls_with_the_last_of_them(store: &mut dyn Store) {
+    let id = FindingId::from_digest;
+    let part = Finding { detector: "lead-up".into(), because: vec![id(1), id(2)], ..finding(3) };
+    let commit =
+        Commit { findings: vec![finding(1), finding(2), part], source: source(1, true), ..Commit::default() };
+    store.commit(commit, &mut std::iter::empty()).expect("kept");
+    let said = |verdict| Judgement {
+        verdict,
+        scope: Scope::Finding,
+        reason: "drill".into(),
+        by: None,
+        declared: false,
+    };
+    let of_part = |store: &dyn Store| store.findings().expect("readable").remove(2).judgement;
+    store.judge(id(1), Some(said(Verdict::False))).expect("judged");
+    assert_eq!(of_part(store), None, "the other still stands");
+    store.judge(id(2), Some(said(Verdict::Expected))).expect("judged");
+    let follows = Judgement { by: Some(id(1)), ..said(Verdict::False) };
+    assert_eq!(of_part(store), Some(follows));
+    store.judge(id(2), Some(said(Verdict::True))).expect("judged");
+    assert_eq!(of_part(store), None);
+    store.judge(id(2), Some(said(Verdict::False))).expect("judged");
+    store.judge(id(3), Some(said(Verdict::True))).expect("judged");
+    assert_eq!(of_part(store), Some(said(Verdict::True)), "its own goes before");
 }
 
 fn an_empty_store_has_nothing(store: &dyn Store) {

@@ -291,7 +291,8 @@ pub trait Store: Send {
     }
 }
 
-/// Findings with the verdicts that were said of them last, or that cover them.
+/// Findings with the verdicts that were said of them last, or that cover them, or that follow from verdicts on those because
+/// of which they are told.
 fn judged(mut findings: Vec<Finding>, judgements: &BTreeMap<FindingId, Option<Judgement>>) -> Vec<Finding> {
     let is_wide = |said: &&Judgement| said.scope != Scope::Finding;
     let rulings: Vec<_> = findings
@@ -299,13 +300,22 @@ fn judged(mut findings: Vec<Finding>, judgements: &BTreeMap<FindingId, Option<Ju
         .filter_map(|finding| Some((finding.clone(), judgements.get(&finding.id)?.as_ref().filter(is_wide)?)))
         .collect();
     for finding in &mut findings {
-        if let Some(judgement) = judgements.get(&finding.id) {
+        let is_declared = finding.judgement.as_ref().is_some_and(|said| said.declared);
+        if let Some(judgement) = judgements.get(&finding.id).filter(|said| said.is_some() || !is_declared) {
             finding.judgement.clone_from(judgement);
         } else if finding.judgement.as_ref().is_none_or(|said| said.by.is_some()) {
             let covers = |(of, said): &&(Finding, &Judgement)| said.scope.covers(of.about(), finding.about());
             let by = rulings.iter().find(covers);
             finding.judgement = by.map(|(of, said)| Judgement { by: Some(of.id), ..(*said).clone() });
         }
+    }
+    let said: BTreeMap<_, _> = findings
+        .iter()
+        .filter_map(|finding| Some((finding.id, finding.judgement.clone()?)))
+        .filter(|(_, said)| said.verdict.silences())
+        .collect();
+    for finding in findings.iter_mut().filter(|finding| finding.judgement.is_none()) {
+        finding.judgement = finding.withdrawn(|cause| said.get(&cause));
     }
     findings
 }

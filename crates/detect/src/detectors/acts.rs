@@ -3,13 +3,13 @@
 //! when, kept for a day.
 
 use model::{
-    FlowHead, FlowId, FlowRecord, Host, Operation, OperationKind, Outcome, Role, Timestamp, Transport, What,
+    FlowHead, FlowId, FlowRecord, Host, Operation, OperationKind, Outcome, Timestamp, Transport, What,
 };
 use serde::{Deserialize, Serialize};
 
 use super::contacts::Contact;
-use super::services;
 use super::suspicion::span;
+use super::{roles, services};
 use crate::hosts::Addr;
 use crate::judge::{Seen, Site, is_industrial};
 use crate::table::Table;
@@ -22,36 +22,12 @@ const PER_HOST: usize = 48;
 const SHOWN: usize = 4;
 /// So many hosts that did not answer are told apart.
 const IN_VAIN: usize = 64;
+/// A program has so many bytes at least: packed, the smallest of malware for small devices have a few tens of thousands.
+const PROGRAM: u64 = 1 << 15;
 /// Acts are remembered for so long, in seconds: a day's work.
 pub(super) const REMEMBERED: u64 = 24 * 3600;
 /// After a pause of so long in seconds the same act is another occasion: half an hour, as is usual for sessions.
 const PAUSE: u64 = 1800;
-
-/// Things that are managed through a web page of their own, and servers by which a process is run.
-const MANAGED_BY_WEB: &[Role] = &[
-    Role::Plc,
-    Role::Rtu,
-    Role::Ied,
-    Role::FieldDevice,
-    Role::BuildingController,
-    Role::Hmi,
-    Role::Scada,
-    Role::Historian,
-    Role::EngineeringStation,
-    Role::Camera,
-    Role::Hub,
-    Role::SmartDevice,
-    Role::Router,
-    Role::Switch,
-    Role::AccessPoint,
-    Role::Gateway,
-    Role::Printer,
-    Role::Medical,
-    Role::Ecu,
-];
-
-/// The names under which protocols put files.
-const PUTS: &[&str] = &["stor", "stou", "appe", "write-request"];
 
 /// What kind of act it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,6 +52,8 @@ pub(super) enum Deed {
     Bring,
     /// A file was fetched.
     Fetch,
+    /// A device on which nobody works took much from the Internet: a program, if it was to become another one.
+    Load,
 }
 
 impl Deed {
@@ -92,6 +70,7 @@ impl Deed {
             Self::Web => "web session",
             Self::Bring => "files brought",
             Self::Fetch => "files fetched",
+            Self::Load => "download",
         }
     }
 
@@ -102,7 +81,7 @@ impl Deed {
 
     /// Whether it is a conversation, within which others of these acts are done.
     pub(super) const fn is_conversation(self) -> bool {
-        matches!(self, Self::Look | Self::Talk | Self::Session | Self::Web)
+        matches!(self, Self::Look | Self::Talk | Self::Session | Self::Web | Self::Load)
     }
 
     /// Whether stations do it all day long.
@@ -121,6 +100,7 @@ impl Deed {
             Self::Session | Self::Web => ("was in session with", ""),
             Self::Bring => ("brought files to", ""),
             Self::Fetch => ("fetched files from", ""),
+            Self::Load => ("took much from", ""),
         }
     }
 }
@@ -162,8 +142,10 @@ impl<'a> Act<'a> {
             deed_and_service(Deed::Talk, service)
         } else if let Some(service) = manages() {
             deed_and_service(Deed::Session, service)
+        } else if loads(record, site) {
+            deed_and_service(Deed::Load, record.protocol.as_deref().unwrap_or("an unknown protocol"))
         } else {
-            let page = web(head).filter(|_| site.is_one_of(&head.server.host, MANAGED_BY_WEB));
+            let page = web(head).filter(|_| is_managed_by_web(site, &head.server.host));
             page.and_then(|page| deed_and_service(Deed::Web, page))
         }?;
         let has_talked = record.sent.payload > 0 && record.received.payload > 0;
@@ -199,7 +181,9 @@ impl<'a> Act<'a> {
             | OperationKind::ProgramDownload
             | OperationKind::FirmwareUpdate
             | OperationKind::SetTime => (Deed::Change, protocol),
-            OperationKind::TransferFile if PUTS.contains(&&*operation.name) => (Deed::Bring, protocol),
+            OperationKind::TransferFile if services::PUTS.contains(&&*operation.name) => {
+                (Deed::Bring, protocol)
+            }
             OperationKind::TransferFile => (Deed::Fetch, protocol),
             OperationKind::Authenticate if operation.outcome == Outcome::Done => match protocol {
                 "smb" => (Deed::Session, "file sharing (SMB)"),
@@ -256,6 +240,21 @@ fn tell(who: &Host, deed: Deed, by: &str, whom: &str) -> String {
         Deed::Look => format!("{who} {did} {by} in vain at {whom}"),
         _ => format!("{who} {did} {whom}{ending} by {by}"),
     }
+}
+
+/// Whether a device on which nobody works took so much from the Internet that it may be a program.
+fn loads(record: &FlowRecord, site: Site<'_>) -> bool {
+    let FlowRecord { head, sent, received, .. } = record;
+    received.payload >= PROGRAM
+        && received.payload > sent.payload
+        && site.is_external(&head.server.host)
+        && site.is_one_of(&head.client.host, roles::THINGS)
+}
+
+/// Things that are managed through a web page of their own, and servers by which a process is run.
+fn is_managed_by_web(site: Site<'_>, host: &Host) -> bool {
+    let is_one_of = |roles| site.is_one_of(host, roles);
+    is_one_of(roles::RUNNING) || is_one_of(roles::THINGS) && !is_one_of(roles::USED_AT)
 }
 
 /// The ports at which web pages are usually served.

@@ -150,11 +150,81 @@ impl Ties {
 /// What is kept over a restart.
 pub(super) type Kept = (KeptHabits, KeptTies);
 
+/// What is known of those who do something of one kind: how often they did so, and what else they have to do with each
+/// other.
+pub(super) struct Past {
+    pub(super) habits: Habits,
+    pub(super) ties: Ties,
+}
+
+/// Whose work something is, and whether newcomers may do it.
+pub(super) type Meant = (&'static [Role], bool);
+
+impl Past {
+    pub(super) fn new(among: Among, span: u64, ties: Ties) -> Self {
+        Self { habits: Habits::new(among, span), ties }
+    }
+
+    /// What is known of whoever asks, who first asked for anything when they `met`.
+    pub(super) fn actor<'a>(
+        &self,
+        seen: &Seen<'_>,
+        asked: &Asked<'a>,
+        (actor, victim): (Addr, Addr),
+        met: Timestamp,
+        (meant, newcomers_may): Meant,
+    ) -> Actor<'a> {
+        let (now, host, whom) = (seen.at, &asked.asker.host, &asked.asked.host);
+        Actor {
+            host,
+            whom,
+            now,
+            watch: self.ties.watch.unwrap_or(now),
+            met,
+            both: self.ties.both_since(&seen.site, host, whom),
+            standing: self.habits.standing(actor, victim, now),
+            meant,
+            newcomers_may,
+        }
+    }
+
+    /// Whether so much speaks against an act that it is to be told. If not, it becomes a habit, and so does whatever the
+    /// settings declare; the same act once more is no excuse for one that was `told`.
+    pub(super) fn is_wrong(
+        &mut self,
+        case: &Case,
+        asked: &Asked<'_>,
+        (actor, victim): (Addr, Addr),
+        told: bool,
+        at: Timestamp,
+        out: &Out<'_>,
+    ) -> bool {
+        let (host, whom) = (&asked.asker.host, &asked.asked.host);
+        let is_wrong = case.bits() >= out.limit(0, host) * if told { STILL } else { 1.0 };
+        if is_wrong && !out.is_habit(host, Some(whom)) {
+            self.habits.condemn(actor, victim, at);
+        } else {
+            self.habits.learn(actor, victim, at);
+        }
+        is_wrong
+    }
+
+    /// Everything, to go on with after a restart.
+    pub(super) fn keep(&self) -> Kept {
+        (self.habits.keep(), self.ties.keep())
+    }
+
+    /// Takes back what was kept.
+    pub(super) fn take_back(&mut self, (habits, ties): Kept) {
+        self.habits.take_back(habits);
+        self.ties.take_back(ties);
+    }
+}
+
 /// Judges the acts of one kind.
 pub(super) struct Change {
     acts: &'static Acts,
-    habits: Habits,
-    ties: Ties,
+    past: Past,
     cases: Cases,
     /// Who was told of.
     told: Table<(Addr, Addr), ()>,
@@ -165,8 +235,7 @@ impl Change {
     pub(super) fn new(acts: &'static Acts) -> Self {
         Self {
             acts,
-            habits: Habits::new(acts.among, WORK),
-            ties: Ties::default(),
+            past: Past::new(acts.among, WORK, Ties::default()),
             cases: Cases::default(),
             told: Table::new(PAIRS),
             spread: Table::new(PAIRS),
@@ -175,25 +244,24 @@ impl Change {
 
     /// The same for those who hear of conversations, too.
     pub(super) fn of_conversations(acts: &'static Acts) -> Self {
-        Self { ties: Ties::of_conversations(), ..Self::new(acts) }
+        Self { past: Past::new(acts.among, WORK, Ties::of_conversations()), ..Self::new(acts) }
     }
 
     /// What was learnt, to go on with after a restart.
     pub(super) fn keep(&self) -> Kept {
-        (self.habits.keep(), self.ties.keep())
+        self.past.keep()
     }
 
     /// Takes back what was learnt.
-    pub(super) fn take_back(&mut self, (habits, ties): Kept) {
-        self.habits.take_back(habits);
-        self.ties.take_back(ties);
+    pub(super) fn take_back(&mut self, kept: Kept) {
+        self.past.take_back(kept);
     }
 
     /// Takes what is observed, of industrial protocols; `ways` says what is wrong with the way in which it is done.
     pub(super) fn look(&mut self, seen: &Seen<'_>, ways: &mut dyn FnMut(&mut Case), out: &mut Out<'_>) {
-        self.ties.watch(seen.at);
+        self.past.ties.watch(seen.at);
         match seen.what {
-            What::FlowIdentified(identified) => self.ties.talk(seen, identified),
+            What::FlowIdentified(identified) => self.past.ties.talk(seen, identified),
             What::Operation(operation) if is_industrial(&operation.protocol) => {
                 self.take(seen, operation, ways, out);
             }
@@ -211,23 +279,15 @@ impl Change {
         out: &mut Out<'_>,
     ) -> bool {
         let asked = seen.asked(operation);
-        let Some((actor, victim)) = parties(&asked, operation) else { return true };
+        let Some(pair @ (actor, victim)) = parties(&asked, operation) else { return true };
         let at = seen.at;
-        let tie = self.ties.take(actor, victim, at);
+        let tie = self.past.ties.take(actor, victim, at);
         if !(self.acts.is)(operation) {
             return true;
         }
         let (met, began) = (tie.met, tie.began);
-        let standing = self.habits.standing(actor, victim, at);
-        let watch = self.ties.watch.unwrap_or(at);
-        let (host, whom) = (&asked.asker.host, &asked.asked.host);
-        let meant = self.acts.meant;
-        let both = self.ties.both_since(&seen.site, host, whom);
-        let mut case = self.cases.of(
-            (actor, victim),
-            &Actor { host, whom, now: at, watch, met, both, standing, meant, newcomers_may: false },
-            out,
-        );
+        let who = self.past.actor(seen, &asked, pair, met, (self.acts.meant, false));
+        let mut case = self.cases.of(pair, &who, out);
         if self.acts.by_hand && at.since(began).as_millis() < HASTE {
             let seen = format!("{} ms after it turned to the controller", at.since(began).as_millis());
             case.how(HASTY, "haste", seen, "people take seconds");
@@ -249,13 +309,11 @@ impl Change {
             );
         }
         ways(&mut case);
-        let told = self.told.get(&(actor, victim)).is_some();
-        if case.bits() < out.limit(0, host) * if told { STILL } else { 1.0 } {
-            self.habits.learn(actor, victim, at);
+        let told = self.told.get(&pair).is_some();
+        if !self.past.is_wrong(&case, &asked, pair, told, at, out) {
             return true;
         }
-        self.habits.condemn(actor, victim, at);
-        self.told.place((actor, victim), || ());
+        self.told.place(pair, || ());
         // One that does it to many is one finding, not many.
         let is_wide = self.acts.by_hand && spread.victims.len() > FEW;
         tell(self.acts, operation, (&asked, is_wide), &case, out);

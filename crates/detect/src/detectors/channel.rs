@@ -99,6 +99,11 @@ impl<N: Numbered> Sets<N> {
         let entry = self.sets.of_or(one, key, |key| Entry { key, ..Entry::default() });
         let set = &mut entry.sets[which];
         let (unseen, known) = (set.unseen(), set.len());
+        if how.is_habit {
+            set.welcome(thing, at.as_secs() / self.trial, self.room);
+            entry.hours.learn(at);
+            return None;
+        }
         let minutes = u64::from(set.trials()) * self.trial / 60;
         let level = if how.is_machine || entry.hours.knows(at) { how.level } else { 0.0 };
         let news = set.judge(thing, at.as_secs() / self.trial, level, how.may_learn, self.room);
@@ -136,6 +141,8 @@ pub(super) struct How {
     pub(super) is_machine: bool,
     /// Whether it may be learnt.
     pub(super) may_learn: bool,
+    /// Whether the settings declare it: it counts as learnt.
+    pub(super) is_habit: bool,
     /// Whether it is told only when it is new.
     pub(super) told_once: bool,
 }
@@ -144,7 +151,9 @@ impl How {
     /// For two hosts of whom neither may be suspected.
     pub(super) fn between(hosts: [&Host; 2], level: f64, is_machine: bool, out: &Out<'_>) -> Self {
         let may_learn = !hosts.iter().any(|host| out.is_suspect(host));
-        Self { level, is_machine, may_learn, told_once: false }
+        let [one, other] = hosts;
+        let is_habit = out.is_habit(one, Some(other)) || out.is_habit(other, Some(one));
+        Self { level, is_machine, may_learn, is_habit, told_once: false }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use model::{Severity, What};
 
-use super::change::{ENGINEERS, Kept, Ties, WORK, is_engineering, named, parties};
-use super::habit::{Among, Habits};
-use super::suspicion::{Actor, Cases, SUSPICION};
+use super::change::{ENGINEERS, Past, Ties, WORK, is_engineering, named, parties};
+use super::habit::Among;
+use super::suspicion::{Cases, SUSPICION};
 use crate::judge::{Alarm, Out, Seen, is_industrial};
 use crate::learn::{from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule};
@@ -28,16 +28,14 @@ pub(super) const DETECTOR: Rule = Rule {
     keeps: "habits and ties of 4096 pairs of hosts",
     start: || {
         Box::new(EngineeringStation {
-            habits: Habits::new(Among::All, WORK),
-            ties: Ties::default(),
+            past: Past::new(Among::All, WORK, Ties::default()),
             cases: Cases::default(),
         })
     },
 };
 
 struct EngineeringStation {
-    habits: Habits,
-    ties: Ties,
+    past: Past,
     cases: Cases,
 }
 
@@ -48,34 +46,17 @@ impl Detector for EngineeringStation {
             return;
         }
         let asked = seen.asked(operation);
-        let Some((actor, victim)) = parties(&asked, operation) else { return };
+        let Some(pair @ (actor, victim)) = parties(&asked, operation) else { return };
         let (at, host, whom) = (seen.at, &asked.asker.host, &asked.asked.host);
-        let met = self.ties.take(actor, victim, at).met;
+        let met = self.past.ties.take(actor, victim, at).met;
         if !is_engineering(operation) {
             return;
         }
-        let standing = self.habits.standing(actor, victim, at);
-        let watch = self.ties.watch.unwrap_or(at);
-        let case = self.cases.of(
-            (actor, victim),
-            &Actor {
-                host,
-                whom,
-                now: at,
-                watch,
-                met,
-                both: None,
-                standing,
-                meant: ENGINEERS,
-                newcomers_may: false,
-            },
-            out,
-        );
-        if case.bits() < out.limit(0, host) {
-            self.habits.learn(actor, victim, at);
+        let who = self.past.actor(seen, &asked, pair, met, (ENGINEERS, false));
+        let case = self.cases.of(pair, &who, out);
+        if !self.past.is_wrong(&case, &asked, pair, false, at, out) {
             return;
         }
-        self.habits.condemn(actor, victim, at);
         let severity = if case.is_unsure() { Severity::Medium } else { Severity::High };
         let alarm = Alarm::about(*host).flow(operation.flow.id).severity(severity).crossed(0, case.bits());
         out.raise(case.explain(alarm), || {
@@ -88,13 +69,12 @@ impl Detector for EngineeringStation {
     }
 
     fn save(&self) -> Option<Vec<u8>> {
-        to_bytes(&(self.habits.keep(), self.ties.keep()))
+        to_bytes(&self.past.keep())
     }
 
     fn restore(&mut self, learnt: &[u8]) {
-        if let Some((habits, ties)) = from_bytes::<Kept>(learnt) {
-            self.habits.take_back(habits);
-            self.ties.take_back(ties);
+        if let Some(kept) = from_bytes(learnt) {
+            self.past.take_back(kept);
         }
     }
 }

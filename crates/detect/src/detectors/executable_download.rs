@@ -2,7 +2,7 @@
 
 use model::{Host, OperationKind, Outcome, Severity, Side, What};
 
-use super::roles;
+use super::{dead_drop, roles};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule};
 
@@ -50,7 +50,8 @@ impl Detector for ExecutableDownload {
         if operation.kind != OperationKind::TransferFile || operation.outcome == Outcome::Refused {
             return;
         }
-        let marked = operation.value.as_ref().and_then(model::Value::as_str);
+        let mark = operation.value.as_ref().and_then(model::Value::as_str);
+        let marked = mark.filter(|mark| *mark != dead_drop::LOCATED);
         let target = operation.target.as_deref().unwrap_or("a file without a name");
         let named = ENDS.iter().find(|end| target.to_ascii_lowercase().ends_with(**end)).map(|end| &end[1..]);
         let is_fetched = match &*operation.protocol {

@@ -106,9 +106,12 @@ impl Detector for FollowUp {
         let is_unusual = is_whole && began_lately(entry.met, watch, cause.raised);
         let is_to_victim = culprit.attacked(act.whom) && (!act.deed.is_routine() || is_unusual);
         let is_search = act.deed != Deed::Look || entry.in_vain() >= SEARCH;
-        // That two talk of whom one attacked the other is no news.
-        let is_known = act.deed == Deed::Talk && culprit.attacked(act.whom);
-        if !(is_new || is_to_victim) || !is_search || is_known {
+        if !(is_new || is_to_victim) || !is_search {
+            return;
+        }
+        // That two talk is no news where one attacked the other, or where what it asked for is told by another detector.
+        let is_talk = act.deed == Deed::Talk;
+        if is_talk && (culprit.attacked(act.whom) || out.names_both(act.who, act.whom)) {
             return;
         }
         // What was asked in a conversation tells more than its end.
@@ -225,7 +228,7 @@ mod tests {
     };
 
     use super::{DETECTOR, NAMED};
-    use crate::detectors::{controller_stop, lateral_movement, rogue_dhcp};
+    use crate::detectors::{controller_stop, lateral_movement, rogue_dhcp, suspicious_reading};
     use crate::testing::{On, Story, answered, datagrams, operation};
 
     const CONTROLLER: &str = "10.0.0.30";
@@ -298,8 +301,13 @@ mod tests {
         story.flow(answered(CONTROLLER, "10.0.0.3", 502, "modbus")).silent();
         let mut story = attacked();
         let id = story.only().id;
-        let mistake =
-            Judgement { verdict: Verdict::False, scope: Scope::Finding, reason: "".into(), by: None };
+        let mistake = Judgement {
+            verdict: Verdict::False,
+            scope: Scope::Finding,
+            reason: "".into(),
+            by: None,
+            declared: false,
+        };
         assert!(story.detect().judge(id, Some(mistake)));
         let story = story.flow(answered(CONTROLLER, "10.0.0.10", 502, "modbus"));
         assert_eq!(told(&story).len(), 0);
@@ -328,6 +336,23 @@ mod tests {
             found[0].summary.contains("sent to udp/50000 of 10.0.0.9, which did not answer"),
             "{found:#?}"
         );
+    }
+
+    #[test]
+    fn one_who_goes_on_to_read_is_told_once() {
+        let story = Story::of_all(&[&DETECTOR, &lateral_movement::DETECTOR, &suspicious_reading::DETECTOR]);
+        let story = story.with_host(CONTROLLER).plays(CONTROLLER, Role::BuildingController);
+        let story = (2..12).fold(story, |story, last| story.with_host(&format!("10.0.0.{last}")));
+        let story = story.flow(answered(CONTROLLER, "10.0.0.9", 502, "modbus")).wait(3600);
+        let story = story.flow(answered(CONTROLLER, "10.0.0.2", 3389, "rdp")).wait(60);
+        let kind = OperationKind::Read;
+        let read = operation(CONTROLLER, "10.0.0.10", "modbus", kind, "read-coils", Outcome::Done);
+        let story = story.asks(read).wait(5).flow(answered(CONTROLLER, "10.0.0.10", 502, "modbus"));
+        let found: Vec<_> = story.findings().iter().map(|finding| finding.detector.clone()).collect();
+        assert_eq!(found, ["lateral-movement", "suspicious-reading"]);
+        // Whom it turned to without asking for anything that is read is told of here.
+        let story = story.wait(5).flow(answered(CONTROLLER, "10.0.0.11", 502, "modbus"));
+        assert_eq!(told(&story).len(), 1);
     }
 
     #[test]

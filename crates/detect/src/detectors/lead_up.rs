@@ -22,7 +22,7 @@ pub(super) const DETECTOR: Rule = Rule {
     finds: "Once another detector has found that a host attacks (of high severity, and more than that something is unusual), \
             what that host did before and what was harmless until then: searches in vain for controllers and management \
             services, identification of controllers, programs taken out of them, commands, sessions with other hosts, files \
-            fetched and brought, as far as it did so to the same victim within the last hour or began to within the last day; \
+            fetched and brought, what a device on which nobody works took from the Internet, as far as it did so to the same victim within the last hour or began to within the last day; \
             and who was in session with that host itself before: the way in. Once files are found to go out, who had \
             brought files to that host within the last hour. What it always did, and who always came, is told with low severity.",
     matters: "Most steps of an attack are what people do every day. Which of them belonged to it shows only in the end, and \

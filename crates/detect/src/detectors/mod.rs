@@ -2,6 +2,7 @@
 
 mod acts;
 mod address_conflict;
+mod anonymising_network;
 mod arp_scan;
 mod arp_spoofing;
 mod beaconing;
@@ -27,6 +28,7 @@ mod controller_restart;
 mod controller_scan;
 mod controller_start;
 mod controller_stop;
+mod dead_drop;
 mod default_credentials;
 mod diagnostic_access;
 mod dnp3_reporting;
@@ -122,6 +124,8 @@ pub static DETECTORS: &[&Rule] = &[
     // What becomes of devices.
     &worm_spread::DETECTOR,
     &executable_download::DETECTOR,
+    &dead_drop::DETECTOR,
+    &anonymising_network::DETECTOR,
     &irc_botnet::DETECTOR,
     &botnet_command_channel::DETECTOR,
     &unanswered_calls::DETECTOR,
@@ -193,6 +197,10 @@ pub static LEARNING: &[&str] = &[
     "rhythm-change",
     "silent-channel",
 ];
+
+/// Those whose findings are told only because something else was found of the actor: they add what it does, and are no
+/// evidence against it, or it would stay suspected for as long as it goes on.
+pub(crate) static WEIGHED: &[&str] = &["suspicious-reading"];
 
 /// Those whose findings are told only because of another finding.
 pub(crate) static STORIES: &[&str] = &["follow-up", "lead-up"];

@@ -98,6 +98,8 @@ impl Detector for Operations {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         let Some(channel) = seen.channel else { return };
         match seen.what {
+            // Which of a server's names is called says nothing of what is done there.
+            What::Operation(operation) if operation.name == "server-name" => {}
             What::Operation(operation) => self.asked(channel, operation, seen, out),
             _ => self.sets.active(channel, &[KINDS, TARGETS], seen.at),
         }

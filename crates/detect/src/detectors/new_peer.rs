@@ -115,12 +115,16 @@ mod tests {
     use model::{Attribute, Confidence, Fact, Host, Severity, What};
 
     use super::DETECTOR;
+    use crate::settings::{Expected, Settings};
     use crate::testing::{Story, answered};
 
     /// A controller that two stations ask every minute.
     fn plant(minutes: u64) -> Story {
-        let mut story =
-            Story::of(&DETECTOR).with_host("10.0.0.9").with_host("10.0.0.5").with_host("10.0.0.6");
+        plant_of(Story::of(&DETECTOR), minutes)
+    }
+
+    fn plant_of(story: Story, minutes: u64) -> Story {
+        let mut story = story.with_host("10.0.0.9").with_host("10.0.0.5").with_host("10.0.0.6");
         story = story.then(What::Fact(Box::new(Fact {
             about: Host::from_ip([10, 0, 0, 9].into()),
             attribute: Attribute::Role,
@@ -144,6 +148,21 @@ mod tests {
         assert_eq!(finding.severity, Severity::Medium);
         assert_eq!(finding.actor.to_string(), "10.0.0.77");
         plant(30).with_host("10.0.0.77").flow(answered("10.0.0.77", "10.0.0.9", 502, "modbus")).silent();
+    }
+
+    #[test]
+    fn a_peer_that_is_declared_counts_as_learnt() {
+        let expected = |from: &str, to: &str| {
+            let [actor, victim] = [from, to].map(|ip| Some(ip.parse().unwrap()));
+            let expected = vec![Expected { actor, victim, ..Expected::default() }];
+            Settings { expected, ..Settings::default() }
+        };
+        let comes = |settings| {
+            let plant = plant_of(Story::set(&DETECTOR, settings), 400).with_host("10.0.0.77");
+            plant.flow(answered("10.0.0.77", "10.0.0.9", 502, "modbus"))
+        };
+        comes(expected("10.0.0.77", "10.0.0.9")).silent();
+        comes(expected("10.0.0.77", "10.0.0.8")).only();
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use model::{OperationKind, Outcome, Severity, What};
 
+use super::services;
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule};
 
@@ -22,9 +23,6 @@ pub(super) const DETECTOR: Rule = Rule {
     start: || Box::new(OutboundTransfer),
 };
 
-/// The names under which protocols put files.
-const PUTS: &[&str] = &["stor", "stou", "appe", "write-request", "write"];
-
 struct OutboundTransfer;
 
 impl Detector for OutboundTransfer {
@@ -32,7 +30,7 @@ impl Detector for OutboundTransfer {
         let What::Operation(operation) = seen.what else { return };
         if operation.kind != OperationKind::TransferFile
             || operation.outcome == Outcome::Refused
-            || !PUTS.contains(&&*operation.name)
+            || !services::PUTS.contains(&&*operation.name)
         {
             return;
         }

@@ -49,7 +49,7 @@ pub(super) const DETECTOR: Rule = Rule {
         },
     ],
     listens: &[Kind::Operation, Kind::Samples],
-    keeps: "8,192 points, 2,600 bytes each, at most 16 of one device",
+    keeps: "8,192 points, 2,616 bytes each, at most 16 of one device",
     start: || Box::new(Values { points: Table::new(MAX_POINTS), devices: Table::new(MAX_DEVICES) }),
 };
 
@@ -71,8 +71,12 @@ const ENOUGH: u64 = 80;
 /// A value counts as far out only beyond the range that the point had, by about as much again: a tail is as long as this
 /// share of the range at least.
 const GRAIN: f64 = 0.1;
-/// After so many blocks that were told, what is new is learnt all the same.
-const PATIENCE: u32 = 6;
+/// What is said of a value that is told.
+const ABOVE: &str = "value above all before";
+const BELOW: &str = "value below all before";
+const LEAP: &str = "change";
+const NEVER: &str = "value never had";
+const REPEATS: &str = "repeats";
 /// A point with no more values than this has states.
 const STATES: usize = 16;
 /// So many values are remembered in their order.
@@ -113,6 +117,9 @@ struct Point {
     extremes: [f64; 3],
     is_told: bool,
     told: u32,
+    /// What was told in it.
+    #[serde(skip)]
+    told_as: Option<&'static str>,
     hours: Hours,
     /// Values as states, while they are few.
     states: Novelty,
@@ -150,6 +157,7 @@ impl Point {
             extremes: [value, -value, 0.0],
             is_told: false,
             told: 0,
+            told_as: None,
             hours: Hours::default(),
             states: Novelty::default(),
             count: 0,
@@ -180,18 +188,28 @@ impl Point {
         ups >= COUNTER * downs || downs >= COUNTER * ups
     }
 
-    /// The values of the block that goes on are taken together; those of one that has passed are learnt.
-    fn learn(&mut self, value: f64, rate: f64, at: Timestamp, may_learn: bool) {
+    /// The values of the block that goes on are taken together; those of one that has passed are learnt. Those of which
+    /// something was told are so once that is `accepted`, or when there were more of them than there had been others: by
+    /// then the process has been so for as long as it was otherwise.
+    fn learn(
+        &mut self,
+        value: f64,
+        rate: f64,
+        at: Timestamp,
+        may_learn: bool,
+        accepted: impl Fn(&'static str) -> bool,
+    ) {
         let block = at.as_secs() / BLOCK;
         if block > self.block {
             self.told = self.told.saturating_add(u32::from(self.is_told));
-            if may_learn && (!self.is_told || self.told > PATIENCE) {
+            let is_lasting = || u64::from(self.told) > self.values.seen();
+            if may_learn && (!self.is_told || is_lasting() || self.told_as.is_some_and(accepted)) {
                 let [greatest, smallest, change] = self.extremes;
                 self.values.add(greatest as f32, ROOM);
                 self.negative.add(smallest as f32, ROOM);
                 self.changes.add(change as f32, ROOM);
             }
-            (self.block, self.is_told) = (block, false);
+            (self.block, self.is_told, self.told_as) = (block, false, None);
             self.extremes = [value, -value, rate];
         }
         self.ups = self.ups.saturating_add(u32::from(value > self.last));
@@ -268,6 +286,28 @@ struct Given<'a> {
     written: bool,
 }
 
+impl Given<'_> {
+    /// Who is to blame, and whose value it is if that is another one.
+    fn parties(&self) -> (Host, Option<Host>) {
+        if self.written { (self.other, Some(self.owner)) } else { (self.owner, None) }
+    }
+
+    /// What the finding is about that says this of the value.
+    fn matter(&self, what: &str) -> String {
+        match what {
+            // Whoever plays a recording plays that of all values.
+            REPEATS => what.to_owned(),
+            _ => format!("{} {what}", self.point),
+        }
+    }
+
+    /// Whether that finding was said to be expected or false.
+    fn is_accepted(&self, what: &str, out: &Out<'_>) -> bool {
+        let (actor, victim) = self.parties();
+        out.is_accepted(&actor, victim.as_ref(), &self.matter(what))
+    }
+}
+
 /// What is wrong with a value.
 struct Wrong {
     what: &'static str,
@@ -306,6 +346,10 @@ impl Values {
         let moves = value != point.last;
         // What comes is a trial, what stays is none.
         let slot = at.as_secs() / BLOCK;
+        let accepted = |what| given.is_accepted(what, out);
+        if moves && point.states.is_told(value.to_bits()) && accepted(NEVER) {
+            point.states.welcome(value.to_bits(), slot, STATES);
+        }
         let is_new_state = (moves || point.count == 0)
             && point.states.judge(value.to_bits(), slot, out.limit(STATE_LEVEL, host), !is_suspect, STATES)
                 == News::New;
@@ -316,7 +360,7 @@ impl Values {
                 wrong = Self::judge_range(point, given, rate, out);
             } else if is_new_state && (value > high + spread || value < low - spread) {
                 let usual = format!("{} others", point.states.len());
-                wrong = Some(Wrong { what: "value never had", seen: value.to_string(), usual });
+                wrong = Some(Wrong { what: NEVER, seen: value.to_string(), usual });
             }
         }
         let is_wrong = wrong.is_some();
@@ -329,7 +373,7 @@ impl Values {
                 is_reader.then(|| [REPEATED, SURPRISE].map(|which| out.limit(which, host))),
             );
         }
-        point.learn(value, rate, at, !is_suspect);
+        point.learn(value, rate, at, !is_suspect, |what| given.is_accepted(what, out));
         if moves {
             point.hours.learn(at);
         }
@@ -337,6 +381,9 @@ impl Values {
         (point.last, point.at) = (value, point.at.max(at));
         // One value after the other is as wrong: it is told once in a block.
         let is_told = is_wrong && std::mem::replace(&mut point.is_told, true);
+        if is_wrong && !is_told {
+            point.told_as = wrong.as_ref().map(|wrong| wrong.what);
+        }
         wrong.filter(|_| !is_told)
     }
 
@@ -347,16 +394,16 @@ impl Values {
         let fastest = point.changes.greatest().map_or(0.0, f64::from);
         let (value, grain) = (given.value, GRAIN * (high - low));
         let sides = [
-            (&point.values, value, grain, "value above all before", high.to_string()),
-            (&point.negative, -value, grain, "value below all before", low.to_string()),
-            (&point.changes, rate, GRAIN * fastest, "change", format!("at most {fastest:.3}/s")),
+            (&point.values, value, grain, ABOVE, high.to_string()),
+            (&point.negative, -value, grain, BELOW, low.to_string()),
+            (&point.changes, rate, GRAIN * fastest, LEAP, format!("at most {fastest:.3}/s")),
         ];
         let shares =
             sides.map(|(known, value, grain, what, usual)| (known.p_value(value as f32, grain), what, usual));
         let least = shares.iter().map(|(share, ..)| *share).fold(1.0, f64::min);
         out.score(1.0 - least, Some(given.flow), Some(given.owner));
         let (_, what, usual) = shares.into_iter().find(|(share, ..)| *share <= level)?;
-        let seen = if what == "change" { format!("{rate:.3}/s") } else { value.to_string() };
+        let seen = if what == LEAP { format!("{rate:.3}/s") } else { value.to_string() };
         Some(Wrong { what, seen, usual })
     }
 
@@ -398,21 +445,22 @@ impl Values {
         let seen = format!("{run} values in the same order as before");
         let lag = point.follows.map_or(0, |(place, _)| point.course.len() - place) as u64;
         let is_told = is_long && point.knows() || is_noise && point.moves >= WATCHED.saturating_mul(lag);
-        is_told.then(|| Wrong { what: "repeats", seen, usual: "never".into() })
+        is_told.then(|| Wrong { what: REPEATS, seen, usual: "never".into() })
     }
 
     fn tell(given: &Given<'_>, wrong: &Wrong, out: &mut Out<'_>) {
-        let Given { owner, other, point, value, flow, written } = given;
-        let matter = format!("{point} {}", wrong.what);
-        let mut alarm = Alarm::about(if *written { *other } else { *owner });
-        if *written {
-            alarm = alarm.to(*owner);
+        let Given { owner, point, value, flow, written, .. } = given;
+        let matter = given.matter(wrong.what);
+        let (actor, victim) = given.parties();
+        let mut alarm = Alarm::about(actor);
+        if let Some(victim) = victim {
+            alarm = alarm.to(victim);
         }
         let alarm = alarm
             .matter(&matter)
             .flow(*flow)
             .anomaly()
-            .severity(if *written || wrong.what == "repeats" { Severity::Medium } else { Severity::Low })
+            .severity(if *written || wrong.what == REPEATS { Severity::Medium } else { Severity::Low })
             .factor(wrong.what, &wrong.seen, &wrong.usual)
             .factor("value", value, "as before");
         let verb = if *written { "was written" } else { "was read" };
@@ -521,7 +569,7 @@ impl Detector for Values {
 
 #[cfg(test)]
 mod tests {
-    use model::{OperationKind, Outcome, Severity, Value};
+    use model::{Judgement, OperationKind, Outcome, Scope, Severity, Value, Verdict};
 
     use super::DETECTOR;
     use crate::testing::{On, Story, operation, values};
@@ -569,6 +617,40 @@ mod tests {
         assert_eq!(what(&read(process(hosts(), 0, bottom), 690.0)), ["change"]);
     }
 
+    /// Values that are higher from some day on, and so on which days that is told: for `days` days, of which the last is
+    /// looked at.
+    fn after_a_change(days: u32, verdict: Option<Verdict>) -> bool {
+        const DAY: u32 = 2880;
+        let mut story = process(hosts(), 0, 3 * DAY);
+        for day in 3..3 + days {
+            let before = story.findings().iter().map(|finding| finding.count).sum::<u64>();
+            story = (day * DAY..(day + 1) * DAY).fold(story, |story, step| read(story, 2000.0 + level(step)));
+            let findings = story.findings();
+            if day == 2 + days {
+                return findings.iter().map(|finding| finding.count).sum::<u64>() > before;
+            }
+            for finding in findings {
+                let said = |verdict| Judgement {
+                    verdict,
+                    scope: Scope::Finding,
+                    reason: "".into(),
+                    by: None,
+                    declared: false,
+                };
+                story.detect().judge(finding.id, verdict.map(said));
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn a_change_is_usual_once_it_is_accepted_or_has_lasted_as_long_as_what_was_before() {
+        assert!(after_a_change(1, None) && after_a_change(3, None));
+        assert!(!after_a_change(6, None));
+        assert!(!after_a_change(3, Some(Verdict::Expected)) && !after_a_change(3, Some(Verdict::False)));
+        assert!(after_a_change(6, Some(Verdict::True)));
+    }
+
     #[test]
     fn a_state_that_never_was_is_told() {
         let story = (0..13_000_u32).fold(hosts(), |story, step| read(story, f64::from(step / 40 % 2)));
@@ -607,6 +689,16 @@ mod tests {
         let story = follow(live.clone().chain(live.skip(340)));
         assert_eq!(what(&story), ["repeats"]);
         follow((0..4000).map(noise)).silent();
+    }
+
+    #[test]
+    fn a_recording_of_several_values_is_one_finding() {
+        let live: Vec<u32> = (0..400).collect();
+        let story = live.iter().chain(&live[340..]).fold(hosts(), |story, step| {
+            let course = [("DB1 word 1", noise(*step)), ("DB1 word 2", noise(step + 7000))];
+            story.wait(30).then(values("10.0.0.5", "10.0.0.9", &course))
+        });
+        assert_eq!((what(&story).as_slice(), story.only().count), (&["repeats".to_owned()][..], 2));
     }
 
     #[test]

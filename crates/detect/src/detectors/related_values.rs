@@ -66,7 +66,7 @@ const MOST: f64 = 200.0;
 const SUSPECT: f64 = 0.5;
 /// What is wrong is over after so many rounds in which nothing new spoke for it.
 const QUIET: u32 = 12;
-/// What lasts for so many seconds is how it is from now on.
+/// What looks for so many seconds as if something were wrong, without there being enough to tell, is how it is.
 const PATIENCE: u64 = 72 * 3600;
 /// A day, in seconds.
 const DAY: u64 = 86_400;
@@ -258,7 +258,7 @@ impl Sender {
         let Some(relations) = &mut self.relations else { return };
         let residuals = relations.residuals(&row, self.points.len());
         let is_suspect = out.is_suspect(&given.owner) || out.is_suspect(&given.other);
-        if self.hours.knows(at) && self.judge(given, &residuals, at, out) || is_suspect {
+        if self.hours.knows(at) && self.judge(given, &residuals, at, is_suspect, out) || is_suspect {
             return;
         }
         self.hours.learn(at);
@@ -269,12 +269,14 @@ impl Sender {
         self.learn(&row, &residuals);
     }
 
-    /// Looks at how far the values are from what they say of each other. Whether anything is wrong.
+    /// Looks at how far the values are from what they say of each other. Whether anything is wrong. What was told becomes
+    /// usual once that is accepted, or when it has lasted for as many days as it was otherwise.
     fn judge(
         &mut self,
         given: &Given<'_>,
         residuals: &[Option<Residual>],
         at: Timestamp,
+        is_suspect: bool,
         out: &mut Out<'_>,
     ) -> bool {
         let limit = (self.points.len() as f64 / out.limit(LEVEL, &given.owner).max(f64::MIN_POSITIVE)).ln();
@@ -301,7 +303,8 @@ impl Sender {
         let Some(episode) = &mut self.episode else { return share >= SUSPECT && !self.is_no_more(at) };
         episode.quiet = if is_wrong { 0 } else { episode.quiet + 1 };
         let is_over = episode.quiet >= QUIET;
-        let is_lasting = at.since(episode.told).as_secs() >= PATIENCE;
+        let is_long = at.since(episode.told).as_secs() >= u64::from(self.days) * DAY;
+        let is_lasting = !is_suspect && (is_long || out.is_accepted(&given.owner, None, &episode.matter));
         if is_over || is_lasting {
             self.episode = None;
             if let Some(relations) = self.relations.as_mut().filter(|_| is_lasting) {
@@ -478,7 +481,7 @@ impl Detector for RelatedValues {
 
 #[cfg(test)]
 mod tests {
-    use model::Finding;
+    use model::{Finding, Judgement, Scope, Verdict};
 
     use super::{DETECTOR, MAX_POINTS};
     use crate::testing::{Story, values};
@@ -588,6 +591,33 @@ mod tests {
         assert!(finding.raised.since(finding.first).as_secs() < 12 * 3600);
         let story = plant.run(story, 60 * 96);
         assert!(story.findings().len() <= 2, "{:#?}", story.findings());
+    }
+
+    #[test]
+    fn what_was_told_stays_told_until_it_is_accepted_and_never_becomes_usual_once_it_is_confirmed() {
+        let counted = |verdict: Option<Verdict>, days: u32| {
+            let mut plant = Plant::new();
+            let story = plant.run(hosts(), 21 * 96);
+            plant.bias = 0.5;
+            let mut story = plant.run(story, 2 * 96);
+            let id = story.findings()[0].id;
+            let said = |verdict| Judgement {
+                verdict,
+                scope: Scope::Actor,
+                reason: "".into(),
+                by: None,
+                declared: false,
+            };
+            story.detect().judge(id, verdict.map(said));
+            let mut story = plant.run(story, days * 96);
+            let count = |story: &Story| story.findings().iter().map(|finding| finding.count).sum::<u64>();
+            let before = count(&story);
+            story = plant.run(story, 2 * 96);
+            count(&story) > before
+        };
+        assert!(counted(None, 10) && !counted(None, 40));
+        assert!(!counted(Some(Verdict::Expected), 10));
+        assert!(counted(Some(Verdict::True), 40));
     }
 
     #[test]

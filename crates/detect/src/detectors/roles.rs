@@ -42,6 +42,27 @@ pub(super) const THINGS: &[Role] = &[
     Role::Ecu,
 ];
 
+/// Those of them that show pictures, or print them.
+pub(super) const SHOWING: &[Role] = &[
+    Role::Hmi,
+    Role::Hub,
+    Role::SmartDevice,
+    Role::Printer,
+    Role::Media,
+    Role::Phone,
+    Role::Medical,
+    Role::PointOfSale,
+];
+
+/// Those of them at which people stand and work, and which are not set up through a page.
+pub(super) const USED_AT: &[Role] = &[Role::Media, Role::Phone, Role::PointOfSale];
+
+/// Computers by which a process is run.
+pub(super) const RUNNING: &[Role] = &[Role::Scada, Role::Historian, Role::EngineeringStation];
+
+/// Those through which others go: what they do may be done by one who stands behind them.
+pub(super) const FORWARDING: &[Role] = &[Role::Router, Role::AccessPoint, Role::Gateway];
+
 /// Computers that people or programs of any kind use.
 pub(super) const COMPUTERS: &[Role] =
     &[Role::Workstation, Role::Mobile, Role::Server, Role::EngineeringStation, Role::Scada, Role::Historian];

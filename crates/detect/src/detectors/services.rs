@@ -4,6 +4,9 @@ use model::{FlowHead, Host, Transport};
 
 use crate::judge::Site;
 
+/// The names under which protocols put files.
+pub(super) const PUTS: &[&str] = &["stor", "stou", "appe", "write-request", "write"];
+
 /// The industrial protocol whose port a conversation goes to, by the registry of IANA and, where a protocol is not
 /// registered, by its maker's documents.
 pub(super) fn industrial(head: &FlowHead) -> Option<&'static str> {

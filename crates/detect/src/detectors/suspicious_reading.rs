@@ -103,6 +103,21 @@ mod tests {
     }
 
     #[test]
+    fn that_a_suspect_reads_is_no_evidence_against_it() {
+        let mut story = scan(story(), "10.0.0.66").asks(read("10.0.0.66"));
+        let finding = story.findings().into_iter().find(|finding| finding.detector == DETECTOR.id).unwrap();
+        let scanner = finding.actor.host;
+        assert!(story.detect().suspects(&scanner).is_some_and(|known| &*known.title == "Host scan"));
+        // It goes on for long, and nothing else is found of it.
+        for _ in 0..4 {
+            story = story.wait(86_400).asks(read("10.0.0.66"));
+        }
+        assert_eq!(story.detect().suspects(&scanner), None);
+        let finding = story.findings().into_iter().find(|finding| finding.detector == DETECTOR.id).unwrap();
+        assert_eq!(finding.count, 3, "until it is no suspect any more");
+    }
+
+    #[test]
     fn readers_who_did_nothing_else_and_those_who_always_read_are_silent() {
         story().asks(read("10.0.0.66")).silent();
         let findings = scan(story(), "10.0.0.2").asks(read("10.0.0.2")).findings();

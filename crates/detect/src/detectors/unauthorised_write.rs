@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use model::{OperationKind, Severity, Timestamp, What};
 
-use super::change::{Kept, OPERATORS, Ties, is_set_up, named, parties};
-use super::habit::{Among, Habits, PAIRS};
-use super::suspicion::{Actor, Case, STILL, SUSPICION};
+use super::change::{Kept, OPERATORS, Past, Ties, is_set_up, named, parties};
+use super::habit::{Among, PAIRS};
+use super::suspicion::{Case, SUSPICION};
 use crate::hosts::Addr;
 use crate::judge::{Alarm, Out, Seen, is_industrial};
 use crate::learn::{from_bytes, to_bytes};
@@ -34,8 +34,7 @@ pub(super) const DETECTOR: Rule = Rule {
     keeps: "habits and ties of 4096 pairs of hosts, and 256 points of each of 1024 controllers",
     start: || {
         Box::new(UnauthorisedWrite {
-            habits: Habits::new(Among::SameVictim, MINUTE),
-            ties: Ties::of_conversations(),
+            past: Past::new(Among::SameVictim, MINUTE, Ties::of_conversations()),
             readers: Table::new(PAIRS),
             points: Table::new(CONTROLLERS),
             found: Table::new(PAIRS),
@@ -57,8 +56,7 @@ const COMMON_POINT: f64 = -1.0;
 const BLIND: f64 = 1.0;
 
 struct UnauthorisedWrite {
-    habits: Habits,
-    ties: Ties,
+    past: Past,
     /// Who has read from whom, and since when.
     readers: Table<(Addr, Addr), Timestamp>,
     /// Digests of what is written where, by those who are known for it.
@@ -69,9 +67,9 @@ struct UnauthorisedWrite {
 
 impl Detector for UnauthorisedWrite {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
-        self.ties.watch(seen.at);
+        self.past.ties.watch(seen.at);
         let operation = match seen.what {
-            What::FlowIdentified(identified) => return self.ties.talk(seen, identified),
+            What::FlowIdentified(identified) => return self.past.ties.talk(seen, identified),
             What::Operation(operation) => operation,
             _ => return,
         };
@@ -81,7 +79,7 @@ impl Detector for UnauthorisedWrite {
         let asked = seen.asked(operation);
         let Some(pair @ (actor, victim)) = parties(&asked, operation) else { return };
         let (at, host, whom) = (seen.at, &asked.asker.host, &asked.asked.host);
-        let met = self.ties.take(actor, victim, at).met;
+        let met = self.past.ties.take(actor, victim, at).met;
         match operation.kind {
             OperationKind::Read | OperationKind::Subscribe => {
                 self.readers.place(pair, || at);
@@ -92,34 +90,21 @@ impl Detector for UnauthorisedWrite {
         }
         let target = operation.target.as_deref().unwrap_or_default();
         let point = (crate::ledger::digest(target.as_bytes()) >> 32) as u32;
-        let standing = self.habits.standing(actor, victim, at);
-        if standing.here > 0 || self.habits.is_counted_now(actor, victim, at) {
-            self.habits.learn(actor, victim, at);
+        let who = self.past.actor(seen, &asked, pair, met, (OPERATORS, true));
+        if who.standing.here > 0 || self.past.habits.is_counted_now(actor, victim, at) {
+            self.past.habits.learn(actor, victim, at);
             self.know(victim, point);
             return;
         }
         // What was found within the same minute is not weighed again.
-        if let Some(bits) = self.found.get(&pair).filter(|_| self.habits.is_condemned_now(actor, victim, at))
+        if let Some(bits) =
+            self.found.get(&pair).filter(|_| self.past.habits.is_condemned_now(actor, victim, at))
         {
             let alarm = Alarm::about(*host).to(*whom).flow(operation.flow.id).severity(Severity::Low);
             out.raise(alarm.crossed(0, *bits), String::new);
             return;
         }
-        let watch = self.ties.watch.unwrap_or(at);
-        let mut case = Case::of(
-            &Actor {
-                host,
-                whom,
-                now: at,
-                watch,
-                met,
-                both: self.ties.both_since(&seen.site, host, whom),
-                standing,
-                meant: OPERATORS,
-                newcomers_may: true,
-            },
-            out,
-        );
+        let mut case = Case::of(&who, out);
         match self.points.get(&victim).map(|points| points.contains(&point)) {
             Some(true) => {
                 case.how(COMMON_POINT, "what is written", "what others write, too".into(), "the same");
@@ -144,13 +129,10 @@ impl Detector for UnauthorisedWrite {
             );
         }
         let told = self.found.get(&pair).is_some();
-        let limit = out.limit(0, host) * if told { STILL } else { 1.0 };
-        if case.bits() < limit {
-            self.habits.learn(actor, victim, at);
+        if !self.past.is_wrong(&case, &asked, pair, told, at, out) {
             self.know(victim, point);
             return;
         }
-        self.habits.condemn(actor, victim, at);
         *self.found.entry(pair, || 0.0).0 = case.bits();
         let severity = if case.is_unsure() { Severity::Medium } else { Severity::High };
         let alarm = Alarm::about(*host).to(*whom).flow(operation.flow.id);
@@ -165,13 +147,12 @@ impl Detector for UnauthorisedWrite {
     fn save(&self) -> Option<Vec<u8>> {
         let points: Vec<_> = self.points.iter().collect();
         let readers: Vec<_> = self.readers.iter().map(|(pair, _)| pair).collect();
-        to_bytes(&((self.habits.keep(), self.ties.keep()), points, readers))
+        to_bytes(&(self.past.keep(), points, readers))
     }
 
     fn restore(&mut self, learnt: &[u8]) {
-        let Some(((habits, ties), points, readers)) = from_bytes::<KeptWrites>(learnt) else { return };
-        self.habits.take_back(habits);
-        self.ties.take_back(ties);
+        let Some((past, points, readers)) = from_bytes::<KeptWrites>(learnt) else { return };
+        self.past.take_back(past);
         for (victim, mut points) in points.into_iter().take(CONTROLLERS) {
             points.truncate(POINTS);
             self.points.place(victim, || points);
@@ -212,9 +193,10 @@ impl UnauthorisedWrite {
 
 #[cfg(test)]
 mod tests {
-    use model::{Operation, OperationKind, Outcome, Severity, Value};
+    use model::{Operation, OperationKind, Outcome, Severity, Timestamp, Value};
 
     use super::DETECTOR;
+    use crate::settings::{Expected, Settings};
     use crate::testing::{On, Story, operation};
 
     const PLC: &str = "10.0.0.1";
@@ -265,6 +247,34 @@ mod tests {
             story = story.asks(write("10.0.0.3", 40)).wait(30);
         }
         story.silent();
+    }
+
+    #[test]
+    fn what_settings_declare_for_good_becomes_a_habit_and_what_they_declare_for_a_time_does_not() {
+        for (until, is_known) in [(None, true), (Some(Timestamp::from_secs(1_772_438_400 + 7200)), false)] {
+            let expected =
+                Expected { actor: Some("10.0.0.66".parse().unwrap()), until, ..Expected::default() };
+            let settings = Settings { expected: vec![expected], ..Settings::default() };
+            let mut declared = Story::set(&DETECTOR, settings);
+            declared = declared.with_host(PLC).with_host(HMI).asks(read(HMI));
+            for _ in 0..360 {
+                declared = declared.asks(write(HMI, 40)).wait(10);
+            }
+            declared = declared.with_host("10.0.0.66").wait(20);
+            for _ in 0..20 {
+                declared = declared.asks(write("10.0.0.66", 100)).wait(70);
+            }
+            assert!(declared.findings().iter().all(model::Finding::is_silenced));
+            // Whoever starts without the settings knows what was learnt with them.
+            let saved = declared.detect().save();
+            let story = Story::of(&DETECTOR).with_host(PLC).with_host(HMI).with_host("10.0.0.66");
+            let mut story = story.wait(86_400);
+            for (id, learnt) in &saved {
+                assert!(story.detect().restore_learnt(id, learnt));
+            }
+            let story = story.asks(write("10.0.0.66", 100));
+            assert_eq!(story.findings().is_empty(), is_known, "{:#?}", story.findings());
+        }
     }
 
     #[test]

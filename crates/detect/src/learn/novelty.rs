@@ -137,6 +137,21 @@ impl Novelty {
         }
     }
 
+    /// Takes something for learnt, whatever was thought of it; there is room for `limit` things.
+    pub(crate) fn welcome(&mut self, digest: u64, slot: u64, limit: usize) {
+        let slot = slot.max(self.slot);
+        self.told.retain(|told| told.digest != digest);
+        self.begin_trial(slot);
+        match self.items.binary_search_by_key(&digest, |item| item.digest) {
+            Ok(place) => self.items[place].slot = slot,
+            Err(place) if self.items.len() < limit => {
+                self.items.insert(place, Item { digest, slot, is_single: false });
+            }
+            Err(_) => self.overflown = true,
+        }
+        self.not_single(digest);
+    }
+
     /// Something counts as seen in several trials: it is told once however often it is there.
     pub(crate) fn not_single(&mut self, digest: u64) {
         if let Ok(place) = self.items.binary_search_by_key(&digest, |item| item.digest) {
@@ -225,6 +240,20 @@ mod tests {
         assert_eq!(closed.judge(77, 400, 0.01, true, 64), News::Old);
         assert_eq!(closed.judge(77, 401, 0.01, true, 64), News::Again);
         assert_eq!(closed.judge(1, 401, 0.01, true, 64), News::Old);
+    }
+
+    #[test]
+    fn what_is_welcome_is_known_whatever_was_thought_of_it() {
+        let mut set = Novelty::default();
+        (0..400).for_each(|slot| assert_eq!(set.judge(1, slot, 0.01, true, 64), News::Old));
+        assert_eq!(set.judge(7, 400, 0.01, true, 64), News::New);
+        for thing in [7, 8] {
+            set.welcome(thing, 401, 64);
+            assert!(set.knows(thing) && !set.is_told(thing) && set.is_sane(64));
+            assert_eq!(set.judge(thing, 402, 0.01, true, 64), News::Old);
+        }
+        // It is no sign of more to come.
+        assert_eq!(set.judge(9, 600, 0.02, true, 64), News::New);
     }
 
     #[test]

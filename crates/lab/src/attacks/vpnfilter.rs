@@ -3,7 +3,10 @@
 //! Modelled on: W. Largent, Cisco Talos, "New VPNFilter malware targets at least 500K networking devices
 //! worldwide" (2018) and "VPNFilter Update" (2018). From these: the first stage finds its server in the
 //! position data of pictures in a public gallery, with a fall-back name; the second stage is fetched over
-//! TLS; orders come over Tor and TLS.
+//! TLS; orders come over Tor, whose clients and relays call each other by names made up for each connection (Tor
+//! specification, "Negotiating channels"), so that the name that is called is not that of the certificate. What the
+//! third stage does on a router that others go through (sniffing for Modbus and passwords, HTTP in place of HTTPS) is
+//! not played: here the device is a recorder.
 
 use std::net::IpAddr;
 
@@ -50,41 +53,43 @@ pub(crate) const KIND: AttackKind = AttackKind {
     set_up,
 };
 
-fn relay(port: u16, host: &'static str) -> Dial {
-    Dial {
-        style: Style::Small,
-        sni: host,
-        protocols: &[],
-        server: Name { host, organisation: "Unnamed" },
-        port,
-    }
+/// A TLS server as the client calls it, and as it calls itself in its certificate.
+fn dial(port: u16, sni: &'static str, host: &'static str) -> Dial {
+    Dial { style: Style::Small, sni, protocols: &[], server: Name { host, organisation: "Unnamed" }, port }
 }
+
+/// The agent that the first stage says it is: a browser that there never was.
+const AGENT: &str = "Mozilla/6.1 (compatible; MSIE 9.0; Windows NT 5.3; Trident/5.0)";
+/// The server from which the second stage is fetched.
+const ADDRESS: [u8; 4] = [198, 51, 100, 211];
+const STORE: &str = "toknow-fallback.example";
 
 fn set_up(net: &mut Net, script: Script) {
     let outside = |name: &str, ip: [u8; 4]| Host::beyond(name, Locality::External, ip, Os::Linux);
     let gallery = net.add(outside("gallery", [192, 0, 2, 201]));
-    let store = net.add(outside("stage-server", [198, 51, 100, 211]));
+    let store = net.add(outside("stage-server", ADDRESS));
     let relays = [
-        (net.add(outside("relay-1", [198, 51, 100, 221])), relay(9_001, "www.qzlt4vkd7.example")),
-        (net.add(outside("relay-2", [203, 0, 113, 222])), relay(443, "www.u3nfxw6ab.example")),
-        (net.add(outside("relay-3", [192, 0, 2, 223])), relay(9_001, "www.h2yk5odrm.example")),
-    ];
+        ("relay-1", [198, 51, 100, 221], dial(9_001, "www.qzlt4vkd7.example", "www.m5ydt2fzwk.example")),
+        ("relay-2", [203, 0, 113, 222], dial(443, "www.u3nfxw6ab.example", "www.p4xhz7cq.example")),
+        ("relay-3", [192, 0, 2, 223], dial(9_001, "www.h2yk5odrm.example", "www.tw6ljx3bgvo.example")),
+    ]
+    .map(|(name, ip, dial)| (net.add(outside(name, ip)), dial));
     let [device, router] = ["recorder", "router"].map(|name| net.host(name));
 
     script.act(net, ("server-lookup", 0), (device, &[device]), move |net| {
         for number in 0..3 {
             dns::lookup(net, device, router, "gallery.example", IpAddr::from([192, 0, 2, 201]));
             let path = format!("/user/album{number}/library/img_{number}.jpg");
-            let request = http::get("gallery.example", &path, "Mozilla/6.1 (compatible; MSIE 9.0)", "");
-            let picture = picture(net);
+            let request = http::get("gallery.example", &path, AGENT, "");
+            let picture = picture(net, ADDRESS);
             let answer = http::answer("200 OK", "nginx", "image/jpeg", "", &picture);
             http::fetch(net, device, gallery, 80, &request, &answer);
             net.pause_us(2_000_000, 4_000_000);
         }
-        dns::lookup(net, device, router, "toknow-fallback.example", IpAddr::from([198, 51, 100, 211]));
+        dns::lookup(net, device, router, STORE, IpAddr::from(ADDRESS));
     });
     script.act(net, ("stage-two-download", 12), (device, &[device]), move |net| {
-        let conn = tls::open(net, device, store, relay(443, "toknow-fallback.example"));
+        let conn = tls::open(net, device, store, dial(443, STORE, STORE));
         for _ in 0..20 {
             tls::talk(net, conn, 120, 65_000);
         }
@@ -120,13 +125,23 @@ fn set_up(net: &mut Net, script: Script) {
     });
 }
 
-/// A picture (JPEG, ITU-T T.81) with a position (Exif 2.3, tag 0x8825) and no contents but chance.
-fn picture(net: &mut Net) -> Vec<u8> {
+/// A picture (JPEG, ITU-T T.81) with a position (Exif 2.3, tag 0x8825), whose degrees and minutes are a server's
+/// address in quarters, and no contents but chance.
+fn picture(net: &mut Net, [a, b, c, d]: [u8; 4]) -> Vec<u8> {
     build(|m| {
-        m.put(&[0xff, 0xd8, 0xff, 0xe1]).be16(2 + 6 + 44).put(b"Exif\0\0MM\0*").be32(8);
-        // One field: where the position stands. Then the position's one field, its version.
+        // The directory with its one field, where the position stands; that has four fields, two of which are three
+        // fractions each.
+        m.put(&[0xff, 0xd8, 0xff, 0xe1]).be16(2 + 6 + 128).put(b"Exif\0\0MM\0*").be32(8);
         m.be16(1).be16(0x8825).be16(4).be32(1).be32(26).be32(0);
-        m.be16(1).be16(0).be16(1).be32(4).put(&[2, 2, 0, 0]).be32(0);
+        m.be16(4);
+        for (tag, at, reference) in [(1, 80, b"N\0\0\0"), (3, 104, b"E\0\0\0")] {
+            m.be16(tag).be16(2).be32(2).put(reference);
+            m.be16(tag + 1).be16(5).be32(3).be32(at);
+        }
+        m.be32(0);
+        for (degrees, minutes) in [(a, b), (c, d)] {
+            m.be32(degrees.into()).be32(4).be32(minutes.into()).be32(4).be32(0).be32(1);
+        }
         m.put(&[0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0]);
         // Within the scan 0xff would begin a marker.
         m.extend(net.rng.bytes(14_000).into_iter().map(|byte| byte.min(0xfe)));

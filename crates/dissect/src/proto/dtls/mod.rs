@@ -216,6 +216,7 @@ mod tests {
     }
 
     const EXPECTED: &str = r#"fact 192.0.2.10 fingerprint = "dd2d280700_d943125447b4_e7e480e5a997" (dtls.ja4, 20%)
+operation client Discover server-name plc.example - Asked
 server server-hello {"version":"DTLS 1.2","cipher":"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384","retry":false,"ja3s":"51e03b04c8c77175b5562a0e94e39f1c"}
 server certificate {"position":0,"subject":"C=DE, O=Example Controls, CN=PLC-1200, serialNumber=SN-4711","issuer":"C=DE, O=Example Controls, CN=PLC-1200, serialNumber=SN-4711","names":["plc.example","*.plant.example","192.0.2.20"],"not_before":"2026-11-22T08:04:29Z","not_after":"2036-11-19T08:04:29Z","serial":"228763d6207e61e2c512c14a40ebd0aa48270246","key":"secp256r1","key_bits":256,"signature":"ecdsaWithSha256","ca":true,"self_signed":true,"sha256":"18b244130fcede7fe65abf42ad54dd3aa85860e95eb21a1010036a4fc19a11e2","sha1":"d1d8bc757d8b19c1379a9e1eb8b1bd8d3488c3a6"}
 fact 192.0.2.20 hostname = "plc.example" (tls.server-name, 50%)

@@ -6,6 +6,7 @@
 //! told, of a cookie or a referrer nothing, and locators go through [`locator`].
 
 mod body;
+mod picture;
 
 use std::collections::VecDeque;
 
@@ -13,6 +14,7 @@ use model::{Attribute, Confidence, OperationKind, Outcome, Role, Side, Value};
 use serde::Serialize;
 
 use self::body::{MAX_DESCRIPTION, MAX_FORM, MAX_MAGIC, MAX_PAGE};
+use self::picture::{LOCATED, MAX_EXIF, is_located};
 use super::text::{self, Found, Head, HeadScan, MAX_VALUE, clean, has, is, locator};
 use super::{
     Carrier, Emit, Input, Opening, Parser, Progress, Protocol, Verdict, default_credentials, product,
@@ -255,6 +257,7 @@ enum Purpose {
 enum Kind {
     Page,
     Description,
+    Picture,
     Other,
 }
 
@@ -607,7 +610,8 @@ impl Http {
         let limit = match kind {
             Kind::Page => MAX_PAGE,
             Kind::Description => MAX_DESCRIPTION,
-            Kind::Other => MAX_MAGIC,
+            Kind::Picture if out.is_judged() => MAX_EXIF,
+            Kind::Picture | Kind::Other => MAX_MAGIC,
         };
         let watch = Watch {
             limit,
@@ -727,7 +731,8 @@ impl Http {
             Kind::Description if own => body::description(&watch.kept, from, out),
             _ => {}
         }
-        if let Some(executable) = response.executable
+        let located = (kind == Kind::Picture && is_located(&watch.kept)).then_some(LOCATED);
+        if let Some(mark) = response.executable.or(located)
             && (200..300).contains(&response.status)
             && !watch.kept.is_empty()
         {
@@ -736,7 +741,7 @@ impl Http {
             let whole = if target.starts_with('/') { format!("{host}{target}") } else { target.into() };
             let name = response.method.as_deref().unwrap_or("GET").to_ascii_lowercase();
             let target = (!whole.is_empty()).then(|| whole.into());
-            let value = Some(Value::Text(executable.into()));
+            let value = Some(Value::Text(mark.into()));
             out.operation(from.other(), OperationKind::TransferFile, name, target, value, Outcome::Done);
         }
         out.message(from, "response", &*response);
@@ -859,6 +864,7 @@ impl<'a> Fields<'a> {
         match self.content_type {
             Some(kind) if plain && status == 200 && has(kind, "text/html") => Kind::Page,
             Some(kind) if plain && status == 200 && has(kind, "/xml") => Kind::Description,
+            Some(kind) if plain && status == 200 && has(kind, "image/jpeg") => Kind::Picture,
             _ => Kind::Other,
         }
     }

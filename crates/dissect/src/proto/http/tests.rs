@@ -201,6 +201,23 @@ fn a_body_without_a_length_lasts_until_the_connection_ends() {
 }
 
 #[test]
+fn a_picture_that_says_where_it_was_taken_is_told() {
+    let exif = b"\xff\xd8\xff\xe1\0\x1cExif\0\0II*\0\x08\0\0\0\x01\0\x25\x88\x04\0\x01\0\0\0\x1a\0\0\0";
+    let fetch = |kind: &str| {
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", exif.len());
+        let packets = [
+            (Client, &b"GET /p.jpg HTTP/1.1\r\nHost: a\r\n\r\n"[..]),
+            (Server, &[answer.as_bytes(), exif].concat()),
+        ];
+        converse(&PROTOCOL, &packets)
+    };
+    let told = "operation client TransferFile get a/p.jpg \"located-picture\" Done";
+    assert!(fetch("image/jpeg").contains(told));
+    assert!(!fetch("image/png").contains("TransferFile"));
+}
+
+#[test]
 fn what_two_receivers_may_read_differently_is_reported() {
     // RFC 9112 clauses 3.2 and 11.2.
     let text = converse(

@@ -94,6 +94,7 @@ fn the_example_of_the_standard_is_read() {
     insta::assert_snapshot!(text, @r#"
     client initial {"version":"1","destination":"8394c8f03e515708","source":""}
     fact 192.0.2.10 fingerprint = "q13d0211an_62ed6f6ca7ad_4d634acda6c0" (quic.ja4, 20%)
+    operation client Discover server-name example.com - Asked
     client client-hello {"version":"TLS 1.3","server_name":"example.com","alpn":["alpn"],"versions":["TLS 1.3"],"ciphers":["TLS_AES_128_GCM_SHA256","TLS_AES_256_GCM_SHA384"],"groups":["x25519","secp256r1","secp384r1"],"signatures":["ecdsa_secp256r1_sha256","ecdsa_secp384r1_sha384","ecdsa_secp521r1_sha512","ecdsa_sha1","rsa_pss_rsae_sha256","rsa_pss_rsae_sha384","rsa_pss_rsae_sha512"],"resumes":false,"early_data":false,"encrypted_hello":false,"ja4":"q13d0211an_62ed6f6ca7ad_4d634acda6c0","ja3":"41bc9ae914d6cb3bd0bd0a5453ab7d7f"}
     server server-hello {"version":"TLS 1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"x25519","retry":false,"ja3s":"eb1d94daa7e0344597e756a1fb6e7054"}
     "#);

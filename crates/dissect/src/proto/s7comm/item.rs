@@ -50,6 +50,12 @@ impl Item<'_> {
         }
     }
 
+    /// Whether it is bytes in a row.
+    pub(super) fn is_block(&self) -> bool {
+        const BYTE: u8 = 2;
+        self.size_code == BYTE && self.length.is_some_and(|length| length > 1)
+    }
+
     /// The value that a write gives the item: a number where it is one element, else the bytes.
     pub(super) fn value(&self, data: &[u8]) -> Value {
         let number = match data {

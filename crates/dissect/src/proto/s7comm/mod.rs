@@ -38,6 +38,8 @@ const MAX_PENDING: usize = 16;
 /// A status list that comes in parts is put together up to this size.
 const MAX_LIST: usize = 65_536;
 
+/// So many words of a block of bytes are told as values.
+const MAX_WORDS: u64 = 8;
 /// A target names at most so many items or blocks, and says how many more there are.
 const MAX_NAMED: usize = 4;
 
@@ -357,7 +359,8 @@ impl S7comm {
         self.answered(from, pdu.reference, refused, out);
     }
 
-    /// Tells the values of items that are one number each.
+    /// Tells the values of items that are one number each, and the first words of those that are blocks of bytes: what they
+    /// mean stands in the program, but that they move, stand still or come again shows all the same.
     fn sample(&mut self, from: Side, items: &[u8], data: &[u8], out: &mut Emit<'_>) -> Result<(), Short> {
         let (mut items, mut data) = (Reader::new(items), Reader::new(data));
         for _ in 0..items.u8()? {
@@ -365,15 +368,26 @@ impl S7comm {
             let item = item::specification(&mut items)?;
             let named = &before[..before.len() - items.left()];
             let (code, bytes) = item::data(&mut data)?;
+            if code != 0xff || !out.is_judged() {
+                continue;
+            }
             let value = match item.value(bytes) {
                 Value::Unsigned(number) => number as f64,
                 Value::Signed(number) => number as f64,
                 Value::Real(number) => number,
-                _ => continue,
+                _ => {
+                    let (words, _) = bytes.as_chunks();
+                    for (number, word) in (1..=MAX_WORDS).zip(words).filter(|_| item.is_block()) {
+                        let key = digest(named)[0].wrapping_add(number);
+                        let name = || format!("{} word {number}", item.target());
+                        let value = f64::from(u16::from_be_bytes(*word));
+                        if let Some(point) = self.points.news(key, value, self.now, name) {
+                            out.sample(from, point, value);
+                        }
+                    }
+                    continue;
+                }
             };
-            if code != 0xff || !out.is_judged() {
-                continue;
-            }
             if let Some(point) = self.points.news(digest(named)[0], value, self.now, || item.target()) {
                 out.sample(from, point, value);
             }

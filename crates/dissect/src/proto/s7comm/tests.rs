@@ -65,6 +65,19 @@ fn reads_and_writes_name_their_items_as_step_7_does() {
 }
 
 #[test]
+fn words_of_a_block_of_bytes_are_told_as_values() {
+    let block = [0x04, 1, 0x12, 10, 0x10, 2, 0, 5, 0, 1, 0x84, 0, 0, 0x50];
+    let values = |low: u8| [0xff, 4, 0, 40, 1, low, 0xff, 0xfe, 9];
+    let turn = |number, low| {
+        [(Client, s7(JOB, number, &block, &[])), (Server, s7(ACK_DATA, number, &[4, 1], &values(low)))]
+    };
+    // The first is not told: what is read once shows no behaviour. Later only what has changed is.
+    let text = talk(&[turn(1, 2), turn(2, 3), turn(3, 4)].concat());
+    let told: Vec<&str> = text.lines().filter(|line| line.starts_with("sample")).collect();
+    assert_eq!(told, ["sample server DB1.DBX10.0 BYTE 5 word 1 = 260"]);
+}
+
+#[test]
 fn control_and_programs_are_told() {
     let stop = [&[0x29, 0, 0, 0, 0, 0, 9][..], b"P_PROGRAM"].concat();
     let start = [&[0x28, 0, 0, 0, 0, 0, 0, 0xfd, 0, 0, 9][..], b"P_PROGRAM"].concat();

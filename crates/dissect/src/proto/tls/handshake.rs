@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::{Attribute, Confidence, Side, Timestamp};
+use model::{Attribute, Confidence, OperationKind, Outcome, Side, Timestamp};
 use serde::Serialize;
 
 use super::certificate;
@@ -187,6 +187,14 @@ impl Handshake {
         // A second hello answers the server's wish: it no longer tells what the client is by itself.
         if !again {
             out.fact(from, Attribute::Fingerprint, &ja4, source, Confidence::HINT);
+        }
+        // RFC 6066 clause 3: whom the client wants to reach, whatever address it sends this to.
+        if !again
+            && out.is_judged()
+            && let Some(name) = &self.server_name
+        {
+            let name = name.to_ascii_lowercase().into();
+            out.operation(from, OperationKind::Discover, "server-name", Some(name), None, Outcome::Asked);
         }
         if out.wants_messages() {
             let coded = |list, names: fn(u16) -> Option<&'static str>| -> Vec<Coded> {

@@ -20,6 +20,7 @@ const RETRY: &str = include_str!("conversations/retry.txt");
 fn tls_1_2_shows_the_certificate_and_what_it_says_of_the_device() {
     insta::assert_snapshot!(without_long_lists(&replay(&PROTOCOL, &conversation(TLS12))), @r#"
     fact 192.0.2.10 fingerprint = "t12d2808h2_d943125447b4_e7e480e5a997" (tls.ja4, 20%)
+    operation client Discover server-name plc.example - Asked
     client client-hello {"version":"TLS 1.2","server_name":"plc.example","alpn":["h2","http/1.1"],"ciphers":[..],"groups":["x25519","secp256r1","x448","secp521r1","secp384r1"],"signatures":[..],"resumes":false,"early_data":false,"encrypted_hello":false,"ja4":"t12d2808h2_d943125447b4_e7e480e5a997","ja3":"22558766122974704364c9c75c5cce0a"}
     server server-hello {"version":"TLS 1.2","cipher":"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384","retry":false,"ja3s":"abade5a4a7f42baf54766e5d108283b6"}
     server certificate {"position":0,"subject":"C=DE, O=Example Controls, CN=PLC-1200, serialNumber=SN-4711","issuer":"C=DE, O=Example Controls, CN=PLC-1200, serialNumber=SN-4711","names":["plc.example","*.plant.example","192.0.2.20"],"not_before":"2026-11-22T08:04:29Z","not_after":"2036-11-19T08:04:29Z","serial":"228763d6207e61e2c512c14a40ebd0aa48270246","key":"secp256r1","key_bits":256,"signature":"ecdsaWithSha256","ca":true,"self_signed":true,"sha256":"18b244130fcede7fe65abf42ad54dd3aa85860e95eb21a1010036a4fc19a11e2","sha1":"d1d8bc757d8b19c1379a9e1eb8b1bd8d3488c3a6"}
@@ -37,6 +38,7 @@ fn tls_1_2_shows_the_certificate_and_what_it_says_of_the_device() {
 fn tls_1_3_is_established_with_the_clients_first_encrypted_record() {
     insta::assert_snapshot!(without_long_lists(&replay(&PROTOCOL, &conversation(TLS13))), @r#"
     fact 192.0.2.10 fingerprint = "t13d3111mt_e8f1e7e78f70_1f22a2ca17c4" (tls.ja4, 20%)
+    operation client Discover server-name plc.example - Asked
     client client-hello {"version":"TLS 1.3","server_name":"plc.example","alpn":["mqtt"],"versions":["TLS 1.3","TLS 1.2","TLS 1.1","TLS 1.0"],"ciphers":[..],"groups":["x25519","secp256r1"],"signatures":[..],"resumes":false,"early_data":false,"encrypted_hello":false,"ja4":"t13d3111mt_e8f1e7e78f70_1f22a2ca17c4","ja3":"dd15eb17954b601f37ebb2c800a3e556"}
     server server-hello {"version":"TLS 1.3","cipher":"TLS_AES_256_GCM_SHA384","group":"x25519","retry":false,"ja3s":"15af977ce25de452b96affa2addb1036"}
     client established {"version":"TLS 1.3","cipher":"TLS_AES_256_GCM_SHA384","group":"x25519","server_name":"plc.example","resumed":false,"client_certificate_requested":false}
@@ -185,7 +187,7 @@ fn after_a_gap_the_other_side_is_still_read() {
     assert_eq!(parser.parse(&input(Side::Server, b"anything"), &mut out), Progress::Took(8));
     assert_eq!(parser.parse(&input(Side::Client, &hello), &mut out), Progress::Took(hello.len()));
     assert!(!parser.gap(Side::Client, 1, &mut out), "nobody is left to listen to");
-    assert_eq!(found.len(), 1, "the fingerprint is told although nobody wants messages: {found:?}");
+    assert_eq!(found.len(), 2, "fingerprint and name are told although nobody wants messages: {found:?}");
 }
 
 any_bytes_are_survived!(PROTOCOL);
