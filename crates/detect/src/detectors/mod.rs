@@ -43,6 +43,7 @@ mod firmware_update;
 mod follow_up;
 mod forced_values;
 mod generated_domains;
+mod goose_spoofing;
 mod habit;
 mod host_scan;
 mod identification_sweep;
@@ -152,6 +153,7 @@ pub static DETECTORS: &[&Rule] = &[
     // Who commands them.
     &unauthorised_write::DETECTOR,
     &command_sweep::DETECTOR,
+    &goose_spoofing::DETECTOR,
     &diagnostic_access::DETECTOR,
     // Who feels controllers out.
     &suspicious_reading::DETECTOR,
