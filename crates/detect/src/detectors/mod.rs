@@ -220,6 +220,7 @@ mod tests {
                 )
                 .then(What::BusFrame(Box::new(BusFrame {
                     flow: FlowId(1),
+                    bus: 0,
                     id,
                     extended: step % 2 == 0,
                     data,
