@@ -533,9 +533,13 @@ impl Application {
                     let kind = format!("{protocol}.{kind}").into();
                     What::Weakness(Box::new(Weakness { flow, side, kind, detail }))
                 }
-                Yield::BusFrame { id, extended, data } => {
-                    What::BusFrame(Box::new(BusFrame { flow: flow.id, id, extended, data }))
-                }
+                Yield::BusFrame { id, extended, data } => What::BusFrame(Box::new(BusFrame {
+                    flow: flow.id,
+                    bus: flow.client.port,
+                    id,
+                    extended,
+                    data,
+                })),
                 Yield::Samples { from, values } => {
                     let protocol = protocol.clone();
                     What::Samples(Box::new(Samples { flow, from, protocol, values }))

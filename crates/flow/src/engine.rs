@@ -29,6 +29,9 @@ pub struct Frame<'a> {
     pub wire_length: u32,
     /// What was captured of it.
     pub bytes: &'a [u8],
+    /// On which interface of its source, 0 where there is only one: buses have no addresses by which they could be told
+    /// apart.
+    pub interface: u16,
 }
 
 /// A run of frames that shards can share.
@@ -160,7 +163,7 @@ impl Shard {
         packet: Packet<'a>,
         frame: Frame<'a>,
     ) {
-        let keyed = Keyed::of(&packet);
+        let keyed = Keyed::of(&packet, frame.interface);
         let digest = keyed.map_or(0, |keyed| keyed.key.digest(self.environment.seed));
         group.push(Ready { number, tick, packet, frame, keyed, digest });
         if group.len() == GROUP {
@@ -203,7 +206,7 @@ impl Shard {
     }
 
     fn packet(&mut self, number: u32, packet: &Packet<'_>, frame: Frame<'_>) {
-        let keyed = Keyed::of(packet);
+        let keyed = Keyed::of(packet, frame.interface);
         let digest = keyed.map_or(0, |keyed| keyed.key.digest(self.environment.seed));
         self.keyed(number, keyed, digest, packet, frame);
     }
@@ -447,8 +450,9 @@ impl<B: Frames> Engine<B> {
                 steps.iter_mut().for_each(|steps| steps.push(Step::Tick(number, now)));
             }
             let packet = decode(frame);
-            let shard =
-                |packet: &Packet<'_>| Keyed::of(packet).map_or(0, |keyed| usize::from(keyed.lane)) % shards;
+            let shard = |packet: &Packet<'_>| {
+                Keyed::of(packet, frame.interface).map_or(0, |keyed| usize::from(keyed.lane)) % shards
+            };
             match self.sort(&packet, frame.at) {
                 Sorted::Whole => steps[shard(&packet)].push(Step::Frame(number)),
                 Sorted::Waits => {}

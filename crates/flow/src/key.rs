@@ -36,8 +36,8 @@ pub(crate) struct Keyed {
 }
 
 impl Keyed {
-    /// The key of a packet, or `None` if nothing in it names an end.
-    pub(crate) fn of(packet: &Packet<'_>) -> Option<Self> {
+    /// The key of a packet that was captured on this interface of its source, or `None` if nothing in it names an end.
+    pub(crate) fn of(packet: &Packet<'_>, interface: u16) -> Option<Self> {
         let (family, kind, source, destination) = match packet.network {
             Network::Ip { source, destination, protocol, .. } => {
                 let (family, source, destination) = match (source, destination) {
@@ -64,7 +64,11 @@ impl Keyed {
             Network::Can { id, .. } => (Family::Can, 0, u128::from(id), 0),
             Network::Wpan => (Family::Wpan, 0, 0, 0),
         };
-        let (source_port, destination_port) = ports(packet.transport);
+        let (source_port, destination_port) = match packet.network {
+            // Equal identifiers on two buses have nothing to do with each other.
+            Network::Can { .. } => (interface, 0),
+            _ => ports(packet.transport),
+        };
         let swapped = (source, source_port) > (destination, destination_port);
         let ((low, low_port), (high, high_port)) = if swapped {
             ((destination, destination_port), (source, source_port))

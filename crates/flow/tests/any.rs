@@ -86,7 +86,7 @@ impl Frames for Run {
     fn frame(&self, index: usize) -> Frame<'_> {
         let (at, any) = &self.0[index];
         let wire_length = any.bytes.len() as u32 + any.cut;
-        Frame { at: *at, link: any.link, wire_length, bytes: &any.bytes }
+        Frame { at: *at, link: any.link, wire_length, bytes: &any.bytes, interface: 0 }
     }
 }
 

@@ -17,7 +17,7 @@ impl Frames for Given {
     fn frame(&self, index: usize) -> Frame<'_> {
         let bytes = &self.1[index];
         let at = Timestamp::from_secs(1_700_000_000 + index as u64);
-        Frame { at, link: self.0, wire_length: bytes.len() as u32, bytes }
+        Frame { at, link: self.0, wire_length: bytes.len() as u32, bytes, interface: 0 }
     }
 }
 
@@ -147,4 +147,50 @@ fn an_opening_is_unanswered_after_five_seconds_and_an_answer_after_that_is_told_
         segment(false, 1, 1, push, b"220 hello"),
     ]);
     assert_eq!(told(&frames), [unanswered, (TcpState::Established, 9, EndReason::SourceEnd)]);
+}
+
+/// Frames on two interfaces by turns.
+struct Two(Vec<Vec<u8>>);
+
+impl Frames for Two {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn frame(&self, index: usize) -> Frame<'_> {
+        let bytes = &self.0[index];
+        let at = Timestamp::from_secs(1_700_000_000 + index as u64);
+        let interface = if index.is_multiple_of(2) { 0 } else { 5 };
+        Frame { at, link: LinkType::CAN_SOCKETCAN, wire_length: bytes.len() as u32, bytes, interface }
+    }
+}
+
+#[test]
+fn equal_identifiers_on_two_buses_are_two_conversations() {
+    let frame = vec![0, 0, 1, 0x23, 2, 0, 0, 0, 0xab, 0xcd];
+    for shards in [1, 4] {
+        let wants = Wants { messages: false, judged: true };
+        let mut engine = Engine::<Two>::new(Limits::default(), wants, shards, 7);
+        let mut observations = Vec::new();
+        engine.submit(&Arc::new(Two(vec![frame.clone(); 6])));
+        engine.collect(&mut observations);
+        while engine.finish(&mut observations) {}
+        let buses: Vec<u16> = observations
+            .iter()
+            .filter_map(|observation| match &observation.what {
+                What::BusFrame(frame) => Some(frame.bus),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(buses, [0, 5, 0, 5, 0, 5], "{shards} shards");
+        let mut records: Vec<_> = observations
+            .iter()
+            .filter_map(|observation| match &observation.what {
+                What::FlowEnded(record) => Some((record.head.client.port, record.sent.packets)),
+                _ => None,
+            })
+            .collect();
+        records.sort_unstable();
+        assert_eq!(records, [(0, 3), (5, 3)]);
+    }
 }

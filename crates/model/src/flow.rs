@@ -87,7 +87,8 @@ pub enum Transport {
     Ip(u8),
     /// Straight on the link, by EtherType (IEEE 802) or, below 0x0600, LLC DSAP and SSAP.
     Ether(u16),
-    /// A CAN bus; the endpoint's port is not used, the identifier is in the conversation's key.
+    /// A CAN bus; the client's port is the number of the interface, and so of the bus, in its source; the identifier is
+    /// in the conversation's key.
     Can,
     /// IEEE 802.15.4.
     Wpan,

@@ -233,8 +233,11 @@ pub struct Weakness {
 /// A data frame of a CAN bus (ISO 11898-1). It names no sender, only what it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BusFrame {
-    /// The conversation: all frames of one identifier.
+    /// The conversation: all frames of one identifier on one bus.
     pub flow: FlowId,
+    /// The bus: the number of the interface on which the frame was captured, 0 where there is only one.
+    #[serde(skip_serializing_if = "is_first", default)]
+    pub bus: u16,
     /// The identifier, of 11 bits or 29.
     pub id: u32,
     /// Whether the identifier has 29 bits.
@@ -242,6 +245,11 @@ pub struct BusFrame {
     pub extended: bool,
     /// What it says.
     pub data: BusData,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+const fn is_first(bus: &u16) -> bool {
+    *bus == 0
 }
 
 /// The data field of a frame of a bus: at most [`BusData::MAX`] bytes. As text, hexadecimal digits.

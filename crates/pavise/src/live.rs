@@ -32,11 +32,11 @@ impl Together {
         let (sender, batches) = sync_channel(WAITING);
         let stop = Arc::new(AtomicBool::new(false));
         let mut together = Self { batches, progress: Vec::new(), stop, threads: Vec::new() };
-        for source in sources {
+        for (place, source) in (0_u16..).zip(sources) {
             let progress = Arc::new(Mutex::new(source.progress()));
             together.progress.push(Arc::clone(&progress));
             let (sender, stop) = (sender.clone(), Arc::clone(&together.stop));
-            together.threads.push(std::thread::spawn(move || read(source, &sender, &progress, &stop)));
+            together.threads.push(std::thread::spawn(move || read(source, place, &sender, &progress, &stop)));
         }
         together
     }
@@ -79,8 +79,10 @@ impl Drop for Together {
     }
 }
 
+/// Reads one of them, whose frames bear its place as the number of their interface.
 fn read(
     mut source: Box<dyn Source>,
+    place: u16,
     sender: &SyncSender<Result<Captured, CaptureError>>,
     progress: &Mutex<Progress>,
     stop: &AtomicBool,
@@ -88,7 +90,10 @@ fn read(
     while !stop.load(Ordering::Relaxed) {
         let mut batch = Captured::default();
         let next = match source.next_batch(&mut batch.0) {
-            Ok(Step::Batch) => Ok(batch),
+            Ok(Step::Batch) => {
+                batch.0.frames.iter_mut().for_each(|frame| frame.interface = place);
+                Ok(batch)
+            }
             Ok(Step::Idle) => continue,
             Ok(Step::End) => return,
             Err(error) => Err(error),

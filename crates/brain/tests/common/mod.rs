@@ -14,6 +14,12 @@ impl Frames for Captured {
 
     fn frame(&self, index: usize) -> Frame<'_> {
         let frame = &self.0.frames[index];
-        Frame { at: frame.at, link: frame.link, wire_length: frame.wire_length, bytes: self.0.bytes(frame) }
+        Frame {
+            at: frame.at,
+            link: frame.link,
+            wire_length: frame.wire_length,
+            bytes: self.0.bytes(frame),
+            interface: frame.interface,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A device that does not behave as it does: see [`DETECTOR`].
 
-use model::{FlowRecord, Host, Severity, TcpState, Timestamp, What};
+use model::{FlowRecord, Host, Severity, TcpState, Timestamp, Transport, What};
 use serde::{Deserialize, Serialize};
 
 use super::channel::key_of;
@@ -16,7 +16,9 @@ pub(super) const DETECTOR: Rule = Rule {
     severity: Severity::Medium,
     attack: &["T1020", "T0814", "T0846"],
     finds: "Several things that a device does in ten minutes are as they hardly ever were at once: how much it sends and \
-            gets, with how many it talks and by how many ports, how long, and how often in vain.",
+            gets, with how many it talks and by how many ports, how long, and how often in vain. What it does not answer it \
+            did not do, and if services that it always uses do not answer, trying again is no more than trying in vain: \
+            somewhere a line is down. Questions for addresses and names do not count.",
     matters: "What an intruder does with a device differs from what the device does, even if no rule knows how: it sends \
               out data, attacks others or works for somebody else.",
     fix: "Look at the conversations of the device in that time, those with peers and ports that it rarely has first.",
@@ -46,6 +48,10 @@ const ENOUGH: u64 = 144;
 const HALF_LIFE: f64 = 7.0 * 86_400.0;
 /// So many peers and ports are told apart within a span.
 const MAX_DIFFERENT: usize = 1024;
+/// So many services that answered a device are remembered, the latest ones.
+const MAX_SERVICES: usize = 32;
+/// The EtherType of ARP (RFC 826).
+const ARP: u16 = 0x0806;
 /// Sums are compared as logarithms; a difference by a tenth is none.
 const GRAIN: f64 = 0.1;
 
@@ -61,6 +67,8 @@ const FEATURES: [&str; 8] = [
     "seconds of conversation",
 ];
 const COUNT: usize = FEATURES.len();
+/// The place of failed conversations.
+const FAILED: usize = 6;
 /// Features that go together: one is judged by the other.
 const PAIRS: [(usize, usize); 2] = [(0, 1), (3, 4)];
 /// Features, and pairs of them.
@@ -85,6 +93,9 @@ struct Behaviour {
     peers: Vec<u64>,
     #[serde(skip)]
     ports: Vec<u16>,
+    /// The ports at which it was answered in it.
+    #[serde(skip)]
+    answered: Vec<u16>,
     #[serde(skip)]
     shown: Vec<model::FlowId>,
     /// What is usual, once a span has ended.
@@ -98,6 +109,9 @@ struct Usual {
     pairs: [DampedPair; PAIRS.len()],
     surprises: Vec<Reservoir>,
     hours: Hours,
+    /// The ports at which it was answered, in spans that are over.
+    #[serde(default)]
+    services: Vec<u16>,
 }
 
 impl Default for Usual {
@@ -107,6 +121,7 @@ impl Default for Usual {
             pairs: [DampedPair::default(); PAIRS.len()],
             surprises: vec![Reservoir::default(); ALL],
             hours: Hours::default(),
+            services: Vec::new(),
         }
     }
 }
@@ -120,7 +135,9 @@ impl Usual {
             surprises[at] = (features[at] - feature.mean()).max(0.0) / feature.deviation().max(GRAIN);
         }
         for (at, ((one, other), pair)) in PAIRS.iter().zip(&self.pairs).enumerate() {
-            surprises[COUNT + at] = pair.surprise(features[*one], features[*other]);
+            if surprises[*one] > 0.0 || surprises[*other] > 0.0 {
+                surprises[COUNT + at] = pair.surprise(features[*one], features[*other]);
+            }
         }
         surprises
     }
@@ -146,6 +163,21 @@ impl Usual {
             && self.pairs.iter().all(DampedPair::is_sane)
             && self.surprises.len() == ALL
             && self.surprises.iter().all(|known| known.is_sane(ROOM))
+            && self.services.len() <= MAX_SERVICES
+    }
+
+    /// Remembers that services at these ports answer the device.
+    fn know(&mut self, ports: &[u16]) {
+        for port in ports {
+            if let Some(place) = self.services.iter().position(|known| known == port) {
+                self.services[place..].rotate_left(1);
+                continue;
+            }
+            if self.services.len() >= MAX_SERVICES {
+                self.services.remove(0);
+            }
+            self.services.push(*port);
+        }
     }
 
     fn tell(
@@ -192,6 +224,7 @@ impl Behaviour {
             sums: [0.0; COUNT],
             peers: Vec::new(),
             ports: Vec::new(),
+            answered: Vec::new(),
             shown: Vec::new(),
             usual: None,
         }
@@ -200,9 +233,19 @@ impl Behaviour {
     fn add(&mut self, record: &FlowRecord, is_client: bool, peer: u64) {
         let (sent, received) =
             if is_client { (record.sent, record.received) } else { (record.received, record.sent) };
-        let failed = is_client
-            && (!record.answered()
-                || record.tcp.is_some_and(|tcp| matches!(tcp.state, TcpState::SynSent | TcpState::Refused)));
+        let failed = has_failed(record);
+        let port = record.head.server.port;
+        if failed {
+            if !is_client {
+                return;
+            }
+            if self.usual.as_ref().is_some_and(|usual| usual.services.contains(&port)) {
+                self.sums[FAILED] += 1.0;
+                return;
+            }
+        } else if is_client && self.answered.len() < MAX_SERVICES && !self.answered.contains(&port) {
+            self.answered.push(port);
+        }
         let more = [
             sent.bytes as f64,
             received.bytes as f64,
@@ -217,7 +260,6 @@ impl Behaviour {
         if self.peers.len() < MAX_DIFFERENT && !self.peers.contains(&peer) {
             self.peers.push(peer);
         }
-        let port = record.head.server.port;
         if self.ports.len() < MAX_DIFFERENT && !self.ports.contains(&port) {
             self.ports.push(port);
         }
@@ -242,6 +284,10 @@ impl Behaviour {
         let flows = std::mem::take(&mut self.shown);
         let features = self.close();
         let usual = self.usual.get_or_insert_default();
+        if !self.is_suspect {
+            usual.know(&self.answered);
+        }
+        self.answered.clear();
         let surprises = usual.surprises(&features);
         if usual.surprises[0].seen() < ENOUGH {
             usual.learn(&features, &surprises, at);
@@ -266,6 +312,18 @@ impl Behaviour {
     }
 }
 
+/// Whether addresses or names are asked for. That follows from what a device does otherwise, and is asked again and again
+/// where nobody knows; what is wrong with it has detectors of its own.
+fn is_resolution(record: &FlowRecord) -> bool {
+    record.head.transport == Transport::Ether(ARP) || record.protocol.as_deref() == Some("dns")
+}
+
+/// Whether the other end did not answer, or only to refuse.
+fn has_failed(record: &FlowRecord) -> bool {
+    !record.answered()
+        || record.tcp.is_some_and(|tcp| matches!(tcp.state, TcpState::SynSent | TcpState::Refused))
+}
+
 /// A false-alarm rate from several of which `agree` must agree, however they depend on each other (B. Rüger,
 /// Metrika 25, 1978): the share of the one that comes in that place, times how many there are for each that must agree.
 fn joint(sorted: &[f64], agree: usize) -> f64 {
@@ -276,6 +334,9 @@ fn joint(sorted: &[f64], agree: usize) -> f64 {
 impl Detector for Behaviours {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
         let What::FlowEnded(record) = seen.what else { return };
+        if is_resolution(record) {
+            return;
+        }
         let (client, server) = (record.head.client.host, record.head.server.host);
         let [client_key, server_key] = seen.keys;
         for (who, host, peer, peer_key) in
@@ -370,6 +431,47 @@ mod tests {
         let finding = story.only();
         assert_eq!(finding.actor.to_string(), "10.0.0.5");
         assert!(finding.factors.len() >= 3 && finding.conversations.len() == 8);
+    }
+
+    /// The line outside is down: names are asked for again and again, and so is the usual server.
+    fn tries_in_vain(mut story: Story, port: u16) -> Story {
+        for _ in 0..590 {
+            story = story.wait(1).flow(unanswered("10.0.0.5", "10.0.0.1", port));
+            story = story.flow(datagrams("10.0.0.5", "10.0.0.1", port, 400, 0));
+        }
+        story.wait(600).flow(datagrams("10.0.0.9", "10.0.0.1", 53, 50, 50))
+    }
+
+    #[test]
+    fn who_tries_what_it_always_does_when_a_line_is_down_is_silent_and_so_is_who_does_not_answer() {
+        tries_in_vain(days(camera(), 0, 3), 443).silent();
+        // At a port at which it was never answered, the same is something else.
+        let finding = tries_in_vain(days(camera(), 0, 3), 4444).only();
+        assert_eq!(finding.actor.to_string(), "10.0.0.5");
+    }
+
+    #[test]
+    fn addresses_and_names_that_are_asked_for_are_nothing_by_themselves() {
+        let asks = |protocol: &'static str| {
+            let mut story = days(camera(), 0, 3);
+            for _ in 0..590 {
+                let mut record = datagrams("10.0.0.5", "10.0.0.1", 53, 4000, 1000);
+                record.protocol = Some(protocol.into());
+                story = story.wait(1).flow(record);
+            }
+            story.wait(600).flow(datagrams("10.0.0.9", "10.0.0.1", 53, 50, 50))
+        };
+        asks("dns").silent();
+        assert!(!asks("").findings().is_empty());
+    }
+
+    #[test]
+    fn services_that_answer_are_remembered_the_latest_ones() {
+        let mut usual = Usual::default();
+        usual.know(&(1..=40).collect::<Vec<_>>());
+        usual.know(&[20, 41]);
+        assert_eq!((usual.services.len(), &usual.services[30..]), (MAX_SERVICES, &[20, 41][..]));
+        assert!(!usual.services.contains(&9) && usual.is_sane());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{BusFrame, FlowId, Severity, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
-use super::can::{BUS, MAX_IDENTIFIERS, comes_on_demand, key, name};
+use super::can::{BUS, Buses, MAX_IDENTIFIERS, comes_on_demand, key, name, raise};
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Growth, News, Novelty, from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -44,8 +44,8 @@ pub(super) const DETECTOR: Rule = Rule {
         },
     ],
     listens: &[Kind::BusFrame],
-    keeps: "1,024 identifiers of the bus",
-    start: || Box::<Identifiers>::default(),
+    keeps: "1,024 identifiers of each of 32 buses",
+    start: || Box::new(Buses::of(Identifiers::default)),
 };
 
 const LEVEL: usize = 0;
@@ -243,7 +243,7 @@ impl Identifiers {
         if is_flood {
             alarm = alarm.severity(Severity::High).crossed(FLOOD, frames.into());
         }
-        out.raise(alarm, || match (is_flood, wins) {
+        raise(frame.bus, alarm, out, || match (is_flood, wins) {
             (true, true) => {
                 format!("The CAN bus is flooded with frames {id}, which win against all others")
             }
@@ -299,7 +299,7 @@ mod tests {
 
     fn frame(id: u32) -> What {
         let data = BusData::new(&[1, 2, 3]);
-        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), id, extended: false, data }))
+        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), bus: 0, id, extended: false, data }))
     }
 
     /// Twenty identifiers, ten times a second each.
@@ -334,7 +334,7 @@ mod tests {
 
     fn extended(id: u32) -> What {
         let data = BusData::new(&[1, 2, 3, 4, 5, 6, 7, 8]);
-        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), id, extended: true, data }))
+        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), bus: 0, id, extended: true, data }))
     }
 
     /// Half a minute of a truck: sixty groups of four units, ten times a second each, a unit that commands the engine
@@ -401,8 +401,11 @@ mod tests {
         }
         let finding = story.only();
         assert_eq!(&*finding.matter, "many identifiers");
-        let saved = String::from_utf8(story.detect().save()[0].1.split_off(1)).unwrap();
-        assert!(!saved.contains(&format!("\"digest\":{}", 0x33f)));
+        let saved = String::from_utf8_lossy(&story.detect().save()[0].1).into_owned();
+        assert!(
+            saved.contains(&format!("[{},", 0x113)) && !saved.contains(&format!("[{},", 0x33f)),
+            "{saved}"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use model::{BusFrame, FlowId, Severity, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
-use super::can::{BUS, seconds};
+use super::can::{BUS, Buses, raise, seconds};
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -57,9 +57,9 @@ pub(super) const DETECTOR: Rule = Rule {
         },
     ],
     listens: &[Kind::BusFrame],
-    keeps: "254 addresses, 256 pairs of units and 256 things that are asked for",
+    keeps: "254 addresses, 256 pairs of units and 256 things that are asked for, of each of 32 buses",
     start: || {
-        Box::new(J1939 {
+        Box::new(Buses::of(|| J1939 {
             names: Table::new(MAX_ADDRESSES),
             units: Table::new(MAX_ADDRESSES),
             sessions: Table::new(MAX_PAIRS),
@@ -67,7 +67,8 @@ pub(super) const DETECTOR: Rule = Rule {
             stalled: Table::new(MAX_ADDRESSES),
             asked: Timestamp::EPOCH,
             begun: None,
-        })
+            bus: 0,
+        }))
     },
 };
 
@@ -119,6 +120,8 @@ struct J1939 {
     asked: Timestamp,
     /// When the first frame came.
     begun: Option<Timestamp>,
+    /// Which bus it is.
+    bus: u16,
 }
 
 /// A unit that talks.
@@ -179,18 +182,18 @@ struct Session {
 /// Tells something about a unit.
 fn tell(
     matter: &str,
-    flow: FlowId,
+    frame: &BusFrame,
     factor: (&'static str, String, String),
     crossed: Option<(usize, f64)>,
     out: &mut Out<'_>,
     summary: impl FnOnce() -> String,
 ) {
     let (name, seen, usual) = factor;
-    let mut alarm = Alarm::about(BUS).matter(matter).flow(flow).factor(name, seen, usual);
+    let mut alarm = Alarm::about(BUS).matter(matter).flow(frame.flow).factor(name, seen, usual);
     if let Some((threshold, seen)) = crossed {
         alarm = alarm.crossed(threshold, seen);
     }
-    out.raise(alarm, summary);
+    raise(frame.bus, alarm, out, summary);
 }
 
 impl J1939 {
@@ -225,7 +228,7 @@ impl J1939 {
             known.since = at;
         }
         let factor = ("name of the unit", format!("{name:016x}"), before);
-        tell(&format!("address {address}"), frame.flow, factor, Some((HELD, held)), out, || {
+        tell(&format!("address {address}"), frame, factor, Some((HELD, held)), out, || {
             format!("Another unit claims address {address}, which one unit has had for {held:.0} s")
         });
     }
@@ -254,7 +257,14 @@ impl J1939 {
 
     /// A unit asks for something. The same should be asked for no more than two or three times in a second
     /// (J1939-21 clause 5.4.2).
-    fn requested(&mut self, pair: (u8, u8), group: [u8; 3], flow: FlowId, at: Timestamp, out: &mut Out<'_>) {
+    fn requested(
+        &mut self,
+        pair: (u8, u8),
+        group: [u8; 3],
+        frame: &BusFrame,
+        at: Timestamp,
+        out: &mut Out<'_>,
+    ) {
         let [low, middle, high] = group;
         if (high, middle) == (0, ADDRESS_CLAIMED) {
             self.asked = at;
@@ -266,14 +276,21 @@ impl J1939 {
         if reaches(count, limit) {
             let factor = ("requests in a second", count.to_string(), "three at most".to_owned());
             let matter = format!("requests {sender}");
-            tell(&matter, flow, factor, Some((REQUESTS, count)), out, || {
+            tell(&matter, frame, factor, Some((REQUESTS, count)), out, || {
                 format!("Unit {sender} asks unit {receiver} for group {group:05X} again and again")
             });
         }
     }
 
     /// A packet of a message comes.
-    fn transferred(&mut self, pair: (u8, u8), packet: u8, flow: FlowId, at: Timestamp, out: &mut Out<'_>) {
+    fn transferred(
+        &mut self,
+        pair: (u8, u8),
+        packet: u8,
+        frame: &BusFrame,
+        at: Timestamp,
+        out: &mut Out<'_>,
+    ) {
         let begun = *self.begun.get_or_insert(at);
         let (receiver, sender) = pair;
         let matter = format!("transport {sender}-{receiver}");
@@ -284,7 +301,7 @@ impl J1939 {
         if is_open && packet > session.packets {
             let (factor, packets) =
                 (("packet", packet.to_string(), session.packets.to_string()), session.packets);
-            tell(&matter, flow, factor, None, out, || {
+            tell(&matter, frame, factor, None, out, || {
                 format!("Unit {sender} sends packet {packet} of a message that it announced with {packets}")
             });
         } else if !is_open && (was_quiet || session.stray.count > 0) {
@@ -292,7 +309,7 @@ impl J1939 {
             if reaches(count, out.limit(STRAY, &BUS)) {
                 let factor =
                     ("packets in a second", count.to_string(), "of announced messages only".to_owned());
-                tell(&matter, flow, factor, Some((STRAY, count)), out, || {
+                tell(&matter, frame, factor, Some((STRAY, count)), out, || {
                     format!("Unit {sender} sends packets of a message that it did not announce")
                 });
             }
@@ -317,12 +334,12 @@ impl J1939 {
                 if contradicts {
                     let usual = format!("{} packets", size.div_ceil(PACKET));
                     let factor = ("announced", format!("{size} bytes in {packets} packets"), usual);
-                    tell(&matter, frame.flow, factor, None, out, || {
+                    tell(&matter, frame, factor, None, out, || {
                         format!("Unit {sender} announces {size} bytes in {packets} packets, which cannot be")
                     });
                 } else if grows {
                     let factor = ("announced", format!("{size} bytes"), format!("{before} bytes, under way"));
-                    tell(&matter, frame.flow, factor, None, out, || {
+                    tell(&matter, frame, factor, None, out, || {
                         format!(
                             "Unit {sender} announces {size} bytes while it is sending a message of {before}"
                         )
@@ -355,7 +372,7 @@ impl J1939 {
         let limit = out.limit(ABORTS, &BUS);
         if reaches(aborts, limit) {
             let factor = ("broken off in a second", aborts.to_string(), "hardly any".to_owned());
-            tell(matter, frame.flow, factor, Some((ABORTS, aborts)), out, || {
+            tell(matter, frame, factor, Some((ABORTS, aborts)), out, || {
                 format!("Unit {sender} breaks off every message to or from unit {receiver}")
             });
         }
@@ -371,6 +388,7 @@ impl Detector for J1939 {
             return;
         }
         self.begun.get_or_insert(seen.at);
+        self.bus = frame.bus;
         let (pair, data) = ((receiver, sender), frame.data.as_bytes());
         match (format, <[u8; 8]>::try_from(data)) {
             (ADDRESS_CLAIMED, Ok(data)) => {
@@ -378,10 +396,10 @@ impl Detector for J1939 {
                 return;
             }
             (CONNECTION_MANAGEMENT, Ok(data)) => self.managed(pair, data, frame, seen.at, out),
-            (DATA_TRANSFER, Ok([packet, ..])) => self.transferred(pair, packet, frame.flow, seen.at, out),
+            (DATA_TRANSFER, Ok([packet, ..])) => self.transferred(pair, packet, frame, seen.at, out),
             (REQUEST, _) => {
                 if let Some(group) = data.first_chunk() {
-                    self.requested(pair, *group, frame.flow, seen.at, out);
+                    self.requested(pair, *group, frame, seen.at, out);
                 }
             }
             _ => {}
@@ -403,8 +421,10 @@ impl Detector for J1939 {
                     .since(ready)
                     .crossed(STALLED, count);
                 let (name, seen, usual) = factor;
-                out.raise(alarm.factor(name, seen, usual), || {
-                    format!("Unit {receiver} waits for messages that unit {sender} and others announce and never send")
+                raise(self.bus, alarm.factor(name, seen, usual), out, || {
+                    format!(
+                        "Unit {receiver} waits for messages that unit {sender} and others announce and never send"
+                    )
                 });
             }
         }
@@ -430,7 +450,7 @@ mod tests {
 
     fn frame(id: u32, data: [u8; 8]) -> What {
         let data = BusData::new(&data);
-        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), id, extended: true, data }))
+        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), bus: 0, id, extended: true, data }))
     }
 
     fn claim(address: u32, name: u64) -> What {
@@ -463,7 +483,7 @@ mod tests {
         let request = || {
             let data = BusData::new(&[0, 0xee, 0]);
             let id = 0x18ea_fff9;
-            What::BusFrame(Box::new(BusFrame { flow: FlowId(1), id, extended: true, data }))
+            What::BusFrame(Box::new(BusFrame { flow: FlowId(1), bus: 0, id, extended: true, data }))
         };
         // It was asked, or switched on again, or began just now.
         talks(Story::of(&DETECTOR), 3, 100).then(request()).wait_ms(50).then(claim(3, 0xaaaa)).silent();
@@ -481,7 +501,13 @@ mod tests {
         let ask = |story: Story| {
             let data = BusData::new(&[0xeb, 0xfe, 0]);
             let id = 0x18ea_000b;
-            story.then(What::BusFrame(Box::new(BusFrame { flow: FlowId(1), id, extended: true, data })))
+            story.then(What::BusFrame(Box::new(BusFrame {
+                flow: FlowId(1),
+                bus: 0,
+                id,
+                extended: true,
+                data,
+            })))
         };
         (0..60).fold(Story::of(&DETECTOR), |story, _| ask(story.wait_ms(400))).silent();
         let story = (0..60).fold(Story::of(&DETECTOR), |story, _| ask(story.wait_ms(10)));

@@ -3,7 +3,7 @@
 use model::{BusFrame, Severity, What};
 use serde::{Deserialize, Serialize};
 
-use super::can::{BUS, MAX_IDENTIFIERS, key, name};
+use super::can::{BUS, Buses, MAX_IDENTIFIERS, key, name, raise};
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Bursts, Reservoir, from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -36,8 +36,8 @@ pub(super) const DETECTOR: Rule = Rule {
         },
     ],
     listens: &[Kind::BusFrame],
-    keeps: "1,024 identifiers of the bus, 1 KiB each; of long frames the first 8 bytes",
-    start: || Box::new(Payloads { contents: Table::new(MAX_IDENTIFIERS) }),
+    keeps: "1,024 identifiers of each of 32 buses, 1 KiB each; of long frames the first 8 bytes",
+    start: || Box::new(Buses::of(|| Payloads { contents: Table::new(MAX_IDENTIFIERS) })),
 };
 
 const LEVEL: usize = 0;
@@ -156,7 +156,7 @@ impl Payloads {
             .anomaly()
             .factor("length", format_args!("{length} bytes"), format_args!("{usual} bytes"))
             .factor("frames of that length before", 0, contents.frames);
-        out.raise(alarm, || format!("A frame {id} has {length} bytes; all before had {usual}"));
+        raise(frame.bus, alarm, out, || format!("A frame {id} has {length} bytes; all before had {usual}"));
     }
 }
 
@@ -213,7 +213,7 @@ impl Detector for Payloads {
                 )
                 .factor("surprise", format_args!("{surprise:.0} bits"), format_args!("{usual:.0} bits"))
                 .factor("bits that hardly ever change", contents.odd_bits(changed), 0);
-            out.raise(alarm, || {
+            raise(frame.bus, alarm, out, || {
                 format!("Frames {id} have contents that the unit which sends them never sends")
             });
         }
@@ -255,7 +255,7 @@ mod tests {
 
     fn frame(id: u32, bytes: &[u8]) -> What {
         let data = BusData::new(bytes);
-        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), id, extended: false, data }))
+        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), bus: 0, id, extended: false, data }))
     }
 
     /// A counter, a slow value, a state that changes now and then, constants, and a checksum.

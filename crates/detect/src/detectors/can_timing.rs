@@ -3,7 +3,7 @@
 use model::{BusFrame, Severity, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
-use super::can::{BUS, MAX_IDENTIFIERS, key, name, seconds};
+use super::can::{BUS, Buses, MAX_IDENTIFIERS, key, name, raise, seconds};
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Bursts, Reservoir, from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -42,15 +42,15 @@ pub(super) const DETECTOR: Rule = Rule {
         },
     ],
     listens: &[Kind::BusFrame],
-    keeps: "1,024 identifiers of the bus, 700 bytes each",
+    keeps: "1,024 identifiers of each of 32 buses, 700 bytes each",
     start: || {
-        Box::new(Timing {
+        Box::new(Buses::of(|| Timing {
             rhythms: Table::new(MAX_IDENTIFIERS),
             told: Vec::new(),
             last: Timestamp::EPOCH,
             all: Flags::default(),
             early: Vec::new(),
-        })
+        }))
     },
 };
 
@@ -208,7 +208,7 @@ impl Timing {
                 format_args!("{:.2} ms", pause * 1e3),
                 format_args!("{usual:.2} ms"),
             );
-        out.raise(alarm, || {
+        raise(frame.bus, alarm, out, || {
             format!("Frames {id} come between those of the unit that sends them every {usual:.1} ms")
         });
     }
@@ -222,7 +222,9 @@ impl Timing {
                 format_args!("{silence:.1} s"),
                 format_args!("{:.3} s at most", rhythm.longest),
             );
-        out.raise(alarm, || format!("Frames {id} came every {usual:.1} ms and do not come any more"));
+        raise(rhythm.frame.bus, alarm, out, || {
+            format!("Frames {id} came every {usual:.1} ms and do not come any more")
+        });
     }
 }
 
@@ -339,7 +341,7 @@ mod tests {
 
     fn frame(id: u32) -> What {
         let data = BusData::new(&[id as u8; 8]);
-        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), id, extended: false, data }))
+        What::BusFrame(Box::new(BusFrame { flow: FlowId(id.into()), bus: 0, id, extended: false, data }))
     }
 
     /// Three identifiers, of 10, 20 and 100 ms, which jitter by a millisecond, and one that comes by chance.

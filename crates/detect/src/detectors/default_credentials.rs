@@ -17,9 +17,11 @@ pub(super) const DETECTOR: Rule = Rule {
     severity: Severity::High,
     attack: &["T1078.001", "T1110.001", "T0812", "T0891"],
     finds: "A login with a name and a password with which devices are shipped, or with an SNMP community that everybody \
-            knows. If the service accepts it, the finding is about the service; if it refuses it, about whoever tried: \
-            low for one password, which may be the owner's first; medium for several passwords, or at several devices, \
-            for nobody who is meant to log in tries the passwords of several makers; high if he is then let in.",
+            knows. If the service accepts it, the finding is about the service: medium, for its owner may be the one who logs \
+            in; high if it lets in somebody outside, or somebody against whom other findings speak. If it refuses it, the \
+            finding is about whoever tried: low for one password, which may be the owner's first; medium for several \
+            passwords, or at several devices, for nobody who is meant to log in tries the passwords of several makers; \
+            high if he is then let in.",
     matters: "The manual tells the password to everybody, and so do the lists that worms such as Mirai carry. Such a \
               device is taken over within minutes of being reached from the Internet.",
     fix: "Give the account another password, or switch it off. For SNMP use version 3.",
@@ -147,9 +149,13 @@ impl DefaultCredentials {
         let server = weakness.flow.endpoint(weakness.side).host;
         let client = weakness.flow.endpoint(weakness.side.other()).host;
         let (account, flow) = (&weakness.detail, weakness.flow.id);
+        // Whoever sets a device up logs in so for the first time.
+        let is_intruder = seen.site.is_external(&client) || out.is_suspect(&client);
+        let severity = if is_intruder { Severity::High } else { Severity::Medium };
         let alarm = Alarm::about(server)
             .matter(&weakness.kind)
             .flow(flow)
+            .severity(severity)
             .factor("account", account, "a password of its own")
             .factor("first used by", client, "nobody");
         out.raise(alarm, || {
@@ -228,7 +234,16 @@ mod tests {
         let used = |client| weakness(client, "10.0.0.9", 23, "telnet.default-credential", "root");
         let finding = Story::of(&DETECTOR).then(used("10.0.0.5")).then(used("10.0.0.6")).only();
         assert_eq!((finding.actor.to_string().as_str(), finding.count), ("10.0.0.9", 2));
-        assert_eq!(finding.severity, Severity::High);
+        assert_eq!(finding.severity, Severity::Medium, "the owner may be the one");
+    }
+
+    #[test]
+    fn a_device_that_lets_a_stranger_in_is_worse_off_than_one_that_lets_its_owner_in() {
+        let used = |client| weakness(client, "10.0.0.9", 23, "telnet.default-credential", "root");
+        let mut story = story().then(used("10.0.0.5"));
+        assert_eq!(story.only().severity, Severity::Medium);
+        story = story.wait(60).then(used("198.51.100.7"));
+        assert_eq!(story.only().severity, Severity::High);
     }
 
     fn tried(server: &str, pair: u32) -> What {

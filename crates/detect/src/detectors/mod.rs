@@ -45,6 +45,7 @@ mod firmware_update;
 mod follow_up;
 mod forced_values;
 mod generated_domains;
+mod goose_spoofing;
 mod habit;
 mod host_scan;
 mod identification_sweep;
@@ -158,6 +159,7 @@ pub static DETECTORS: &[&Rule] = &[
     // Who commands them.
     &unauthorised_write::DETECTOR,
     &command_sweep::DETECTOR,
+    &goose_spoofing::DETECTOR,
     &diagnostic_access::DETECTOR,
     // Who feels controllers out.
     &suspicious_reading::DETECTOR,
@@ -228,6 +230,7 @@ mod tests {
                 )
                 .then(What::BusFrame(Box::new(BusFrame {
                     flow: FlowId(1),
+                    bus: 0,
                     id,
                     extended: step % 2 == 0,
                     data,

@@ -73,6 +73,8 @@ impl Operations {
         let by_target = self.sets.look(channel, key, TARGETS, place, seen.at, &how);
         let severity = match (is_machine, changes) {
             (true, true) => Severity::Medium,
+            // Programs, records and settings of a controller are in its files.
+            (true, false) if operation.kind == OperationKind::TransferFile => Severity::Medium,
             (true, false) | (false, true) => Severity::Low,
             (false, false) => Severity::Info,
         };
@@ -155,6 +157,26 @@ mod tests {
         assert!(finding.matter.contains("99"));
         plant(400).asks(write("holding-registers 1 unit 1")).silent();
         plant(30).asks(stop()).silent();
+    }
+
+    #[test]
+    fn a_file_of_a_controller_that_is_moved_for_the_first_time_matters_more_than_a_reading() {
+        let asks = |kind, name| operation("10.0.0.5", "10.0.0.9", "iec104", kind, name, Outcome::Asked);
+        let mut story = Story::of(&DETECTOR).with_host("10.0.0.9").with_host("10.0.0.5");
+        for _ in 0..400 {
+            story = story.wait(60).asks(asks(OperationKind::Read, "C_RD_NA_1"));
+        }
+        for (kind, name, severity) in [
+            (OperationKind::TransferFile, "F_SC_NA_1", Severity::Medium),
+            (OperationKind::Diagnose, "C_TS_TA_1", Severity::Low),
+        ] {
+            story = story.wait(60).asks(asks(kind, name));
+            let told = story.findings();
+            assert_eq!(
+                told.iter().find(|told| &*told.matter == name).map(|told| told.severity),
+                Some(severity)
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use model::{FlowHead, Host, What};
 
-use super::channel::{HOST_TRIAL, How, Sets, is_controller, key_of, severity};
+use super::channel::{HOST_TRIAL, How, Sets, is_controller, is_industrial, key_of, severity};
 use super::contacts::Contact;
 use crate::hosts::{MAX_HOSTS, Who};
 use crate::judge::{Alarm, Out, Seen};
@@ -43,14 +43,15 @@ impl Peers {
         &mut self,
         who: Who,
         ([host, peer], thing): ([&Host; 2], u64),
-        head: &FlowHead,
+        (head, protocol): (&FlowHead, &str),
         seen: &Seen<'_>,
         out: &mut Out<'_>,
     ) {
         if thing == 0 {
             return;
         }
-        let is_machine = is_controller(&seen.site, host);
+        // Who talks to whom by such a protocol was laid out when the plant was built, for stations as for controllers.
+        let is_machine = is_industrial(protocol) || is_controller(&seen.site, host);
         let how = How::between([host, peer], out.limit(LEVEL, host), is_machine, out);
         let Some(surprise) = self.sets.look(who, || key_of(host), 0, thing, seen.at, &how) else { return };
         let (client, server) = (head.client.host, head.server.host);
@@ -66,14 +67,14 @@ impl Peers {
         });
     }
 
-    fn both(&mut self, head: &FlowHead, seen: &Seen<'_>, out: &mut Out<'_>) {
+    fn both(&mut self, head: &FlowHead, protocol: &str, seen: &Seen<'_>, out: &mut Out<'_>) {
         let (client, server) = (&head.client.host, &head.server.host);
         let watches = |who: Who, host: &Host| who.is_somebody() && !seen.site.is_external(host);
         if watches(seen.server, server) {
-            self.look(seen.server, ([server, client], seen.keys[0]), head, seen, out);
+            self.look(seen.server, ([server, client], seen.keys[0]), (head, protocol), seen, out);
         }
         if watches(seen.client, client) {
-            self.look(seen.client, ([client, server], seen.keys[1]), head, seen, out);
+            self.look(seen.client, ([client, server], seen.keys[1]), (head, protocol), seen, out);
         }
     }
 }
@@ -83,10 +84,10 @@ impl Detector for Peers {
         match seen.what {
             // Who is only knocked at, or refuses, is no peer: anybody can make up senders.
             What::FlowIdentified(identified) if identified.flow.server_reach != model::Reach::Unknown => {
-                self.both(&identified.flow, seen, out);
+                self.both(&identified.flow, &identified.protocol, seen, out);
             }
             What::FlowEnded(record) if Contact::of(record) == Some(Contact::Answered) => {
-                self.both(&record.head, seen, out);
+                self.both(&record.head, record.protocol.as_deref().unwrap_or_default(), seen, out);
             }
             What::Samples(_) => {
                 for who in [seen.client, seen.server] {
@@ -163,6 +164,21 @@ mod tests {
         };
         comes(expected("10.0.0.77", "10.0.0.9")).silent();
         comes(expected("10.0.0.77", "10.0.0.8")).only();
+    }
+
+    #[test]
+    fn a_new_station_that_a_supervisor_begins_to_ask_is_told() {
+        let mut story = Story::of(&DETECTOR);
+        for address in ["10.0.0.5", "10.0.0.9", "10.0.0.10", "10.0.0.66"] {
+            story = story.with_host(address);
+        }
+        for _ in 0..400 {
+            story = story.wait(60).flow(answered("10.0.0.5", "10.0.0.9", 2404, "iec104"));
+            story = story.flow(answered("10.0.0.5", "10.0.0.10", 2404, "iec104"));
+        }
+        let finding = story.flow(answered("10.0.0.5", "10.0.0.66", 2404, "iec104")).only();
+        assert_eq!(finding.severity, Severity::Medium);
+        assert_eq!(finding.victim.map(|victim| victim.host.to_string()).as_deref(), Some("10.0.0.66"));
     }
 
     #[test]

@@ -34,6 +34,8 @@ const PDU: u8 = 0x61;
 /// So many publications are remembered for each lane; when there are more, the oldest is forgotten and
 /// told as new when it is seen again.
 const MAX_PUBLICATIONS: usize = 64;
+/// So many repetitions in a row may be missed: by those that come late, seconds.
+const MAX_MISSED: u32 = 16;
 /// A message shows at most so many values.
 const MAX_VALUES: usize = 256;
 /// Structures in values are entered so deep.
@@ -87,7 +89,10 @@ struct Publication {
     /// Digest of the control block's name: one sender may publish several under one identifier.
     name: u32,
     state: u32,
+    sequence: u32,
     revision: u32,
+    /// State and repetition from which it jumped the last time.
+    left: Option<(u32, u32)>,
 }
 
 #[derive(Default)]
@@ -95,10 +100,40 @@ struct Goose {
     publications: VecDeque<Publication>,
 }
 
+impl Publication {
+    /// Takes what was seen next. States and repetitions of one publisher only go up, unless it begins anew (IEC 61850-8-1
+    /// clause 18.1); then it does not come back to where it was. If it does, there are two, or old messages are sent
+    /// among the new ones. A recording that is played in a loop jumps and stays there.
+    fn follow(&mut self, new: Self) -> News {
+        let goes_on = |from: u32| new.sequence > from && new.sequence - from <= MAX_MISSED;
+        let is_same = (self.state, self.revision) == (new.state, new.revision);
+        // In networks with two paths each frame comes twice, one perhaps late (IEC 62439-3).
+        let is_copy = self.left == Some((new.state, new.sequence));
+        if is_copy || is_same && self.sequence == new.sequence {
+            return News::None;
+        }
+        let before = (self.state, self.sequence);
+        if is_same && goes_on(self.sequence) {
+            self.sequence = new.sequence;
+            return News::None;
+        }
+        let has_resumed = self.revision == new.revision
+            && self.left.is_some_and(|(state, sequence)| state == new.state && goes_on(sequence));
+        *self = Self { left: Some(before), ..new };
+        match (has_resumed, is_same) {
+            (true, _) => News::Resumed(before.0),
+            (false, true) => News::None,
+            (false, false) => News::Changed(before.0),
+        }
+    }
+}
+
 /// What a frame is to what was seen of its publication.
 enum News {
     /// A repetition.
     None,
+    /// It goes on where it was before it jumped; the state until now was this.
+    Resumed(u32),
     /// The publication is seen for the first time.
     First,
     /// The state has changed; it was this.
@@ -132,6 +167,16 @@ impl Goose {
         let (name, state) = (message.control_block, message.state_number);
         match news {
             News::None => return,
+            News::Resumed(before) => {
+                out.anomaly(
+                    from,
+                    "two-publishers",
+                    format_args!("{name}: state {state} goes on after {before}, and neither began anew"),
+                );
+                if before == state {
+                    return;
+                }
+            }
             News::First => {
                 out.role(from, Role::Ied, "goose.publisher", Confidence::STRONG);
                 out.fact(from, Attribute::Identifier, name, "goose.control-block", Confidence::STRONG);
@@ -160,13 +205,14 @@ impl Goose {
             app_id: message.app_id,
             name,
             state: message.state_number,
+            sequence: message.sequence_number,
             revision: message.configuration_revision,
+            left: None,
         };
         let same =
             |old: &&mut Publication| (old.sender, old.app_id, old.name) == (new.sender, new.app_id, new.name);
         match self.publications.iter_mut().find(same) {
-            Some(old) if (old.state, old.revision) == (new.state, new.revision) => News::None,
-            Some(old) => News::Changed(std::mem::replace(old, new).state),
+            Some(old) => old.follow(new),
             None => {
                 if self.publications.len() == MAX_PUBLICATIONS {
                     self.publications.pop_front();

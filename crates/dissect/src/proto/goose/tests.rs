@@ -56,6 +56,46 @@ fn a_publisher_is_told_once_and_its_changes_each_time() {
     assert!(text.contains("client test "));
 }
 
+/// What is told as wrong of frames with these states and repetitions.
+fn wrong(counts: &[(u8, u8)]) -> Vec<String> {
+    let frames: Vec<_> = counts.iter().map(|(state, sequence)| frame(*state, *sequence, 0, &[])).collect();
+    let conversation: Vec<_> = frames.iter().map(|frame| (Client, &frame[..])).collect();
+    let text = converse(&PROTOCOL, &conversation);
+    let told = text.lines().filter_map(|line| line.strip_prefix("anomaly client "));
+    told.map(|told| told.replace("BAY1LD0/LLN0$GO$gcb1: ", "")).collect()
+}
+
+#[test]
+fn two_publishers_are_told_whenever_one_goes_on_after_the_other() {
+    // A forged state, and the true one goes on.
+    let told = wrong(&[(5, 7), (5, 8), (6, 0), (5, 9), (5, 10)]);
+    let state = "two-publishers: state 5 goes on after 6, and neither began anew";
+    assert_eq!(told, [state]);
+    // Both go on, again and again.
+    assert_eq!(wrong(&[(5, 7), (6, 0), (5, 8), (6, 1), (5, 9)]).len(), 3);
+    // Old messages among the new ones.
+    assert_eq!(wrong(&[(5, 7), (5, 8), (3, 0), (3, 1), (5, 9)]).len(), 2, "it went back, too");
+    assert_eq!(wrong(&[(5, 40), (5, 41), (5, 3), (5, 42)]).len(), 1);
+}
+
+#[test]
+fn one_publisher_is_not_told_however_it_is_seen() {
+    for counts in [
+        // Some are missed, some come twice, one late.
+        &[(5, 7), (5, 9), (5, 9), (6, 0), (5, 9), (6, 0), (6, 1), (6, 4)][..],
+        // It begins anew, in another state or in the same.
+        &[(5, 7), (5, 8), (1, 0), (1, 1), (2, 0), (2, 1)],
+        &[(1, 2), (1, 3), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4), (1, 5)],
+        // A recording of one state is played in a loop.
+        &[(5, 7), (5, 8), (5, 9), (5, 7), (5, 8), (5, 9), (5, 7), (5, 8)],
+    ] {
+        assert_eq!(wrong(counts), [""; 0], "{counts:?}");
+    }
+    // One of many states as well, but that it goes back is worth telling.
+    assert_eq!(wrong(&[(5, 7), (6, 0), (6, 1), (5, 7), (6, 0), (6, 1)]), [""; 0]);
+    assert_eq!(wrong(&[(5, 7), (6, 0), (7, 0), (5, 7), (6, 0)]), ["state-went-back: from 7 to 5"]);
+}
+
 #[test]
 fn a_field_that_does_not_fit_is_told() {
     let mut bytes = frame(1, 1, 0, &[]);

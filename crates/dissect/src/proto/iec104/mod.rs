@@ -45,6 +45,9 @@ const MAX_PENDING: usize = 16;
 /// After so many places in a row where no frame begins, the stream is given up.
 const MAX_BAD_FRAMES: u8 = 3;
 
+/// What the controlling station asks for before anything is sent (IEC 60870-5-104, 5.3).
+const START_TRANSFER: &str = "startdt-act";
+
 /// The causes that commands and their confirmations have.
 const REQUEST: u8 = 5;
 const ACTIVATION: u8 = 6;
@@ -244,6 +247,8 @@ struct Iec104 {
     /// Packet time.
     now: Timestamp,
     roles_told: bool,
+    /// Who has started the transfer or given commands, by side: the controlling station.
+    controls: [bool; 2],
 }
 
 impl Parser for Iec104 {
@@ -313,6 +318,7 @@ impl Iec104 {
     fn frame(&mut self, from: Side, frame: &Frame<'_>, out: &mut Emit<'_>) {
         match frame {
             Frame::Unnumbered(name) => {
+                self.controls[from.index()] |= *name == START_TRANSFER;
                 if out.wants_messages() {
                     out.message(from, "u-frame", &Message { function: Some(name), ..Message::default() });
                 }
@@ -378,8 +384,18 @@ impl Iec104 {
                 }
             }
         }
-        let Some(operation) = asdu.operation else { return };
         let first = asdu.objects().next();
+        // Values go to the controlling station (IEC 60870-5-101, 7.2.1). One that sends them itself puts values into the
+        // other: few pairs of stations do (reversed direction), and so does who forges reports.
+        if reports && self.controls[from.index()] && asdu.agrees() && !asdu.test {
+            let (address, element) = first.unwrap_or((0, &[]));
+            let target = format!("object {address} station {}", asdu.station);
+            let value = reported(asdu.kind, element).map(Value::Real);
+            let name = asdu.name;
+            out.operation(from, OperationKind::Write, name, Some(target.into()), value, Outcome::Asked);
+        }
+        let Some(operation) = asdu.operation else { return };
+        self.controls[from.index()] |= asdu.cause == ACTIVATION;
         match asdu.cause {
             ACTIVATION | REQUEST | 13 => {
                 let (address, element) = first.unwrap_or((0, &[]));

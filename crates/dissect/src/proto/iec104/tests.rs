@@ -46,6 +46,25 @@ fn a_command_is_told_with_its_confirmation() {
 }
 
 #[test]
+fn who_controls_and_reports_writes_and_who_only_reports_does_not() {
+    // A measured value, 50.0, of object 10.
+    let report = information(&[13, 1, 3, 0, 3, 0, 10, 0, 0, 0, 0, 0x48, 0x42, 0]);
+    let writes = |conversation: &[(Side, &[u8])]| {
+        let text = converse(&PROTOCOL, conversation);
+        text.lines().filter(|line| line.starts_with("operation")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let written = "operation client Write M_ME_NC_1 object 10 station 3 50.0 Asked";
+    assert_eq!(writes(&[(Client, START_ACT), (Client, &report), (Server, &report)]), [written]);
+    // Whoever opens the connection may be the one who reports.
+    assert_eq!(writes(&[(Server, START_ACT), (Client, &report)]), [""; 0]);
+    // Who gives commands controls as well, if the start was not seen.
+    let command = information(&[45, 1, 6, 0, 3, 0, 0x89, 0x13, 0, 1]);
+    let confirmed = information(&[45, 1, 7, 0, 3, 0, 0x89, 0x13, 0, 1]);
+    let told = writes(&[(Client, &command), (Server, &confirmed), (Client, &report)]);
+    assert_eq!(told.last().map(String::as_str), Some(written));
+}
+
+#[test]
 fn elements_of_a_sequence_have_addresses_one_after_the_other() {
     let asdu = [1, 0x83, 20, 0, 3, 0, 10, 0, 0, 1, 0, 1];
     let text = converse(&PROTOCOL, &[(Server, &information(&asdu))]);
