@@ -254,7 +254,7 @@ impl Ledger {
             conversations: Vec::new(),
             evidence: Slice::Open,
             incident: None,
-            because: self.causes(alarm.part_of),
+            because: self.causes(alarm.part_of, at),
             judgement,
         };
         show(&mut finding, alarm.flows.iter().copied().chain(alarm.flow));
@@ -300,8 +300,8 @@ impl Ledger {
     }
 
     /// The findings because of which a part of a story is told: the one that it names, and whatever else says of the same
-    /// host that it attacks or steals.
-    fn causes(&self, named: Option<FindingId>) -> Vec<FindingId> {
+    /// host that it attacks or steals, and is not over.
+    fn causes(&self, named: Option<FindingId>, now: Timestamp) -> Vec<FindingId> {
         let Some(cause) = named.and_then(|id| self.findings.get(&id)) else {
             return named.into_iter().collect();
         };
@@ -310,6 +310,7 @@ impl Ledger {
             other.id != cause.id
                 && Addr::of(&other.actor.host) == actor
                 && (is_attack(other) || is_theft(other))
+                && is_open(other.last, now)
         };
         let mut others: Vec<_> =
             self.findings.values().filter(is_another).map(|other| (other.raised, other.id)).collect();
@@ -318,7 +319,8 @@ impl Ledger {
         [cause.id].into_iter().chain(others).take(Finding::MAX_CAUSES).collect()
     }
 
-    /// If a finding says that its actor attacks or steals, what was told because of others that say so rests on it, too.
+    /// If a finding says that its actor attacks or steals, what was told because of others that say so, and
+    /// is not over, rests on it, too.
     fn support(&mut self, id: FindingId) {
         let Some(finding) = self.findings.get(&id).filter(|finding| is_attack(finding) || is_theft(finding))
         else {
@@ -328,7 +330,8 @@ impl Ledger {
         let is_of_actor = |cause: &FindingId| {
             self.findings.get(cause).is_some_and(|cause| Addr::of(&cause.actor.host) == actor)
         };
-        let rests = |story: &&Finding| story.because.iter().any(is_of_actor);
+        let rests =
+            |story: &&Finding| is_open(story.last, finding.last) && story.because.iter().any(is_of_actor);
         let stories: Vec<_> = self.findings.values().filter(rests).map(|story| story.id).collect();
         self.rest_on(&stories, id);
     }
@@ -537,6 +540,7 @@ impl Ledger {
             }
         }
         self.settle_those_that_rest_on(&ids);
+        ids.into_iter().for_each(|id| self.support(id));
         self.weigh_again(&actors);
         for actor in actors {
             self.culprits.judge(actor, self.findings.values());
@@ -863,8 +867,36 @@ mod tests {
             assert!(!ledger.findings[&part].is_silenced());
             ledger.judge(part, None);
             assert!(ledger.findings[&part].is_silenced());
-            ledger.judge(first, None);
         }
+        // What was withdrawn long ago does not come back with another attack.
+        let late = 60 * (QUIET_HOURS + 1);
+        attack(&mut ledger, "firmware-update", late);
+        assert!(ledger.findings[&part].is_silenced());
+    }
+
+    #[test]
+    fn an_attack_that_is_judged_to_be_one_after_all_bears_what_was_told_because_of_others() {
+        let inventory = Inventory::new(inventory::Limits::default());
+        let mut ledger = Ledger::default();
+        let at = |minutes: u64| Timestamp::from_secs(1_772_438_400 + minutes * 60);
+        let host = Host::from_ip([10, 0, 0, 1].into());
+        let find = |ledger: &mut Ledger, detector: &str, part_of: Option<FindingId>, minute| {
+            let rule = *DETECTORS.iter().find(|rule| rule.id == detector).unwrap();
+            let alarm = Alarm { part_of, ..Alarm::about(host).severity(Severity::High) };
+            let raised =
+                Raised { rule, at: at(minute), lasted: (at(minute), at(minute)), alarm, crossed: None };
+            let expected = Expected { reason: "drill".into(), ..Expected::default() };
+            let expected = (detector == "program-download").then_some(&expected);
+            ledger.raise(raised, expected, &inventory, String::new);
+            ledger.findings().find(|finding| finding.detector == detector).unwrap().id
+        };
+        let first = find(&mut ledger, "controller-stop", None, 0);
+        let part = find(&mut ledger, "lead-up", Some(first), 0);
+        let declared = find(&mut ledger, "program-download", None, 1);
+        ledger.judge(first, say(Verdict::False, Scope::Finding));
+        assert!(ledger.findings[&part].is_silenced());
+        ledger.judge(declared, say(Verdict::True, Scope::Finding));
+        assert!(!ledger.findings[&part].is_silenced());
     }
 
     #[test]
