@@ -11,6 +11,8 @@ use super::label::{Ends, Name, Span};
 const CAN: u32 = 227;
 /// The flag of a 29-bit identifier in a SocketCAN frame.
 const CAN_EXTENDED: u32 = 0x8000_0000;
+/// How a pcapng file begins.
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 const HEAD: usize = 24;
 const RECORD: usize = 16;
 
@@ -26,6 +28,64 @@ pub(crate) struct Capture {
 pub(crate) struct Packet<'a> {
     pub(crate) at: Timestamp,
     pub(crate) frame: &'a [u8],
+}
+
+/// When the packets of a capture were seen, classic pcap or pcapng.
+pub(crate) fn span_of(bytes: Vec<u8>) -> Result<Option<Span>, String> {
+    if bytes.first_chunk() == Some(&SECTION) {
+        Ok(pcapng_span(&bytes))
+    } else {
+        Ok(Capture::new(bytes)?.span())
+    }
+}
+
+/// The same for pcapng (draft-ietf-opsawg-pcapng), as far as its blocks are whole.
+fn pcapng_span(bytes: &[u8]) -> Option<Span> {
+    const INTERFACE: u32 = 1;
+    const PACKET: u32 = 6;
+    let (mut rest, mut is_big, mut ticks) = (bytes, false, Vec::new());
+    let mut span: Option<Span> = None;
+    while let Some((head, _)) = rest.split_first_chunk::<12>() {
+        let is_section = head.starts_with(&SECTION);
+        if is_section {
+            is_big = head[8] == 0x1a;
+            ticks.clear();
+        }
+        let number = |at: &[u8]| {
+            let word = at.first_chunk::<4>().copied().unwrap_or_default();
+            if is_big { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) }
+        };
+        let (kind, length) = (number(&head[..4]), number(&head[4..8]) as usize);
+        let Some((block, next)) = rest.split_at_checked(length.next_multiple_of(4).max(12)) else { break };
+        match kind {
+            INTERFACE => ticks.push(nanos_per_tick(block.get(16..).unwrap_or_default(), is_big)),
+            PACKET => {
+                let word = |at: usize| block.get(at..).map_or(0, number);
+                let each = ticks.get(word(8) as usize).copied().unwrap_or(1_000);
+                let count = u64::from(word(12)) << 32 | u64::from(word(16));
+                let at = Timestamp::from_nanos(count.saturating_mul(each));
+                let known = span.get_or_insert(Span::at(at));
+                (known.first, known.last) = (known.first.min(at), known.last.max(at));
+            }
+            _ => {}
+        }
+        rest = next;
+    }
+    span
+}
+
+/// How long a tick of an interface is, by its options; finer ones than a nanosecond are taken for one.
+fn nanos_per_tick(mut options: &[u8], is_big: bool) -> u64 {
+    const RESOLUTION: u16 = 9;
+    while let Some(([a, b, c, d], rest)) = options.split_first_chunk::<4>() {
+        let number = |pair: [u8; 2]| if is_big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) };
+        let (kind, length) = (number([*a, *b]), usize::from(number([*c, *d])));
+        if let (RESOLUTION, Some(power @ 0..=9)) = (kind, rest.first()) {
+            return 10_u64.pow(9 - u32::from(*power));
+        }
+        options = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    1_000
 }
 
 impl Capture {
@@ -207,6 +267,29 @@ mod tests {
     fn frames() -> Vec<CanFrame> {
         let frame = |micros, id, data| CanFrame { at: Timestamp::from_micros(micros), id, data };
         vec![frame(0, 0x10, vec![1, 2]), frame(1_500_000, 0x0c00_000b, unhex("C9 70 ff").unwrap())]
+    }
+
+    #[test]
+    fn when_packets_were_seen_is_known_of_either_format() {
+        let block = |kind: u32, body: &[u8]| {
+            let length = (body.len() as u32 + 12).to_le_bytes();
+            [&kind.to_le_bytes()[..], &length, body, &length].concat()
+        };
+        let section =
+            block(0x0a0d_0d0a, &[0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
+        // Milliseconds on the second interface, microseconds on the first.
+        let first = block(1, &[1, 0, 0, 0, 0, 0, 0, 0]);
+        let second = block(1, &[1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
+        let packet = |interface: u32, ticks: u32| {
+            block(6, &[interface, 0, ticks, 0, 0].map(u32::to_le_bytes).concat())
+        };
+        let file =
+            [section, first, second, packet(1, 5_000), packet(0, 2_000_000), packet(0, 7_000_000)].concat();
+        let span = span_of(file.clone()).unwrap().unwrap();
+        assert_eq!((span.first, span.last), (Timestamp::from_secs(2), Timestamp::from_secs(7)));
+        let cut = span_of(file[..file.len() - 1].to_vec()).unwrap().unwrap();
+        assert_eq!(cut.last, Timestamp::from_secs(5));
+        assert!(span_of(b"neither".to_vec()).is_err());
     }
 
     #[test]

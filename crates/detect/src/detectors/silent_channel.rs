@@ -16,7 +16,8 @@ pub(super) const DETECTOR: Rule = Rule {
     severity: Severity::Medium,
     attack: &["T0803", "T0804", "T0814", "T0826"],
     finds: "Two devices that always talked do not talk any more: the silence is far longer than any before, at an hour \
-            at which they used to talk, while others go on.",
+            at which they used to talk, while others go on. Who came later than the others and was there for less than a day \
+            was a visitor, who leaves.",
     matters: "A controller that is not asked, or does not answer, is not watched: it may have failed, have been switched \
               off, or be kept from speaking so that nobody sees what it does.",
     fix: "Look at whether the device still runs and is still connected, and at what was done to it before.",
@@ -60,6 +61,10 @@ const MIN_SILENCE: f64 = 60.0;
 const GRAIN: f64 = 0.1;
 /// Channels are looked at so often, in seconds.
 const EVERY: u64 = 10;
+/// What begins more than so many seconds after the watch did came later than the others.
+const LATER: u64 = 600;
+/// And was a visit if it lasted for less.
+const VISIT: u64 = 86_400;
 /// If nothing at all comes for so long, in seconds, it is the sensor that is silent.
 const BLIND: u64 = 120;
 /// If more than half of so many channels fall silent, the plant stops.
@@ -75,12 +80,14 @@ struct Channels {
     channels: Kept<hosts::Channel, Channel>,
     next: Timestamp,
     last_tick: Timestamp,
+    /// When the watch began.
+    watch: Option<Timestamp>,
 }
 
 impl Default for Channels {
     fn default() -> Self {
         let (next, last_tick) = (Timestamp::EPOCH, Timestamp::EPOCH);
-        Self { channels: Kept::default(), next, last_tick }
+        Self { channels: Kept::default(), next, last_tick, watch: None }
     }
 }
 
@@ -91,6 +98,9 @@ struct Channel {
     ends: [Host; 2],
     protocol: Name,
     flow: FlowId,
+    /// When it was seen first.
+    #[serde(default)]
+    since: Timestamp,
     /// When something of it was told last, and since when it was never silent.
     last: Timestamp,
     steady_since: Timestamp,
@@ -119,6 +129,7 @@ impl Channel {
             ends: [head.client.host, head.server.host],
             protocol: protocol.clone(),
             flow: head.id,
+            since: at,
             last: at,
             steady_since: at,
             pauses: Reservoir::default(),
@@ -170,6 +181,11 @@ impl Channel {
         .then_some(silence)
     }
 
+    /// Whether it came later than others and is gone again.
+    fn was_visit(&self, watch: Timestamp) -> bool {
+        self.since.since(watch).as_secs() > LATER && self.last.since(self.since).as_secs() < VISIT
+    }
+
     /// Whether a silence now means something. Machines have no nights, unless they were seen to have them; of others
     /// it must be known that they talk at this hour.
     fn is_telling(&self, now: Timestamp, out: &Out<'_>) -> bool {
@@ -183,6 +199,7 @@ impl Channel {
 
 impl Detector for Channels {
     fn observe(&mut self, seen: &Seen<'_>, _: &mut Out<'_>) {
+        self.watch.get_or_insert(seen.at);
         let (head, protocol) = match seen.what {
             What::FlowEnded(record) if record.answered() => match &record.protocol {
                 // What ended long ago says nothing about now.
@@ -241,7 +258,8 @@ impl Detector for Channels {
         }
         let stops = silent.len() >= SEVERAL && silent.len() > speaking;
         let mut channels = silent;
-        channels.retain(|channel| !stops && channel.is_telling(now, out));
+        let watch = self.watch.unwrap_or(now);
+        channels.retain(|channel| !stops && !channel.was_visit(watch) && channel.is_telling(now, out));
         for host in blame(&channels.iter().map(|channel| channel.ends).collect::<Vec<_>>()) {
             let mut of_host = channels.iter().filter(|channel| channel.ends.contains(&host));
             let count = of_host.clone().count();
@@ -323,6 +341,17 @@ mod tests {
         polls(story, 300, &["10.0.0.9", "10.0.0.10"], "modbus").silent();
         let story = polls(hosts(), 3000, &["10.0.0.9", "10.0.0.10"], "http");
         polls(story, 3000, &["10.0.0.10"], "http").silent();
+    }
+
+    #[test]
+    fn whoever_comes_later_and_leaves_within_a_day_was_a_visitor() {
+        let visit = |seconds| {
+            let story = polls(hosts(), 3000, &["10.0.0.10"], "modbus");
+            let story = polls(story, seconds, &["10.0.0.9", "10.0.0.10"], "modbus");
+            polls(story, 3000, &["10.0.0.10"], "modbus")
+        };
+        visit(3000).silent();
+        assert_eq!(visit(90_000).only().actor.to_string(), "10.0.0.9");
     }
 
     #[test]

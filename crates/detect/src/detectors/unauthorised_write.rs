@@ -96,10 +96,9 @@ impl Detector for UnauthorisedWrite {
             self.know(victim, point);
             return;
         }
-        // What was found within the same minute is not weighed again.
-        if let Some(bits) =
-            self.found.get(&pair).filter(|_| self.past.habits.is_condemned_now(actor, victim, at))
-        {
+        // What was found is not weighed again while that stands: that it goes on does not make it right.
+        let stands = || self.past.habits.is_condemned_now(actor, victim, at) || out.is_suspect(host);
+        if let Some(bits) = self.found.get(&pair).filter(|_| stands()) {
             let alarm = Alarm::about(*host).to(*whom).flow(operation.flow.id).severity(Severity::Low);
             out.raise(alarm.crossed(0, *bits), String::new);
             return;
@@ -235,6 +234,18 @@ mod tests {
         assert_eq!(finding.severity, Severity::High);
         let start = "10.0.0.66 commanded 10.0.0.1 by write-single-register of holding-registers 100 unit 1 (modbus) to 7: ";
         assert!(finding.summary.starts_with(start), "{}", finding.summary);
+    }
+
+    #[test]
+    fn who_was_found_and_goes_on_hours_later_is_found_still() {
+        // A minute after the watch began that he is new says little, and an hour later nothing.
+        let story = Story::of(&DETECTOR).with_host(PLC).with_host(HMI).asks(read(HMI)).wait(60);
+        let mut story = story.with_host("10.0.0.66").asks(write("10.0.0.66", 100));
+        assert_eq!(story.only().severity, Severity::Medium);
+        for hour in 1..=10 {
+            story = story.wait(3600).asks(write("10.0.0.66", 100));
+            assert_eq!(story.only().count, 1 + hour);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod batadal;
 mod can_daga;
 mod can_j1939;
 mod iot23;
+mod lsif;
 mod modbus_lemay;
 mod nemea_siot;
 mod qut;
@@ -21,6 +22,7 @@ pub(crate) const SETS: &[Set] = &[
     iot23::SET,
     can_daga::SET,
     can_j1939::SET,
+    lsif::SET,
     nemea_siot::SET,
     batadal::SET,
     ton_iot::SET,
