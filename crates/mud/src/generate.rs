@@ -36,6 +36,9 @@ pub const MAX_RULES: usize = 500;
 /// that no privilege is needed for.
 const RANGES: [u16; 3] = [49_152, 32_768, 1_024];
 
+/// NTP (RFC 5905, section 7.2), which only one protocol has at that port.
+const NTP: Service = Service::Ports(Ports::Eq(123));
+
 /// What a device was seen to do with one peer: conversations that differ in nothing that a rule can tell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
@@ -356,6 +359,23 @@ pub fn generate(subject: &Subject, seen: &[Seen]) -> Result<Generated, GenerateE
     Ok(Generated { file, notes, unseen })
 }
 
+/// Whom a device asks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    Address(IpAddr),
+    Name(String),
+}
+
+/// What is asked of a peer at a port, by each of the peer's names and its address.
+fn asked(seen: &Seen, port: u16) -> impl Iterator<Item = (Transport, Asked, u16)> + use<'_> {
+    let names = seen.peer.names.iter().filter_map(|name| host_name(name)).map(Asked::Name);
+    let transport = seen.transport;
+    names
+        .chain(seen.peer.address.map(Asked::Address))
+        .filter(move |_| port > 0 && matches!(transport, Transport::Tcp | Transport::Udp))
+        .map(move |whom| (transport, whom, port))
+}
+
 struct Learner {
     maker: String,
     by_day: bool,
@@ -363,6 +383,8 @@ struct Learner {
     weights: BTreeMap<String, u64>,
     /// Ports at which the device calls groups: whoever answers does so from there.
     called: BTreeSet<u16>,
+    /// What the device asks of whom, and is answered.
+    asked: BTreeSet<(Transport, Asked, u16)>,
     rules: BTreeMap<Key, Evidence>,
     notes: Vec<Note>,
 }
@@ -388,6 +410,11 @@ impl Learner {
             by_day: days.len().max(most) >= MIN_DAYS,
             weights,
             called: called.collect(),
+            asked: seen
+                .iter()
+                .filter(|seen| seen.initiator == Initiator::Device && seen.is_answered)
+                .flat_map(|seen| asked(seen, seen.server_port.unwrap_or(0)))
+                .collect(),
             rules: BTreeMap::new(),
             notes: Vec::new(),
         }
@@ -406,20 +433,18 @@ impl Learner {
                 continue;
             }
             let who = self.who(seen);
-            let (mut initiator, mut port) = (seen.initiator, seen.server_port);
-            // Who answers a call to a group does so from the port that was called.
-            let answers_call = seen.client_port.filter(|from| {
-                initiator == Initiator::Peer && is_local && protocol == 17 && self.called.contains(from)
-            });
-            if answers_call.is_some() {
-                (initiator, port) = (Initiator::Device, answers_call);
-            } else if !seen.is_evidence() {
+            let (initiator, port, is_answer) = self.service(seen);
+            if !is_answer && !seen.is_evidence() {
                 let what = format!("{} was not answered and is not allowed", seen.transport);
                 self.note(who, what);
                 continue;
             }
             let service = match (protocol, seen.icmp, port) {
                 (1 | 58, Some((kind, _)), _) => Service::Icmp(kind),
+                (1 | 58, None, _) => {
+                    self.note(who, "ICMP of an unknown type is not allowed");
+                    continue;
+                }
                 (6 | 17, _, Some(port)) => Service::Ports(Ports::Eq(port)),
                 _ => Service::Whole,
             };
@@ -434,6 +459,29 @@ impl Learner {
             let kind = Kind { version, protocol, initiator };
             self.rules.entry(Key { kind, who, service }).or_default().add(&evidence);
         }
+    }
+
+    /// Who asks, for which port, and whether that is certain although the conversation was opened the other way round. So
+    /// it is where somebody answers a call to a group, where recording began in the middle of a conversation, and where
+    /// messages go from a port of a service to one that was taken for the time of a conversation.
+    fn service(&self, seen: &Seen) -> (Initiator, Option<u16>, bool) {
+        let as_opened = (seen.initiator, seen.server_port, false);
+        let Some((from, to)) = seen.client_port.zip(seen.server_port) else { return as_opened };
+        let is_udp = seen.transport == Transport::Udp;
+        if seen.initiator == Initiator::Peer
+            && (is_udp && seen.peer.is_local() && self.called.contains(&from)
+                || asked(seen, from).any(|one| self.asked.contains(&one)))
+        {
+            return (Initiator::Device, Some(from), true);
+        }
+        if is_udp && from < RANGES[1] && to >= RANGES[1] {
+            let other = match seen.initiator {
+                Initiator::Device => Initiator::Peer,
+                Initiator::Peer => Initiator::Device,
+            };
+            return (other, Some(from), false);
+        }
+        as_opened
     }
 
     fn who(&self, seen: &Seen) -> Who {
@@ -539,6 +587,11 @@ impl Learner {
             if many > MAX_PEERS && open.is_empty() {
                 open.push(format!("{many} names and addresses"));
             }
+            // Whoever asks others than one server of a known name for the time asks a pool (RFC 8633, section 3.2).
+            let is_pool = many > 1 || domains.contains_key(&None);
+            if is_pool && open.is_empty() && kind.initiator == Initiator::Device && service == NTP {
+                open.push("servers of a pool".into());
+            }
             if open.is_empty() {
                 continue;
             }
@@ -549,7 +602,10 @@ impl Learner {
             }
             self.note(
                 open.join(", "),
-                format!("{many} seen and still growing: any address is allowed for {}", told(kind, service)),
+                format!(
+                    "{many} seen, and others will come: any address is allowed for {}",
+                    told(kind, service)
+                ),
             );
             self.rules.entry(Key { kind, who: Who::Any, service }).or_default().add(&any);
         }

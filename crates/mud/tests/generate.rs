@@ -196,6 +196,40 @@ fn answers_to_calls_to_a_group_come_from_the_port_that_was_called() {
 }
 
 #[test]
+fn who_asks_is_told_by_the_port_of_the_service() {
+    let cloud = || named("cloud.lamps.example", "203.0.113.7");
+    let asks = seen(Device, Tcp, 50_443, cloud(), 3);
+    // Recording began in the middle.
+    let rest = Seen { client_port: Some(50_443), is_answered: false, ..seen(Other, Tcp, 41_234, cloud(), 1) };
+    let made = generate(&subject(), &[rest.clone(), asks]).unwrap();
+    assert_eq!(
+        rules(&made),
+        ["from-ipv4 tcp-50443-cloud.lamps.example", "to-ipv4 tcp-50443-cloud.lamps.example"]
+    );
+    let alone = generate(&subject(), &[rest]).unwrap();
+    assert_eq!(rules(&alone), [""; 0], "it shows nothing by itself");
+    // An answer to a port that an application took for a moment.
+    let answer = |port| Seen { client_port: Some(3702), ..seen(Device, Udp, port, local("192.168.1.20"), 1) };
+    let made = generate(&subject(), &[answer(40_001), answer(50_002)]).unwrap();
+    assert_eq!(rules(&made), ["from-ipv4 udp-server-3702-local", "to-ipv4 udp-server-3702-local"]);
+    assert!(decide(&made.file, &answer(33_333).conversation()).is_allowed());
+    let unknown =
+        generate(&subject(), &[seen(Device, Icmp, 0, named("x.example", "203.0.113.1"), 1)]).unwrap();
+    assert_eq!((rules(&unknown), unknown.notes.len()), (vec![], 1), "ICMP of which the type is not known");
+}
+
+#[test]
+fn a_pool_of_time_servers_is_any_and_one_server_is_one() {
+    let ask = |name: &str, address| seen(Device, Udp, 123, named(name, address), 3);
+    let one = generate(&subject(), &[ask("time.lamps.example", "203.0.113.1")]).unwrap();
+    assert_eq!(rules(&one), ["from-ipv4 udp-123-time.lamps.example", "to-ipv4 udp-123-time.lamps.example"]);
+    let pool = [ask("0.pool.example", "203.0.113.1"), ask("1.pool.example", "203.0.113.2")];
+    let pool = generate(&subject(), &pool).unwrap();
+    assert_eq!(rules(&pool), ["from-ipv4 udp-123-any", "to-ipv4 udp-123-any"]);
+    assert!(decide(&pool.file, &ask("2.pool.example", "203.0.113.9").conversation()).is_allowed());
+}
+
+#[test]
 fn names_and_ports_that_keep_coming_are_given_up_for_what_holds_them() {
     let node = |number: u64| Seen {
         count: 1,
