@@ -780,23 +780,16 @@ fn basics(version: IpVersion) -> Vec<Basic> {
             rules.push(icmp("time-exceeded", false, false, 11));
         }
         IpVersion::V6 => {
-            // RFC 9915, section 7.2; RFC 4861, section 4; RFC 9777; RFC 4890, section 4.4.
+            // RFC 9915, section 7.2; RFC 4890, section 4.4: of what ICMPv6 says on a link hardly anything can be spared
+            // (neighbours, routers, groups).
             rules.extend([dhcp(true, 546, 547), dhcp(false, 546, 547)]);
-            for (name, kind) in [
-                ("router-solicitation", 133),
-                ("neighbour-solicitation", 135),
-                ("neighbour-advertisement", 136),
-            ] {
-                rules.extend(both(name, true, [kind, kind]));
-            }
-            rules.push(icmp("router-advertisement", false, true, 134));
-            rules.push(icmp("redirect", false, true, 137));
-            rules.push(icmp("listener-query", false, true, 130));
-            rules.push(icmp("listener-report", true, true, 131));
-            rules.push(icmp("listener-done", true, true, 132));
-            rules.push(icmp("listener-report-2", true, true, 143));
-            rules.extend(both("local-echo", true, [128, 128]));
-            rules.extend(both("local-echo-reply", true, [129, 129]));
+            rules.extend([true, false].map(|is_sent| Basic {
+                name: "local-icmp",
+                is_sent,
+                local: true,
+                protocol: 58,
+                l4: None,
+            }));
             rules.extend(both("unreachable", false, [1, 1]));
             rules.push(icmp("too-big", false, false, 2));
             rules.push(icmp("time-exceeded", false, false, 3));

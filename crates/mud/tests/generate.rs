@@ -365,3 +365,69 @@ proptest! {
         prop_assert!(openness > 0 || made.notes.is_empty());
     }
 }
+
+/// What a rule for what a device sends says that it does, often and on many days.
+fn does(matches: &mud::Matches) -> Option<Seen> {
+    let ip = matches.ip.as_ref()?;
+    let four = ip.version == IpVersion::V4;
+    let any = if four { "192.168.1.9" } else { "fe80::9" };
+    let far = if four { "198.51.100.1" } else { "2001:db8::1" };
+    let is_far = ip.destination_name.is_some() || matches.mud == mud::MudMatch::default();
+    let address: IpAddr =
+        ip.destination.map_or_else(|| if is_far { far } else { any }.parse().unwrap(), |one| one.address());
+    let peer = Peer {
+        names: ip.destination_name.iter().cloned().collect(),
+        address: Some(address),
+        is_local: !is_far,
+        classes: matches.mud.controller.iter().cloned().collect(),
+        ..Peer::default()
+    };
+    let one = |ports: Option<mud::Ports>| match ports {
+        Some(mud::Ports::Eq(port)) => Some(port),
+        _ => None,
+    };
+    let (transport, source, destination, icmp) = match &matches.l4 {
+        Some(mud::L4::Tcp { source, destination, .. }) => (Tcp, *source, *destination, None),
+        Some(mud::L4::Udp { source, destination }) => (Udp, *source, *destination, None),
+        Some(mud::L4::Icmp { kind, .. }) if four => (Icmp, None, None, Some(((*kind)?, 0))),
+        _ => return None,
+    };
+    let (initiator, port) = match (one(destination), one(source)) {
+        (Some(port), _) => (Device, Some(port)),
+        (None, Some(port)) => (Other, Some(port)),
+        _ if icmp.is_some() => (Device, None),
+        _ => return None,
+    };
+    let base = seen(initiator, transport, port.unwrap_or(0), peer, 9);
+    Some(Seen { server_port: port, icmp, client_port: one(source).filter(|_| initiator == Device), ..base })
+}
+
+/// The descriptions that MUDgee made are the same behaviour as was recorded; told by ours, it takes fewer rules.
+#[test]
+fn what_mudgee_describes_takes_fewer_rules() {
+    const NAME: &str = "what_mudgee_describes_takes_fewer_rules";
+    let Some(folder) = testkit::corpus(NAME, "mud/iot-onboarding/unsw") else { return };
+    let (mut theirs, mut ours, mut devices) = (0, 0, 0);
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|kind| kind == "json")) {
+        let file = read(&std::fs::read(path).unwrap()).unwrap().file;
+        let lists = file.from_device.iter().filter_map(|name| file.acl(name));
+        let all: Vec<Seen> = lists.flat_map(|acl| &acl.aces).filter_map(|ace| does(&ace.matches)).collect();
+        let made = generate(&subject(), &all).unwrap();
+        for one in &all {
+            assert!(decide(&made.file, &one.conversation()).is_allowed(), "{}: {one:?}", path.display());
+        }
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        println!(
+            "{name}: {} rules, {} here, of which {}",
+            file.aces().count(),
+            rules(&made).len(),
+            made.file.aces().count()
+        );
+        theirs += file.aces().count();
+        ours += rules(&made).len();
+        devices += 1;
+    }
+    assert!(devices >= 15 && ours < theirs, "{ours} rules for {theirs} of {devices} devices");
+}
