@@ -109,7 +109,8 @@ fn describe(name: &str, file: &MudFile) {
             })
     };
     let has_no_ports = |matches: &mud::Matches| {
-        !matches!(matches.l4, Some(mud::L4::Icmp { .. }))
+        matches.eth.as_ref().is_none_or(|eth| eth.ethertype.is_none())
+            && !matches!(matches.l4, Some(mud::L4::Icmp { .. }))
             && matches
                 .ip
                 .as_ref()

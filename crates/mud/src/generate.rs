@@ -32,6 +32,9 @@ pub const MAX_PORTS: usize = 16;
 /// Most rules for each version of IP; those of the fewest conversations are left out.
 pub const MAX_RULES: usize = 500;
 
+/// Most notes that are told of one description, and one that tells how many are left out.
+pub const MAX_NOTES: usize = 200;
+
 /// Where the ports begin that are taken for the time of a conversation (RFC 6335, section 6), that Linux takes, and
 /// that no privilege is needed for.
 const RANGES: [u16; 3] = [49_152, 32_768, 1_024];
@@ -356,6 +359,10 @@ pub fn generate(subject: &Subject, seen: &[Seen]) -> Result<Generated, GenerateE
     let mut notes = learner.notes;
     notes.sort();
     notes.dedup();
+    if let Some(more) = notes.len().checked_sub(MAX_NOTES).filter(|more| *more > 0) {
+        notes.truncate(MAX_NOTES);
+        notes.push(Note { about: "notes".into(), what: format!("{more} more are left out") });
+    }
     Ok(Generated { file, notes, unseen })
 }
 
@@ -436,7 +443,8 @@ impl Learner {
             let (initiator, port, is_answer) = self.service(seen);
             if !is_answer && !seen.is_evidence() {
                 let what = format!("{} was not answered and is not allowed", seen.transport);
-                self.note(who, what);
+                let about = if matches!(who, Who::Address(_)) { "addresses".into() } else { who.to_string() };
+                self.note(about, what);
                 continue;
             }
             let service = match (protocol, seen.icmp, port) {
@@ -587,7 +595,7 @@ impl Learner {
             if many > MAX_PEERS && open.is_empty() {
                 open.push(format!("{many} names and addresses"));
             }
-            // Whoever asks others than one server of a known name for the time asks a pool (RFC 8633, section 3.2).
+            // Whoever asks others than one server of a known name for the time asks a pool (RFC 8633).
             let is_pool = many > 1 || domains.contains_key(&None);
             if is_pool && open.is_empty() && kind.initiator == Initiator::Device && service == NTP {
                 open.push("servers of a pool".into());
@@ -671,9 +679,14 @@ impl Learner {
     /// Leaves out rules that others hold, and those of the fewest conversations where there are too many.
     fn prune(&mut self) {
         let keys: Vec<Key> = self.rules.keys().cloned().collect();
+        // Only these can hold others.
+        let is_wide = |key: &&Key| {
+            matches!(key.who, Who::Any | Who::Local) || !matches!(key.service, Service::Ports(Ports::Eq(_)))
+        };
+        let wide: Vec<&Key> = keys.iter().filter(is_wide).collect();
         for key in &keys {
-            let wider = keys.iter().find(|other| {
-                *other != key
+            let wider = wide.iter().find(|other| {
+                **other != key
                     && self.rules.contains_key(other)
                     && other.kind == key.kind
                     && other.who.covers(&key.who)
@@ -682,7 +695,7 @@ impl Learner {
             if let Some(wider) = wider
                 && let Some(evidence) = self.rules.remove(key)
             {
-                self.rules.entry(wider.clone()).or_default().add(&evidence);
+                self.rules.entry((*wider).clone()).or_default().add(&evidence);
             }
         }
         for version in [IpVersion::V4, IpVersion::V6] {
@@ -765,7 +778,7 @@ fn basics(version: IpVersion) -> Vec<Basic> {
     let mut rules = Vec::new();
     match version {
         IpVersion::V4 => {
-            // RFC 2131, section 4.1; RFC 9776; RFC 1122, section 3.2.2.
+            // RFC 2131, section 4.1; RFC 3376; RFC 1122, section 3.2.2.
             rules.extend([dhcp(true, 68, 67), dhcp(false, 68, 67)]);
             rules.extend([true, false].map(|is_sent| Basic {
                 name: "igmp",
@@ -780,7 +793,7 @@ fn basics(version: IpVersion) -> Vec<Basic> {
             rules.push(icmp("time-exceeded", false, false, 11));
         }
         IpVersion::V6 => {
-            // RFC 9915, section 7.2; RFC 4890, section 4.4: of what ICMPv6 says on a link hardly anything can be spared
+            // RFC 8415, section 7.2; RFC 4890, section 4.4: of what ICMPv6 says on a link hardly anything can be spared
             // (neighbours, routers, groups).
             rules.extend([dhcp(true, 546, 547), dhcp(false, 546, 547)]);
             rules.extend([true, false].map(|is_sent| Basic {

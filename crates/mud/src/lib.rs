@@ -38,8 +38,8 @@ pub use file::{
     Ports, Unknown,
 };
 pub use generate::{
-    GenerateError, Generated, MAX_PEERS, MAX_PORTS, MAX_RULES, MAX_UNSEEN, MIN_DAYS, MIN_NEW, Note, Seen,
-    Subject, generate,
+    GenerateError, Generated, MAX_NOTES, MAX_PEERS, MAX_PORTS, MAX_RULES, MAX_UNSEEN, MIN_DAYS, MIN_NEW,
+    Note, Seen, Subject, generate,
 };
 pub use read::{
     EXTENSIONS, Fault, MAX_ACES, MAX_ACLS, MAX_BYTES, MAX_DEPTH, MAX_EXTENSIONS, MAX_FAULTS, MAX_NAME,

@@ -287,6 +287,8 @@ fn there_are_never_too_many_rules() {
     assert!(rules(&made).len() == 2 * mud::MAX_RULES, "{}", rules(&made).len());
     assert!(rules(&made).contains(&"from-ipv4 tcp-7-local".into()), "what was most is kept");
     assert!(made.notes.iter().any(|note| note.what.contains("too many rules")));
+    assert_eq!(made.notes.len(), mud::MAX_NOTES + 1);
+    assert_eq!(made.notes.last().map(|note| note.what.as_str()), Some("300 more are left out"));
 }
 
 #[test]
