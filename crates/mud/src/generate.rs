@@ -349,6 +349,7 @@ pub fn generate(subject: &Subject, seen: &[Seen]) -> Result<Generated, GenerateE
     fill(&mut floor, &basic, &BTreeMap::new());
     let mut learner = Learner::new(maker, seen);
     learner.learn(seen, &floor);
+    learner.expect_time(seen, versions.first().copied());
     learner.widen_ports();
     learner.widen_peers();
     learner.widen_both();
@@ -530,6 +531,22 @@ impl Learner {
         }
     }
 
+    /// A device that was not seen to ask for the time may do so yet: NTP waits for up to 36 hours (RFC 5905, section 7.3,
+    /// MAXPOLL). After [`MIN_DAYS`] days it does not, or asks others.
+    fn expect_time(&mut self, seen: &[Seen], version: Option<IpVersion>) {
+        let asks = |seen: &Seen| {
+            seen.initiator == Initiator::Device
+                && seen.transport == Transport::Udp
+                && seen.server_port == Some(123)
+        };
+        if let Some(version) = version.filter(|_| !self.by_day && !seen.iter().any(asks)) {
+            let kind = Kind { version, protocol: 17, initiator: Initiator::Device };
+            let evidence = Evidence { is_sent: true, is_received: true, ..Evidence::default() };
+            self.rules.insert(Key { kind, who: Who::Any, service: NTP }, evidence);
+            self.note("time servers", "none was seen in so few days: any address is allowed for udp-123");
+        }
+    }
+
     /// Ports with one peer of which ever new ones come become a range: those of media are agreed on each time.
     fn widen_ports(&mut self) {
         let mut sets = BTreeMap::<(Kind, Who), Vec<(u16, Evidence)>>::new();
@@ -655,8 +672,8 @@ impl Learner {
     /// A device that reaches others over both versions may find a name over either.
     fn both_versions(&mut self) {
         let of = |who: &Who| matches!(who, Who::Name(_) | Who::Any);
-        let versions: BTreeSet<_> =
-            self.rules.keys().filter(|key| of(&key.who)).map(|key| key.kind.version).collect();
+        let seen = self.rules.iter().filter(|(key, evidence)| of(&key.who) && evidence.count > 0);
+        let versions: BTreeSet<_> = seen.map(|(key, _)| key.kind.version).collect();
         if versions.len() < 2 {
             return;
         }
@@ -714,7 +731,8 @@ impl Learner {
     }
 
     fn unseen(&self) -> f64 {
-        let growth = Growth::of(self.rules.values(), self.by_day);
+        let seen = self.rules.values().filter(|evidence| evidence.count > 0);
+        let growth = Growth::of(seen, self.by_day);
         if growth.all == 0 { 1.0 } else { growth.share(poisson_upper(growth.singles)) }
     }
 }

@@ -54,12 +54,13 @@ fn seen(initiator: Initiator, transport: Transport, port: u16, peer: Peer, days:
 fn rules(made: &Generated) -> Vec<String> {
     let basic = generate(
         &subject(),
-        &[seen(Device, Icmp, 0, local("192.168.1.9"), 1), seen(Device, Udp, 547, local("fe80::9"), 1)],
+        &[seen(Device, Icmp, 0, local("192.168.1.9"), 3), seen(Device, Udp, 547, local("fe80::9"), 1)],
     );
+    let is_time_expected = made.notes.iter().any(|note| note.about == "time servers");
     let basic: Vec<String> = basic.unwrap().file.aces().map(|(_, ace)| ace.name.clone()).collect();
     made.file
         .aces()
-        .filter(|(_, ace)| !basic.contains(&ace.name))
+        .filter(|(_, ace)| !(basic.contains(&ace.name) || is_time_expected && ace.name == "udp-123-any"))
         .map(|(acl, ace)| format!("{} {}", acl.name, ace.name))
         .collect()
 }
@@ -215,7 +216,7 @@ fn who_asks_is_told_by_the_port_of_the_service() {
     assert!(decide(&made.file, &answer(33_333).conversation()).is_allowed());
     let unknown =
         generate(&subject(), &[seen(Device, Icmp, 0, named("x.example", "203.0.113.1"), 1)]).unwrap();
-    assert_eq!((rules(&unknown), unknown.notes.len()), (vec![], 1), "ICMP of which the type is not known");
+    assert_eq!((rules(&unknown), unknown.notes.len()), (vec![], 2), "ICMP of which the type is not known");
 }
 
 #[test]
@@ -227,6 +228,23 @@ fn a_pool_of_time_servers_is_any_and_one_server_is_one() {
     let pool = generate(&subject(), &pool).unwrap();
     assert_eq!(rules(&pool), ["from-ipv4 udp-123-any", "to-ipv4 udp-123-any"]);
     assert!(decide(&pool.file, &ask("2.pool.example", "203.0.113.9").conversation()).is_allowed());
+}
+
+#[test]
+fn after_a_few_days_a_device_that_did_not_ask_for_the_time_does_not() {
+    let ask = seen(Device, Udp, 123, named("0.pool.example", "203.0.113.9"), 1);
+    for (days, expected) in [(1, true), (2, true), (3, false)] {
+        let made =
+            generate(&subject(), &[seen(Device, Tcp, 443, named("a.example", "203.0.113.1"), days)]).unwrap();
+        assert_eq!(decide(&made.file, &ask.conversation()).is_allowed(), expected, "{days}");
+        assert_eq!(made.notes.len(), usize::from(expected));
+    }
+    let local_time = Seen {
+        days: 1,
+        ..seen(Device, Udp, 123, Peer { classes: vec![CLASS_NTP.into()], ..local("192.168.1.1") }, 1)
+    };
+    let made = generate(&subject(), &[local_time]).unwrap();
+    assert!(!decide(&made.file, &ask.conversation()).is_allowed(), "it asks in the house");
 }
 
 #[test]
