@@ -288,11 +288,11 @@ impl Rule<'_> {
 
     /// Whether it does for all that the other one holds for what that one does.
     fn holds_for(&self, other: &Self) -> bool {
-        matches!(self.relation(other), Some(Relation::Wider | Relation::Equal))
+        self.is_comparable(other) && self.covers(other)
     }
 
     fn relation(&self, other: &Self) -> Option<Relation> {
-        if self.ace.forwarding != other.ace.forwarding || self.conditions() != other.conditions() {
+        if !self.is_comparable(other) {
             return None;
         }
         match (self.covers(other), other.covers(self)) {
@@ -301,6 +301,10 @@ impl Rule<'_> {
             (false, true) => Some(Relation::Narrower),
             (false, false) => None,
         }
+    }
+
+    fn is_comparable(&self, other: &Self) -> bool {
+        self.ace.forwarding == other.ace.forwarding && self.conditions() == other.conditions()
     }
 
     /// Conditions that are not understood: rules that differ in them cannot be compared.

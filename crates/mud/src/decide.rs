@@ -6,9 +6,9 @@ use model::{MacAddr, Transport};
 
 use crate::file::{Ace, Acl, AclKind, Forwarding, Initiator, Ip, IpVersion, L4, Matches, MudFile, authority};
 
-/// Servers of the domain name system (RFC 8520, section 17.7).
+/// Servers of the domain name system (RFC 8520, section 17.6).
 pub const CLASS_DNS: &str = "urn:ietf:params:mud:dns";
-/// Servers of the time (RFC 8520, section 17.7).
+/// Servers of the time (RFC 8520, section 17.6).
 pub const CLASS_NTP: &str = "urn:ietf:params:mud:ntp";
 /// The gateway. Not registered; others use it.
 pub const CLASS_GATEWAY: &str = "urn:ietf:params:mud:gateway";

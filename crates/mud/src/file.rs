@@ -19,7 +19,7 @@ pub struct MudFile {
     pub url: String,
     /// When it was made, as written: RFC 3339 with an offset (section 3.4).
     pub last_update: String,
-    /// Where its signature is found (section 3.2).
+    /// Where its signature is found (section 13.1).
     pub signature: Option<String>,
     /// How long it may be used before it is to be asked for again, in hours from 1 to 168; 48 if absent (section 3.5).
     pub cache_validity: Option<u8>,

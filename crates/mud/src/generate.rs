@@ -32,9 +32,15 @@ pub const MAX_PORTS: usize = 16;
 /// Most rules for each version of IP; those of the fewest conversations are left out.
 pub const MAX_RULES: usize = 500;
 
+/// Most notes that are told of one description, and one that tells how many are left out.
+pub const MAX_NOTES: usize = 200;
+
 /// Where the ports begin that are taken for the time of a conversation (RFC 6335, section 6), that Linux takes, and
 /// that no privilege is needed for.
 const RANGES: [u16; 3] = [49_152, 32_768, 1_024];
+
+/// NTP (RFC 5905, section 7.2), which only one protocol has at that port.
+const NTP: Service = Service::Ports(Ports::Eq(123));
 
 /// What a device was seen to do with one peer: conversations that differ in nothing that a rule can tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -343,6 +349,7 @@ pub fn generate(subject: &Subject, seen: &[Seen]) -> Result<Generated, GenerateE
     fill(&mut floor, &basic, &BTreeMap::new());
     let mut learner = Learner::new(maker, seen);
     learner.learn(seen, &floor);
+    learner.expect_time(seen, versions.first().copied());
     learner.widen_ports();
     learner.widen_peers();
     learner.widen_both();
@@ -353,7 +360,28 @@ pub fn generate(subject: &Subject, seen: &[Seen]) -> Result<Generated, GenerateE
     let mut notes = learner.notes;
     notes.sort();
     notes.dedup();
+    if let Some(more) = notes.len().checked_sub(MAX_NOTES).filter(|more| *more > 0) {
+        notes.truncate(MAX_NOTES);
+        notes.push(Note { about: "notes".into(), what: format!("{more} more are left out") });
+    }
     Ok(Generated { file, notes, unseen })
+}
+
+/// Whom a device asks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    Address(IpAddr),
+    Name(String),
+}
+
+/// What is asked of a peer at a port, by each of the peer's names and its address.
+fn asked(seen: &Seen, port: u16) -> impl Iterator<Item = (Transport, Asked, u16)> + use<'_> {
+    let names = seen.peer.names.iter().filter_map(|name| host_name(name)).map(Asked::Name);
+    let transport = seen.transport;
+    names
+        .chain(seen.peer.address.map(Asked::Address))
+        .filter(move |_| port > 0 && matches!(transport, Transport::Tcp | Transport::Udp))
+        .map(move |whom| (transport, whom, port))
 }
 
 struct Learner {
@@ -363,6 +391,8 @@ struct Learner {
     weights: BTreeMap<String, u64>,
     /// Ports at which the device calls groups: whoever answers does so from there.
     called: BTreeSet<u16>,
+    /// What the device asks of whom, and is answered.
+    asked: BTreeSet<(Transport, Asked, u16)>,
     rules: BTreeMap<Key, Evidence>,
     notes: Vec<Note>,
 }
@@ -388,6 +418,11 @@ impl Learner {
             by_day: days.len().max(most) >= MIN_DAYS,
             weights,
             called: called.collect(),
+            asked: seen
+                .iter()
+                .filter(|seen| seen.initiator == Initiator::Device && seen.is_answered)
+                .flat_map(|seen| asked(seen, seen.server_port.unwrap_or(0)))
+                .collect(),
             rules: BTreeMap::new(),
             notes: Vec::new(),
         }
@@ -406,20 +441,19 @@ impl Learner {
                 continue;
             }
             let who = self.who(seen);
-            let (mut initiator, mut port) = (seen.initiator, seen.server_port);
-            // Who answers a call to a group does so from the port that was called.
-            let answers_call = seen.client_port.filter(|from| {
-                initiator == Initiator::Peer && is_local && protocol == 17 && self.called.contains(from)
-            });
-            if answers_call.is_some() {
-                (initiator, port) = (Initiator::Device, answers_call);
-            } else if !seen.is_evidence() {
+            let (initiator, port, is_answer) = self.service(seen);
+            if !is_answer && !seen.is_evidence() {
                 let what = format!("{} was not answered and is not allowed", seen.transport);
-                self.note(who, what);
+                let about = if matches!(who, Who::Address(_)) { "addresses".into() } else { who.to_string() };
+                self.note(about, what);
                 continue;
             }
             let service = match (protocol, seen.icmp, port) {
                 (1 | 58, Some((kind, _)), _) => Service::Icmp(kind),
+                (1 | 58, None, _) => {
+                    self.note(who, "ICMP of an unknown type is not allowed");
+                    continue;
+                }
                 (6 | 17, _, Some(port)) => Service::Ports(Ports::Eq(port)),
                 _ => Service::Whole,
             };
@@ -434,6 +468,29 @@ impl Learner {
             let kind = Kind { version, protocol, initiator };
             self.rules.entry(Key { kind, who, service }).or_default().add(&evidence);
         }
+    }
+
+    /// Who asks, for which port, and whether that is certain although the conversation was opened the other way round. So
+    /// it is where somebody answers a call to a group, where recording began in the middle of a conversation, and where
+    /// messages go from a port of a service to one that was taken for the time of a conversation.
+    fn service(&self, seen: &Seen) -> (Initiator, Option<u16>, bool) {
+        let as_opened = (seen.initiator, seen.server_port, false);
+        let Some((from, to)) = seen.client_port.zip(seen.server_port) else { return as_opened };
+        let is_udp = seen.transport == Transport::Udp;
+        if seen.initiator == Initiator::Peer
+            && (is_udp && seen.peer.is_local() && self.called.contains(&from)
+                || asked(seen, from).any(|one| self.asked.contains(&one)))
+        {
+            return (Initiator::Device, Some(from), true);
+        }
+        if is_udp && from < RANGES[1] && to >= RANGES[1] {
+            let other = match seen.initiator {
+                Initiator::Device => Initiator::Peer,
+                Initiator::Peer => Initiator::Device,
+            };
+            return (other, Some(from), false);
+        }
+        as_opened
     }
 
     fn who(&self, seen: &Seen) -> Who {
@@ -471,6 +528,22 @@ impl Learner {
             (Some(name), _) => Who::Name(name),
             (None, Some(address)) => Who::Address(address),
             (None, None) => Who::Any,
+        }
+    }
+
+    /// A device that was not seen to ask for the time may do so yet: NTP waits for up to 36 hours (RFC 5905, section 7.3,
+    /// MAXPOLL). After [`MIN_DAYS`] days it does not, or asks others.
+    fn expect_time(&mut self, seen: &[Seen], version: Option<IpVersion>) {
+        let asks = |seen: &Seen| {
+            seen.initiator == Initiator::Device
+                && seen.transport == Transport::Udp
+                && seen.server_port == Some(123)
+        };
+        if let Some(version) = version.filter(|_| !self.by_day && !seen.iter().any(asks)) {
+            let kind = Kind { version, protocol: 17, initiator: Initiator::Device };
+            let evidence = Evidence { is_sent: true, is_received: true, ..Evidence::default() };
+            self.rules.insert(Key { kind, who: Who::Any, service: NTP }, evidence);
+            self.note("time servers", "none was seen in so few days: any address is allowed for udp-123");
         }
     }
 
@@ -539,6 +612,11 @@ impl Learner {
             if many > MAX_PEERS && open.is_empty() {
                 open.push(format!("{many} names and addresses"));
             }
+            // Whoever asks others than one server of a known name for the time asks a pool (RFC 8633).
+            let is_pool = many > 1 || domains.contains_key(&None);
+            if is_pool && open.is_empty() && kind.initiator == Initiator::Device && service == NTP {
+                open.push("servers of a pool".into());
+            }
             if open.is_empty() {
                 continue;
             }
@@ -549,7 +627,10 @@ impl Learner {
             }
             self.note(
                 open.join(", "),
-                format!("{many} seen and still growing: any address is allowed for {}", told(kind, service)),
+                format!(
+                    "{many} seen, and others will come: any address is allowed for {}",
+                    told(kind, service)
+                ),
             );
             self.rules.entry(Key { kind, who: Who::Any, service }).or_default().add(&any);
         }
@@ -591,8 +672,8 @@ impl Learner {
     /// A device that reaches others over both versions may find a name over either.
     fn both_versions(&mut self) {
         let of = |who: &Who| matches!(who, Who::Name(_) | Who::Any);
-        let versions: BTreeSet<_> =
-            self.rules.keys().filter(|key| of(&key.who)).map(|key| key.kind.version).collect();
+        let seen = self.rules.iter().filter(|(key, evidence)| of(&key.who) && evidence.count > 0);
+        let versions: BTreeSet<_> = seen.map(|(key, _)| key.kind.version).collect();
         if versions.len() < 2 {
             return;
         }
@@ -615,9 +696,14 @@ impl Learner {
     /// Leaves out rules that others hold, and those of the fewest conversations where there are too many.
     fn prune(&mut self) {
         let keys: Vec<Key> = self.rules.keys().cloned().collect();
+        // Only these can hold others.
+        let is_wide = |key: &&Key| {
+            matches!(key.who, Who::Any | Who::Local) || !matches!(key.service, Service::Ports(Ports::Eq(_)))
+        };
+        let wide: Vec<&Key> = keys.iter().filter(is_wide).collect();
         for key in &keys {
-            let wider = keys.iter().find(|other| {
-                *other != key
+            let wider = wide.iter().find(|other| {
+                **other != key
                     && self.rules.contains_key(other)
                     && other.kind == key.kind
                     && other.who.covers(&key.who)
@@ -626,7 +712,7 @@ impl Learner {
             if let Some(wider) = wider
                 && let Some(evidence) = self.rules.remove(key)
             {
-                self.rules.entry(wider.clone()).or_default().add(&evidence);
+                self.rules.entry((*wider).clone()).or_default().add(&evidence);
             }
         }
         for version in [IpVersion::V4, IpVersion::V6] {
@@ -645,7 +731,8 @@ impl Learner {
     }
 
     fn unseen(&self) -> f64 {
-        let growth = Growth::of(self.rules.values(), self.by_day);
+        let seen = self.rules.values().filter(|evidence| evidence.count > 0);
+        let growth = Growth::of(seen, self.by_day);
         if growth.all == 0 { 1.0 } else { growth.share(poisson_upper(growth.singles)) }
     }
 }
@@ -709,7 +796,7 @@ fn basics(version: IpVersion) -> Vec<Basic> {
     let mut rules = Vec::new();
     match version {
         IpVersion::V4 => {
-            // RFC 2131, section 4.1; RFC 9776; RFC 1122, section 3.2.2.
+            // RFC 2131, section 4.1; RFC 3376; RFC 1122, section 3.2.2.
             rules.extend([dhcp(true, 68, 67), dhcp(false, 68, 67)]);
             rules.extend([true, false].map(|is_sent| Basic {
                 name: "igmp",
@@ -724,23 +811,16 @@ fn basics(version: IpVersion) -> Vec<Basic> {
             rules.push(icmp("time-exceeded", false, false, 11));
         }
         IpVersion::V6 => {
-            // RFC 9915, section 7.2; RFC 4861, section 4; RFC 9777; RFC 4890, section 4.4.
+            // RFC 8415, section 7.2; RFC 4890, section 4.4: of what ICMPv6 says on a link hardly anything can be spared
+            // (neighbours, routers, groups).
             rules.extend([dhcp(true, 546, 547), dhcp(false, 546, 547)]);
-            for (name, kind) in [
-                ("router-solicitation", 133),
-                ("neighbour-solicitation", 135),
-                ("neighbour-advertisement", 136),
-            ] {
-                rules.extend(both(name, true, [kind, kind]));
-            }
-            rules.push(icmp("router-advertisement", false, true, 134));
-            rules.push(icmp("redirect", false, true, 137));
-            rules.push(icmp("listener-query", false, true, 130));
-            rules.push(icmp("listener-report", true, true, 131));
-            rules.push(icmp("listener-done", true, true, 132));
-            rules.push(icmp("listener-report-2", true, true, 143));
-            rules.extend(both("local-echo", true, [128, 128]));
-            rules.extend(both("local-echo-reply", true, [129, 129]));
+            rules.extend([true, false].map(|is_sent| Basic {
+                name: "local-icmp",
+                is_sent,
+                local: true,
+                protocol: 58,
+                l4: None,
+            }));
             rules.extend(both("unreachable", false, [1, 1]));
             rules.push(icmp("too-big", false, false, 2));
             rules.push(icmp("time-exceeded", false, false, 3));

@@ -4,12 +4,13 @@
 //! what comes from it and what goes to it. What is not allowed is forbidden.
 //!
 //! * [`read`] takes a file from anywhere, tells what is wrong with it and where, and loses nothing that it does not
-//!   understand; [`write`] gives the same bytes for the same description.
+//!   understand; [`write()`] gives the same bytes for the same description.
 //! * [`decide`] tells whether a description allows a conversation, and by which rule.
 //! * [`generate`] makes a description of what a device was seen to do.
 //! * [`deviations`] holds what was seen against a description, [`compare`] holds two descriptions against each other.
+//! * [`verify`] and [`sign`] are about signatures, [`judge`] about how far a description is trusted, and until when.
 //!
-//! The crate does no input or output and reads no clock.
+//! What is decided, and why, is in `docs/mud.md`. The crate does no input or output and reads no clock.
 
 mod certificate;
 mod compare;
@@ -38,8 +39,8 @@ pub use file::{
     Ports, Unknown,
 };
 pub use generate::{
-    GenerateError, Generated, MAX_PEERS, MAX_PORTS, MAX_RULES, MAX_UNSEEN, MIN_DAYS, MIN_NEW, Note, Seen,
-    Subject, generate,
+    GenerateError, Generated, MAX_NOTES, MAX_PEERS, MAX_PORTS, MAX_RULES, MAX_UNSEEN, MIN_DAYS, MIN_NEW,
+    Note, Seen, Subject, generate,
 };
 pub use read::{
     EXTENSIONS, Fault, MAX_ACES, MAX_ACLS, MAX_BYTES, MAX_DEPTH, MAX_EXTENSIONS, MAX_FAULTS, MAX_NAME,

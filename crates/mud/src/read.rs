@@ -373,9 +373,9 @@ impl Reader {
         }
         file.signature = mud.take("mud-signature").and_then(|field| {
             let path = field.path.clone();
-            let url = self.text(field, MAX_TEXT, "RFC 8520, section 3.2")?;
+            let url = self.text(field, MAX_TEXT, "RFC 8520, section 13.1")?;
             if url.is_empty() {
-                self.warn(&path, "an empty text was taken as no signature", "RFC 8520, section 3.2");
+                self.warn(&path, "an empty text was taken as no signature", "RFC 8520, section 13.1");
                 return None;
             }
             Some(url)
@@ -693,7 +693,7 @@ impl Reader {
             Some(uri)
         });
         found.my_controller = self.empty(object.take("my-controller"));
-        // Section 7 of the module: direction-initiated belongs to tcp.
+        // direction-initiated stands beside the ports of tcp (RFC 8520, section 7), not here.
         self.leave(object, base, unknown);
         found
     }

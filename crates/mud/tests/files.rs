@@ -323,6 +323,23 @@ proptest! {
         let _ = read(&bytes);
     }
 
+    /// So does a file of which some bytes were replaced.
+    #[test]
+    fn any_damage_is_refused_or_comes_back(
+        damage in proptest::collection::vec((0..LAMP.len(), proptest::sample::select(b" \"{}[],:0129aefx-\\\xff".to_vec())), 1..4),
+    ) {
+        let mut bytes = LAMP.as_bytes().to_vec();
+        for (place, byte) in damage {
+            bytes[place] = byte;
+        }
+        if let Ok(taken) = read(&bytes) {
+            let text = write(&taken.file);
+            let again = read(&text).unwrap();
+            prop_assert_eq!(&again.file, &taken.file);
+            prop_assert_eq!(write(&again.file), text);
+        }
+    }
+
     /// A file of which one value was replaced is refused or comes back.
     #[test]
     fn any_change_is_refused_or_comes_back(place in 0_usize..200, choice in 0_usize..14) {

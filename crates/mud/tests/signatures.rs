@@ -322,6 +322,20 @@ fn other_forms_are_refused_and_several_signers_are_taken() {
         bench.check(&vec![0; mud::MAX_SIGNATURE + 1]),
         Err(SignatureError::TooLong(mud::MAX_SIGNATURE + 1))
     );
+    // Whatever bit is wrong, it is refused or stands where nothing is proven by it.
+    let mut taken = 0;
+    for place in (0..good.len()).step_by(9) {
+        let mut wrong = good.clone();
+        wrong[place] ^= 1;
+        match bench.check(&wrong) {
+            Ok(signer) => {
+                assert_eq!(signer.subject, "O=Lamps, CN=lamp");
+                taken += 1;
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+    assert!(taken < 10, "{taken}");
     let many = chained(&bench, mud::MAX_CERTIFICATES);
     assert_eq!(
         bench.check(&bench.signed(&format!("-signer lamp.pem -inkey lamp.key {many}"))),
