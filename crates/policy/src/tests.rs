@@ -875,7 +875,8 @@ proptest! {
         for (spot, is) in &spots {
             let starts: Vec<usize> = (0..nodes.len()).filter(|at| is(&nodes[*at])).collect();
             let expected = distances(&starts);
-            let found = view.reachable_from(spot);
+            let ways = view.reachable_from(spot);
+            let found = ways.reached();
             for (at, (node, class)) in nodes.iter().enumerate() {
                 let told = found.iter().find(|reached| match node {
                     Node::Device(id) => reached.members.contains(&crate::Member::Device(*id)),
@@ -883,7 +884,7 @@ proptest! {
                 });
                 prop_assert_eq!(told.map_or(far, |reached| reached.hops), expected[at], "{} from {} to {:?}", policy, spot, node);
                 if let Some(reached) = told {
-                    prop_assert_eq!(reached.way.hops.len(), reached.hops);
+                    prop_assert_eq!(ways.way(reached).hops.len(), reached.hops);
                 }
             }
             // Whoever reaches is the same question from the other end.
@@ -892,7 +893,7 @@ proptest! {
                 let shortest = ends.iter().map(|at| expected[*at]).min().unwrap_or(far);
                 prop_assert_eq!(view.way(spot, end).map_or(far, |way| way.hops.len()), shortest, "{} from {} to {}", policy, spot, end);
             }
-            let back = view.who_reaches(spot);
+            let back = view.who_reaches(spot).reached();
             for device in &devices {
                 let start = nodes.iter().position(|(node, _)| *node == Node::Device(device.id)).unwrap();
                 let from = distances(&[start]);
