@@ -550,6 +550,46 @@ fn what_changes_is_told_by_zone_and_as_ways() {
     );
 }
 
+#[test]
+fn names_and_time_go_on_without_compiling_anew() {
+    let mut compiled = compile(
+        "allow anyone -> \"a.example.com\", \"*.example.net\" tcp/1\ngroup quiet = seen>1h\nallow quiet -> quiet tcp/2",
+        vec![device(1, "plc", &["10.0.0.1"]), device(2, "plc", &["10.0.0.2"])],
+    );
+    let ip = |text: &str| text.parse::<std::net::IpAddr>().unwrap();
+    let may =
+        |compiled: &Compiled, server: &str| decide(compiled, "10.0.0.2", server, 1).verdict == Verdict::Allow;
+    assert!(!may(&compiled, "8.8.8.8"));
+    compiled.resolve("A.Example.com.", &[ip("8.8.8.8"), ip("::ffff:10.0.0.1")]);
+    compiled.resolve("x.example.net", &[ip("8.8.8.8"), ip("9.9.9.9")]);
+    assert!(may(&compiled, "8.8.8.8") && may(&compiled, "9.9.9.9") && may(&compiled, "10.0.0.1"));
+    compiled.resolve("a.example.com", &[]);
+    assert!(may(&compiled, "8.8.8.8") && !may(&compiled, "10.0.0.1"), "it has another name still");
+    compiled.resolve("x.example.net", &[ip("9.9.9.9")]);
+    assert!(!may(&compiled, "8.8.8.8") && may(&compiled, "9.9.9.9"));
+    let quiet = |compiled: &Compiled| decide(compiled, "10.0.0.1", "10.0.0.2", 2).verdict == Verdict::Allow;
+    assert!(quiet(&compiled));
+    compiled.advance(model::Timestamp::from_secs(60));
+    assert!(!quiet(&compiled));
+}
+
+#[test]
+fn limits_hold() {
+    let many = |count: usize| -> String {
+        (0..count).map(|at| format!("group g{at} = role:nobody and name:x{at}\n")).collect()
+    };
+    assert_eq!(compile(&many(crate::MAX_TOLD + 1), vec![]).lint().len(), crate::MAX_TOLD);
+    // A thousand devices of which each is another case.
+    let own: String =
+        (1..=1_001).map(|at| format!("allow {} -> internet tcp/{at}\n", DeviceId(at))).collect();
+    let devices = || (1..=1_001).map(|at| device(at, "plc", &[])).collect::<Vec<_>>();
+    let compiled = compile(&format!("{own}expect deny local -> local tcp/9"), devices());
+    assert!(compiled.view().failures()[0].what.contains("more than 1000000 pairs"));
+    let (before, after) =
+        (compile("", waterworks()), compile("allow role:plc, role:hmi -> local tcp", waterworks()));
+    assert!(Diff::within(&before, &after, 4).complete && !Diff::within(&before, &after, 1).complete);
+}
+
 // What follows is held against the plainest reading of the same policy.
 
 const ROLES: [&str; 3] = ["plc", "hmi", "camera"];
