@@ -110,6 +110,7 @@ fn main() {
         compiled
             .view()
             .who_reaches(&Spot::Device(DeviceId(4_711)))
+            .reached()
             .iter()
             .map(|reached| reached.members.len())
             .sum::<usize>()
@@ -138,6 +139,7 @@ fn main() {
     let count = timed("who reaches one device", || {
         let view = compiled.view();
         view.who_reaches(&Spot::Device(DeviceId(4_711)))
+            .reached()
             .iter()
             .map(|reached| reached.members.len())
             .sum::<usize>()
@@ -147,6 +149,7 @@ fn main() {
         compiled
             .view()
             .reachable_from(&Spot::Name("z9"))
+            .reached()
             .iter()
             .map(|reached| reached.members.len())
             .sum::<usize>()

@@ -4,7 +4,7 @@
 //! the pair of their sets. A host is in some sets; hosts that are in the same ones make a *class*, and everything that is said
 //! of hosts is said of classes. A device that changes is only put into another class.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -104,6 +104,9 @@ pub struct Compiled {
     multicast: ClassId,
     broadcast: ClassId,
     names: BTreeMap<String, Vec<IpAddr>>,
+    names_by_ip: Map<IpAddr, Vec<String>>,
+    /// Whether somebody is in a set by an age.
+    ages: bool,
     now: Timestamp,
 }
 
@@ -122,7 +125,7 @@ impl Compiled {
         let policy = policy.into();
         let mut problems = Vec::new();
         let mut sets = Sets::new(&policy, &mut problems);
-        let mut names = Names::new(&policy, protocols);
+        let mut services = Names::new(&policy, protocols);
         let mut lowering = Lowering::default();
         for (place, definition) in policy.services.iter().enumerate() {
             let twice = policy.services.iter().take(place).any(|other| other.name == definition.name);
@@ -130,21 +133,21 @@ impl Compiled {
                 let what = format!("the service `{}` is defined twice", definition.name);
                 problems.push(Problem::error(definition.place, what, "rename one"));
             }
-            lowering.services(&definition.services, definition.place, &mut names, &mut problems);
+            lowering.services(&definition.services, definition.place, &mut services, &mut problems);
         }
         let mut entries = Vec::with_capacity(policy.rules.len());
         for rule in &policy.rules {
-            entries.push(lowering.rule(rule, &mut sets, &mut names, &mut problems));
+            entries.push(lowering.rule(rule, &mut sets, &mut services, &mut problems));
         }
         let expectations = policy
             .expectations
             .iter()
-            .map(|rule| lowering.rule(rule, &mut sets, &mut names, &mut problems))
+            .map(|rule| lowering.rule(rule, &mut sets, &mut services, &mut problems))
             .collect();
         let zones: Vec<SetId> = policy.zones.iter().filter_map(|zone| sets.named(&zone.name)).collect();
         let mut crossings: BTreeMap<(u32, u32), Vec<Crossing>> = BTreeMap::new();
         for (number, conduit) in (0..).zip(&policy.conduits) {
-            let services = lowering.services(&conduit.services, conduit.place, &mut names, &mut problems);
+            let bound = lowering.services(&conduit.services, conduit.place, &mut services, &mut problems);
             let mut zone = |name: &str| {
                 let found = policy.zones.iter().position(|zone| *zone.name == *name);
                 if found.is_none() {
@@ -156,7 +159,7 @@ impl Compiled {
                 found.map(|at| at as u32)
             };
             if let (Some(from), Some(to)) = (zone(&conduit.from), zone(&conduit.to)) {
-                crossings.entry((from, to)).or_default().push(Crossing { services, conduit: number });
+                crossings.entry((from, to)).or_default().push(Crossing { services: bound, conduit: number });
             }
         }
         let mut sides = |from: &[Term], to: &[Term], place: Place| {
@@ -169,8 +172,13 @@ impl Compiled {
             problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
             return Err(problems);
         }
-        let listed = estate.names.iter().map(|(name, addresses)| (&**name, &**addresses));
-        sets.place_addresses(&zones, listed);
+        let mut names: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+        for (name, addresses) in &estate.names {
+            names.entry(written(name)).or_default().extend(addresses);
+        }
+        names.values_mut().for_each(|addresses| *addresses = canonical(addresses));
+        sets.place_addresses(&zones);
+        let ages = sets.ask_for_ages();
         let Lowering { services, operations, .. } = lowering;
         let mut compiled = Self {
             sides: vec![(false, false); sets.sets.len()],
@@ -200,7 +208,9 @@ impl Compiled {
             stranger: 0,
             multicast: 0,
             broadcast: 0,
-            names: estate.names,
+            names,
+            names_by_ip: Map::default(),
+            ages,
             now: estate.now,
         };
         compiled.index_entries();
@@ -247,17 +257,14 @@ impl Compiled {
             let class = self.class_of(&atoms, place);
             self.intervals.push(class);
         }
-        let mut addresses: Vec<IpAddr> = self.sets.named.keys().copied().collect();
-        addresses.sort_unstable();
+        let names = std::mem::take(&mut self.names);
+        for (name, ip) in names.iter().flat_map(|(name, all)| all.iter().map(move |ip| (name, *ip))) {
+            self.names_by_ip.entry(ip).or_default().push(name.clone());
+        }
+        let addresses: BTreeSet<IpAddr> = names.values().flatten().copied().collect();
+        self.names = names;
         for ip in addresses {
-            let place = self
-                .sets
-                .intervals
-                .get(self.sets.interval(ip))
-                .map_or(Whereabouts::Internet, |one| one.place);
-            let atoms: Vec<AtomId> = self.sets.of_address(ip).chain(self.sets.special(place)).collect();
-            let class = self.class_of(&atoms, place);
-            self.named.insert(ip, class);
+            self.place_named(ip);
         }
         let macs: Vec<(MacAddr, AtomId)> = self.sets.macs().collect();
         for (mac, atom) in macs {
@@ -265,6 +272,51 @@ impl Compiled {
             atoms.push(atom);
             let class = self.class_of(&atoms, Whereabouts::Local);
             self.macs.insert(mac, class);
+        }
+    }
+
+    /// Finds the names that an address has, and the class of an unknown host that has it.
+    fn place_named(&mut self, ip: IpAddr) {
+        let having = self.names_by_ip.get(&ip).into_iter().flatten();
+        let atoms: Vec<AtomId> = having.flat_map(|name| self.sets.domains_of(name)).collect();
+        if !self.sets.name_address(ip, atoms) {
+            self.named.remove(&ip);
+            return;
+        }
+        let place =
+            self.sets.intervals.get(self.sets.interval(ip)).map_or(Whereabouts::Internet, |one| one.place);
+        let atoms: Vec<AtomId> = self.sets.of_address(ip).chain(self.sets.special(place)).collect();
+        let class = self.class_of(&atoms, place);
+        self.named.insert(ip, class);
+    }
+
+    /// A name of the DNS has these addresses from now on, and no others; none if it has none.
+    pub fn resolve(&mut self, name: &str, addresses: &[IpAddr]) {
+        let (name, new) = (written(name), canonical(addresses));
+        let mut touched = self.names.insert(name.clone(), new.clone()).unwrap_or_default();
+        for ip in &touched {
+            if let Some(names) = self.names_by_ip.get_mut(ip) {
+                names.retain(|other| *other != name);
+            }
+        }
+        for ip in &new {
+            self.names_by_ip.entry(*ip).or_default().push(name.clone());
+        }
+        touched.extend(new);
+        touched.sort_unstable();
+        touched.dedup();
+        for ip in &touched {
+            self.place_named(*ip);
+        }
+        let having = touched.iter().filter_map(|ip| self.by_ip.get(ip)).flatten().copied().collect();
+        self.classify_all(having);
+    }
+
+    /// Time goes on: whoever is in a set by an age is looked at again.
+    pub fn advance(&mut self, now: Timestamp) {
+        self.now = now;
+        if self.ages {
+            self.classify_all(self.known.keys().copied().collect());
         }
     }
 
@@ -437,7 +489,7 @@ impl Compiled {
 
     /// The class of whoever has a name of the DNS, besides what they are anyway.
     pub(crate) fn class_with_name(&self, base: Option<ClassId>, name: &str) -> Class {
-        let at = self.names.get(name).and_then(|addresses| addresses.first());
+        let at = self.names.get(&written(name)).and_then(|addresses| addresses.first());
         let base = base.or_else(|| at.map(|ip| self.class_of_host(&Host::from_ip(*ip))));
         let (mut sets, place) = match base {
             Some(base) => (self.class(base).sets.to_vec(), self.class(base).place),
@@ -539,6 +591,19 @@ impl Compiled {
     pub(crate) fn names_of(&self, class: &Class) -> Vec<&str> {
         class.sets.iter().filter_map(|set| self.sets.sets.get(*set as usize)?.name.as_deref()).collect()
     }
+}
+
+/// A name of the DNS in one form: lower case, without the root's dot.
+fn written(name: &str) -> String {
+    name.trim_end_matches('.').to_lowercase()
+}
+
+/// Addresses in one form, each once.
+fn canonical(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }
 
 /// Rules on the way to entries: what is the same is kept once.

@@ -74,6 +74,11 @@ type Meaning = (Vec<u32>, Vec<u32>, Ports, Verdict, String);
 impl Diff {
     /// Compares two policies that were compiled against the same devices and names.
     pub fn new(before: &Compiled, after: &Compiled) -> Self {
+        Self::within(before, after, MAX_PAIRS)
+    }
+
+    /// The same, with another limit on the pairs of classes that are looked at.
+    pub(crate) fn within(before: &Compiled, after: &Compiled, most: usize) -> Self {
         let views = (before.view(), after.view());
         let joints = joints(&views.0, &views.1);
         let (old, new) =
@@ -87,7 +92,7 @@ impl Diff {
             for (meaning, number) in mine.iter().filter(|(meaning, _)| !others.contains_key(*meaning)) {
                 texts.extend(compiled.policy.rules.get(*number as usize).map(ToString::to_string));
                 for pair in meaning.0.iter().flat_map(|from| meaning.1.iter().map(|to| (*from, *to))) {
-                    if pairs.len() >= MAX_PAIRS {
+                    if pairs.len() >= most {
                         diff.complete = false;
                         break;
                     }
@@ -103,7 +108,7 @@ impl Diff {
         if old != new {
             for (from, to, _) in old.0.iter().chain(&new.0) {
                 for pair in from.iter().flat_map(|from| to.iter().map(|to| (*from, *to))) {
-                    if pairs.len() >= MAX_PAIRS {
+                    if pairs.len() >= most {
                         diff.complete = false;
                         break;
                     }

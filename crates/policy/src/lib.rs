@@ -47,7 +47,7 @@ pub use explain::{Considered, Crossed, Explanation, Membership, Side};
 pub use lint::MAX_TOLD;
 pub use problem::{Place, Problem, Severity};
 pub use prove::{Cut, Effects, Proof, Tally, Use, UsedOperation};
-pub use reach::{Hop, Reached, Violation, Way};
+pub use reach::{Hop, Reached, Violation, Way, Ways};
 pub use recommend::{
     DENSITY, Flagged, MANY_CLIENTS, MANY_NAMES, MANY_PORTS, MANY_TARGETS, OBJECTIONS, Objection, Proposal,
 };

@@ -1,12 +1,13 @@
 //! What is questionable in a policy that can be compiled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::compile::{Compiled, Entry};
 use crate::sets::{AtomId, SetId};
 use crate::syntax::{Level, Term, Verdict};
 use crate::view::View;
-use crate::{Map, Place, Problem, Severity};
+use crate::{Estate, Map, Place, Policy, Problem, Protocols, Severity};
 
 /// So many problems of each kind are told.
 pub const MAX_TOLD: usize = 100;
@@ -23,6 +24,25 @@ impl Compiled {
         let view = self.view();
         let lint = Lint { compiled: self, view: &view, supersets: Map::default() };
         lint.run()
+    }
+
+    /// Compiles a policy and looks at it; gives it with its warnings.
+    ///
+    /// # Errors
+    ///
+    /// All problems, if one of them is an error: the policy means nothing, contradicts itself, or does not do what it says
+    /// that it does.
+    pub fn checked(
+        policy: impl Into<Arc<Policy>>,
+        protocols: &Protocols,
+        estate: Estate,
+    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let compiled = Self::new(policy, protocols, estate)?;
+        let problems = compiled.lint();
+        match problems.iter().any(|problem| problem.severity == Severity::Error) {
+            true => Err(problems),
+            false => Ok((compiled, problems)),
+        }
     }
 }
 
@@ -45,8 +65,13 @@ impl Lint<'_> {
             self.invariants(),
             self.expectations(),
         ];
-        let mut problems: Vec<Problem> =
-            parts.into_iter().flat_map(|part| part.into_iter().take(MAX_TOLD)).collect();
+        // Of each kind the worst are told.
+        let worst = |mut part: Vec<Problem>| {
+            part.sort_by_key(|problem| problem.severity);
+            part.truncate(MAX_TOLD);
+            part
+        };
+        let mut problems: Vec<Problem> = parts.into_iter().flat_map(worst).collect();
         problems.sort_by(|a, b| {
             let key = |problem: &Problem| (problem.severity, problem.place.line, problem.place.column);
             key(a).cmp(&key(b)).then_with(|| a.what.cmp(&b.what))
@@ -151,51 +176,50 @@ impl Lint<'_> {
             .collect()
     }
 
+    /// What crosses between zones for the same two sides and services.
+    fn crossing(&self, entry: &Entry, from: &BTreeSet<u32>, to: &BTreeSet<u32>) -> Crossed {
+        let mut crossed = Crossed::default();
+        let Some(services) = self.compiled.services.get(entry.services as usize) else { return crossed };
+        let pairs = from.iter().flat_map(|from| to.iter().map(|to| (*from, *to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
+            let name = || format!("{} -> {}", self.zone(from), self.zone(to));
+            let Some(crossings) = self.compiled.crossings.get(&(from, to)) else {
+                crossed.without.add(name);
+                continue;
+            };
+            let bounds =
+                || crossings.iter().filter_map(|one| self.compiled.services.get(one.services as usize));
+            if bounds().any(|bound| bound.cover(services)) {
+                continue;
+            }
+            let common = bounds().any(|bound| !bound.ports.intersection(&services.ports).is_empty());
+            if common { crossed.partly.add(name) } else { crossed.outside.add(name) }
+        }
+        crossed.all = from.len() * to.len() == crossed.outside.count;
+        crossed
+    }
+
     fn crossings(&self) -> Vec<Problem> {
+        let mut known: Map<(SetId, SetId, u32), Crossed> = Map::default();
         let mut problems = Vec::new();
         for (entry, place, (from, _), (to, _)) in self.leads() {
-            let (mut without, mut outside, mut partly) = (Vec::new(), Vec::new(), Vec::new());
-            let Some(services) = self.compiled.services.get(entry.services as usize) else { continue };
-            let pairs = from.iter().flat_map(|from| to.iter().map(|to| (*from, *to)));
-            for (from, to) in pairs.filter(|(from, to)| from != to) {
-                let name = format!("{} -> {}", self.zone(from), self.zone(to));
-                let Some(crossings) = self.compiled.crossings.get(&(from, to)) else {
-                    without.push(name);
-                    continue;
-                };
-                let bounds: Vec<_> = crossings
-                    .iter()
-                    .filter_map(|crossing| self.compiled.services.get(crossing.services as usize))
-                    .collect();
-                if bounds.iter().any(|bound| bound.cover(services)) {
-                    continue;
-                }
-                let common = bounds.iter().any(|bound| !bound.ports.intersection(&services.ports).is_empty());
-                if common { &mut partly } else { &mut outside }.push(name);
+            let key = (entry.from, entry.to, entry.services);
+            let Crossed { without, partly, outside, all } =
+                known.entry(key).or_insert_with(|| self.crossing(entry, &from, &to));
+            if without.count > 0 {
+                let what = format!("the rule crosses between zones without a conduit: {without}");
+                let help = "declare a conduit that says all that may cross, or narrow the rule";
+                problems.push(Problem::warning(place, what, help));
             }
-            if !without.is_empty() {
-                let what = format!("the rule crosses between zones without a conduit: {}", some(&without));
-                problems.push(Problem::warning(
-                    place,
-                    what,
-                    "declare a conduit that says all that may cross, or narrow the rule",
-                ));
-            }
-            if !partly.is_empty() {
-                let what =
-                    format!("the rule allows more than the conduit has a place for: {}", some(&partly));
+            if partly.count > 0 {
+                let what = format!("the rule allows more than the conduit has a place for: {partly}");
                 problems.push(Problem::warning(place, what, "what the conduit does not name stays denied"));
             }
-            if !outside.is_empty() {
-                let what = format!("the conduit has no place for what the rule allows: {}", some(&outside));
-                let all = from.len() * to.len() == outside.len();
-                let mut problem = Problem::warning(
-                    place,
-                    what,
-                    "there the rule does nothing: add its services to the conduit, or narrow it",
-                );
-                problem.severity = if all { Severity::Error } else { Severity::Warning };
-                problems.push(problem);
+            if outside.count > 0 {
+                let what = format!("the conduit has no place for what the rule allows: {outside}");
+                let help = "there the rule does nothing: add its services to the conduit, or narrow it";
+                let make = if *all { Problem::error } else { Problem::warning };
+                problems.push(make(place, what, help));
             }
         }
         problems
@@ -204,23 +228,26 @@ impl Lint<'_> {
     fn levels(&self) -> Vec<Problem> {
         let level = |zone: u32| self.compiled.policy.zones.get(zone as usize).and_then(|zone| zone.level);
         let named = |(zones, internet): &Sides| {
-            let mut named: Vec<(String, Level)> =
-                zones.iter().filter_map(|zone| Some((self.zone(*zone).to_owned(), level(*zone)?))).collect();
-            if *internet {
-                named.push(("internet".into(), Level::INTERNET));
-            }
-            named
+            let zones = zones.iter().filter_map(|zone| Some((self.zone(*zone), level(*zone)?)));
+            zones.chain(internet.then_some(("internet", Level::INTERNET))).collect::<Vec<_>>()
         };
+        let mut known: Map<(SetId, SetId), Examples> = Map::default();
         let mut problems = Vec::new();
-        for (_, place, from, to) in self.leads() {
-            let (from, to) = (named(&from), named(&to));
-            let pairs = from.iter().flat_map(|from| to.iter().map(move |to| (from, to)));
-            let far: Vec<String> = pairs
-                .filter(|((_, from), (_, to))| from.tenths().abs_diff(to.tenths()) > ONE_LEVEL)
-                .map(|((from, low), (to, high))| format!("{from} ({low}) -> {to} ({high})"))
-                .collect();
-            if !far.is_empty() {
-                let what = format!("the rule skips a level of the Purdue model: {}", some(&far));
+        for (entry, place, from, to) in self.leads() {
+            let far = known.entry((entry.from, entry.to)).or_insert_with(|| {
+                let (from, to) = (named(&from), named(&to));
+                let mut far = Examples::default();
+                for ((from, low), (to, high)) in
+                    from.iter().flat_map(|from| to.iter().map(move |to| (from, to)))
+                {
+                    if low.tenths().abs_diff(high.tenths()) > ONE_LEVEL {
+                        far.add(|| format!("{from} ({low}) -> {to} ({high})"));
+                    }
+                }
+                far
+            });
+            if far.count > 0 {
+                let what = format!("the rule skips a level of the Purdue model: {far}");
                 problems.push(Problem::warning(place, what, "lead it through the level in between"));
             }
         }
@@ -259,7 +286,7 @@ impl Lint<'_> {
         let compiled = self.compiled;
         let mut problems = Vec::new();
         for (number, (rule, entry)) in (0_u32..).zip(compiled.policy.rules.iter().zip(&compiled.entries)) {
-            if rule.verdict != Verdict::Allow || problems.len() >= MAX_TOLD {
+            if rule.verdict != Verdict::Allow {
                 continue;
             }
             let (sources, destinations) = (self.supersets(entry.from), self.supersets(entry.to));
@@ -350,11 +377,41 @@ impl Lint<'_> {
 /// Zones of those who are on a side of a rule, and whether some are in the Internet.
 type Sides = (BTreeSet<u32>, bool);
 
-/// The first few, and how many more.
-fn some(all: &[String]) -> String {
-    let shown = all.iter().take(EXAMPLES).cloned().collect::<Vec<_>>().join(", ");
-    match all.len().saturating_sub(EXAMPLES) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
+/// What a rule crosses.
+#[derive(Default)]
+struct Crossed {
+    /// Between zones that no conduit joins.
+    without: Examples,
+    /// Where a conduit has a place for some of it.
+    partly: Examples,
+    /// Where it has none.
+    outside: Examples,
+    /// Whether it has none anywhere.
+    all: bool,
+}
+
+/// The first few, and how many there are.
+#[derive(Default)]
+struct Examples {
+    shown: Vec<String>,
+    count: usize,
+}
+
+impl Examples {
+    fn add(&mut self, example: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.shown.len() < EXAMPLES {
+            self.shown.push(example());
+        }
+    }
+}
+
+impl std::fmt::Display for Examples {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown.join(", "))?;
+        match self.count - self.shown.len() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::fmt;
 use model::DeviceId;
 
 use crate::Map;
-use crate::compile::{Class, ClassId, Compiled};
+use crate::compile::{ClassId, Compiled};
 use crate::service::Ports;
 use crate::sets::{SetId, Whereabouts};
 use crate::syntax::Verdict;
@@ -47,15 +47,15 @@ impl fmt::Display for Way {
     }
 }
 
-/// Hosts that are reached, or that reach, and how.
+/// Hosts that are reached, or that reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// Who: devices in order, and examples of unknown hosts.
     pub members: Vec<Member>,
     /// How many steps the shortest way has; 1 is a conversation.
     pub hops: usize,
-    /// That way.
-    pub way: Way,
+    /// The class, and which way to it.
+    at: (ClassId, usize),
 }
 
 /// A way that ends at a class: from where it began, how long it is, and what came before.
@@ -76,26 +76,30 @@ enum Along {
     Backward,
 }
 
-/// The ways that were found: for each class at most two, which begin in different classes, the shorter first.
-pub(crate) struct Search<'v> {
+/// Who is reached, or reaches, and how.
+#[derive(Clone, Debug)]
+pub struct Ways<'v> {
     view: &'v View<'v>,
     along: Along,
     starts: Vec<Selected>,
+    /// For each class at most two ways, which begin in different classes, the shorter first.
     arrivals: Vec<Vec<Arrival>>,
+    /// Sets that stand in a `deny` on the side from which the search goes.
+    denies: hashbrown::HashSet<SetId, foldhash::fast::FixedState>,
 }
 
 /// So many ways are kept for each class.
 const WAYS: usize = 2;
 
 impl<'a> View<'a> {
-    /// Who can be reached from somewhere, nearest first.
-    pub fn reachable_from(&self, spot: &Spot<'_>) -> Vec<Reached> {
-        self.search(self.select(spot), Along::Forward).reached()
+    /// Who can be reached from somewhere.
+    pub fn reachable_from(&self, spot: &Spot<'_>) -> Ways<'_> {
+        self.search(self.select(spot), Along::Forward)
     }
 
-    /// Who can reach somewhere, nearest first.
-    pub fn who_reaches(&self, spot: &Spot<'_>) -> Vec<Reached> {
-        self.search(self.select(spot), Along::Backward).reached()
+    /// Who can reach somewhere.
+    pub fn who_reaches(&self, spot: &Spot<'_>) -> Ways<'_> {
+        self.search(self.select(spot), Along::Backward)
     }
 
     /// A shortest way from somewhere to somewhere else, if there is one.
@@ -105,7 +109,7 @@ impl<'a> View<'a> {
             let arrival = search.arrival_at(&end)?;
             Some((search.arrivals.get(end.class as usize)?.get(arrival)?.hops, end.class, arrival))
         });
-        ends.min().map(|(_, class, arrival)| search.way(class, arrival))
+        ends.min().map(|(_, class, arrival)| search.way_to(class, arrival))
     }
 
     /// The zones and groups that can be reached from somewhere, and `internet`, each with a shortest way.
@@ -126,20 +130,25 @@ impl<'a> View<'a> {
                 *found = (*found).min((hops, class, arrival));
             }
         }
-        names.into_iter().map(|(name, (_, class, arrival))| (name, search.way(class, arrival))).collect()
+        names.into_iter().map(|(name, (_, class, arrival))| (name, search.way_to(class, arrival))).collect()
     }
 
     /// Whether some host of one class may open a conversation to another host of the other.
     pub(crate) fn edge(&self, client: ClassId, server: ClassId) -> bool {
-        if client == server && self.is_alone(client) || !self.can_ask(client) || !self.can_ask(server) {
-            return false;
-        }
-        !self.compiled.open_ports(self.compiled.class(client), self.compiled.class(server)).is_empty()
+        self.could(client, server)
+            && !self.compiled.open_ports(self.compiled.class(client), self.compiled.class(server)).is_empty()
     }
 
-    fn search<'v>(&'v self, starts: Vec<Selected>, along: Along) -> Search<'v> {
-        let mut search =
-            Search { view: self, along, starts, arrivals: vec![Vec::new(); self.compiled.classes.len()] };
+    /// Whether there are two hosts of which one could open a conversation to the other.
+    fn could(&self, client: ClassId, server: ClassId) -> bool {
+        (client != server || !self.is_alone(client)) && self.can_ask(client) && self.can_ask(server)
+    }
+
+    fn search<'v>(&'v self, starts: Vec<Selected>, along: Along) -> Ways<'v> {
+        let sides = self.compiled.entries.iter().filter(|entry| entry.verdict == Verdict::Deny);
+        let denies = sides.map(|entry| if along == Along::Forward { entry.from } else { entry.to }).collect();
+        let arrivals = vec![Vec::new(); self.compiled.classes.len()];
+        let mut search = Ways { view: self, along, starts, arrivals, denies };
         search.run();
         search
     }
@@ -148,16 +157,16 @@ impl<'a> View<'a> {
 /// Of whom an expansion is the same: those who are denied and bound in the same way.
 type Profile = (Box<[SetId]>, Box<[u32]>);
 
-impl Search<'_> {
-    fn compiled(&self) -> &Compiled {
+impl<'v> Ways<'v> {
+    const fn compiled(&self) -> &'v Compiled {
         self.view.compiled
     }
 
     fn run(&mut self) {
-        let denies = self.denying_sets();
+        let compiled = self.compiled();
         let mut profiles: Map<Profile, u32> = Map::default();
         // By profile and pair of sets: the origins for which the pair has been gone through.
-        let mut done: Map<(u32, SetId, SetId), Vec<ClassId>> = Map::default();
+        let mut done: Map<(u32, SetId, SetId), [Option<ClassId>; WAYS]> = Map::default();
         let mut queue: VecDeque<(ClassId, Option<usize>)> = VecDeque::new();
         for start in &self.starts {
             if self.view.can_ask(start.class) {
@@ -167,36 +176,41 @@ impl Search<'_> {
         while let Some((from, arrival)) = queue.pop_front() {
             let found = self.arrivals.get(from as usize).and_then(|all| all.get(arrival?));
             let (origin, hops) = found.map_or((from, 0), |arrival| (arrival.origin, arrival.hops));
-            let class = self.compiled().class(from).clone();
-            let near = self.near_sets(&class);
-            let denied = near.iter().copied().filter(|set| denies.contains(set)).collect();
+            let class = compiled.class(from);
+            let (near, far) = match self.along {
+                Along::Forward => (&class.from, &compiled.onward),
+                Along::Backward => (&class.to, &compiled.backward),
+            };
+            let denied: Box<[SetId]> = near.iter().copied().filter(|set| self.denies.contains(set)).collect();
+            let bound = !denied.is_empty() || !class.zones.is_empty() && !compiled.crossings.is_empty();
             let number = profiles.len() as u32;
             let profile = *profiles.entry((denied, class.zones.clone())).or_insert(number);
             for near in near {
-                for far in self.far_sets(near) {
-                    let gone = done.entry((profile, near, far)).or_default();
-                    if gone.len() >= WAYS || gone.contains(&origin) {
+                for far in far.get(near).map_or(&[][..], Vec::as_slice) {
+                    let gone = done.entry((profile, *near, *far)).or_default();
+                    if gone.contains(&Some(origin)) || !gone.contains(&None) {
                         continue;
                     }
                     // A class that would reach itself alone is left out, so the pair is not gone through for others.
-                    let own = self.view.is_alone(from) && class.sets.contains(&far);
-                    if !own {
-                        gone.push(origin);
+                    let own = self.view.is_alone(from) && class.sets.contains(far);
+                    if let Some(free) = gone.iter_mut().find(|free| free.is_none()).filter(|_| !own) {
+                        *free = Some(origin);
                     }
-                    self.expand((from, arrival), origin, hops, near, far, &mut queue);
+                    let next = Arrival { origin, hops: hops + 1, before: (from, arrival) };
+                    self.expand(from, next, (*near, *far), bound, &mut queue);
                 }
             }
         }
     }
 
-    /// Goes through all who are reached from a class by the rules from one set to another.
+    /// Goes through all who are reached from a class by the rules from one set to another. Unless the class is `bound` by a
+    /// `deny` or a conduit, what the rules allow is open.
     fn expand(
         &mut self,
-        before: (ClassId, Option<usize>),
-        origin: ClassId,
-        hops: usize,
-        near: SetId,
-        far: SetId,
+        from: ClassId,
+        arrival: Arrival,
+        (near, far): (SetId, SetId),
+        bound: bool,
         queue: &mut VecDeque<(ClassId, Option<usize>)>,
     ) {
         let view = self.view;
@@ -217,35 +231,16 @@ impl Search<'_> {
         }
         for next in view.classes(far) {
             let Some(arrivals) = self.arrivals.get_mut(*next as usize) else { continue };
-            if arrivals.len() >= WAYS || arrivals.iter().any(|known| known.origin == origin) {
+            if arrivals.len() >= WAYS || arrivals.iter().any(|known| known.origin == arrival.origin) {
                 continue;
             }
-            let open = match self.along {
-                Along::Forward => view.edge(before.0, *next),
-                Along::Backward => view.edge(*next, before.0),
-            };
+            let (client, server) = if self.along == Along::Forward { (from, *next) } else { (*next, from) };
+            let open = if bound { view.edge(client, server) } else { view.could(client, server) };
             if open {
                 queue.push_back((*next, Some(arrivals.len())));
-                arrivals.push(Arrival { origin, hops: hops + 1, before });
+                arrivals.push(arrival);
             }
         }
-    }
-
-    /// Sets of a class on the side from which the search goes.
-    fn near_sets(&self, class: &Class) -> Vec<SetId> {
-        if self.along == Along::Forward { class.from.to_vec() } else { class.to.to_vec() }
-    }
-
-    fn far_sets(&self, near: SetId) -> Vec<SetId> {
-        let sets =
-            if self.along == Along::Forward { &self.compiled().onward } else { &self.compiled().backward };
-        sets.get(&near).cloned().unwrap_or_default()
-    }
-
-    /// Sets that stand in a `deny` on the side from which the search goes.
-    fn denying_sets(&self) -> hashbrown::HashSet<SetId, foldhash::fast::FixedState> {
-        let denies = self.compiled().entries.iter().filter(|entry| entry.verdict == Verdict::Deny);
-        denies.map(|entry| if self.along == Along::Forward { entry.from } else { entry.to }).collect()
     }
 
     /// Which of the ways to a class counts for these hosts of it: one that did not begin with the one host itself.
@@ -261,8 +256,8 @@ impl Search<'_> {
         arrivals.iter().position(|arrival| !itself || arrival.origin != end.class)
     }
 
-    /// Everybody who is at the end of a way.
-    fn reached(&self) -> Vec<Reached> {
+    /// Everybody who is at the end of a way, nearest first.
+    pub fn reached(&self) -> Vec<Reached> {
         let mut all = Vec::new();
         for class in 0..self.arrivals.len() as ClassId {
             let members = self.view.members(class);
@@ -285,14 +280,19 @@ impl Search<'_> {
                     .get(class as usize)
                     .and_then(|all| all.get(arrival))
                     .map_or(0, |one| one.hops);
-                all.push(Reached { members, hops, way: self.way(class, arrival) });
+                all.push(Reached { members, hops, at: (class, arrival) });
             }
         }
         all.sort_by(|a, b| (a.hops, &a.members).cmp(&(b.hops, &b.members)));
         all
     }
 
-    fn way(&self, class: ClassId, arrival: usize) -> Way {
+    /// A shortest way there.
+    pub fn way(&self, reached: &Reached) -> Way {
+        self.way_to(reached.at.0, reached.at.1)
+    }
+
+    fn way_to(&self, class: ClassId, arrival: usize) -> Way {
         let mut steps = Vec::new();
         let mut at = (class, Some(arrival));
         while let Some(found) = at.1.and_then(|arrival| self.arrivals.get(at.0 as usize)?.get(arrival)) {

@@ -248,12 +248,8 @@ impl Sets {
         self.by_name.get(name).copied()
     }
 
-    /// Works out which unknown addresses match what, when all atoms are known; and which names have which addresses.
-    pub(crate) fn place_addresses<'a>(
-        &mut self,
-        own: &[SetId],
-        names: impl Iterator<Item = (&'a str, &'a [IpAddr])>,
-    ) {
+    /// Works out which unknown addresses match what, when all atoms are known.
+    pub(crate) fn place_addresses(&mut self, own: &[SetId]) {
         let mut networks: Vec<Stretch> = Vec::new();
         let mut put = |network: &Network, atom, place| {
             let v4 = network.address().is_ipv4();
@@ -317,19 +313,30 @@ impl Sets {
             atoms.sort_unstable();
             self.intervals.push(Interval { start, place, atoms: atoms.into() });
         }
-        self.named.clear();
-        for (name, addresses) in names {
-            let atoms: Vec<AtomId> = self.domains_of(name).collect();
-            if !atoms.is_empty() {
-                for ip in addresses {
-                    self.named.entry(ip.to_canonical()).or_default().extend(&atoms);
-                }
+    }
+
+    /// An address has names that are these atoms; whether there are any.
+    pub(crate) fn name_address(&mut self, ip: IpAddr, mut atoms: Vec<AtomId>) -> bool {
+        atoms.sort_unstable();
+        atoms.dedup();
+        let any = !atoms.is_empty();
+        if any {
+            self.named.insert(ip, atoms)
+        } else {
+            self.named.remove(&ip)
+        };
+        any
+    }
+
+    /// Whether an expression asks for an age.
+    pub(crate) fn ask_for_ages(&self) -> bool {
+        self.atoms.iter().any(|atom| {
+            let mut asks = false;
+            if let Term::Query(expr) = atom {
+                expr.terms(&mut |term| asks |= term.field.is_some_and(|field| field.kind == Kind::Age));
             }
-        }
-        for atoms in self.named.values_mut() {
-            atoms.sort_unstable();
-            atoms.dedup();
-        }
+            asks
+        })
     }
 
     /// The atoms that are a name of the DNS.

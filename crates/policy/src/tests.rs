@@ -319,7 +319,6 @@ fn questionable_policies_are_told_of() {
             "the rule adds nothing: line 5 allows all of it",
         ),
         ("allow a -> a modbus\nallow a -> a modbus", 5, warning, "the rule adds nothing: line 4"),
-        ("allow a -> a write coils 5", 4, error, ""),
         (
             "allow a -> a modbus write coils 5\nallow a -> a modbus write coils 1-10",
             4,
@@ -332,7 +331,6 @@ fn questionable_policies_are_told_of() {
             error,
             "the rule never allows anything: all of it is denied in line 5",
         ),
-        ("allow a -> a http\nallow a -> a telnet\nnever a reach a", 0, error, ""),
         (
             "allow b -> a tcp/7\nnever b reach a",
             5,
@@ -346,9 +344,6 @@ fn questionable_policies_are_told_of() {
             "expected allow, but d000000000001 -> d000000000002: tcp/502 is denied",
         ),
     ] {
-        if what.is_empty() {
-            continue;
-        }
         let text = format!("{zones}{text}");
         let found = problems(&text, devices());
         assert!(
@@ -361,6 +356,18 @@ fn questionable_policies_are_told_of() {
         "{zones}conduit a -> b {{ modbus }}\nallow a -> b modbus\nallow b -> b any\ndeny a -> b http"
     );
     assert_eq!(problems(&fine, devices()), []);
+}
+
+#[test]
+fn a_policy_with_an_error_is_refused_and_one_with_a_warning_is_not() {
+    let checked = |text: &str| Compiled::checked(parse(text).unwrap(), &protocols(), estate(waterworks()));
+    let (_, warnings) = checked("group g = role:nobody\nallow role:hmi -> role:plc modbus").unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(
+        checked("allow role:hmi -> role:plc modbus\nnever role:hmi reach role:plc").unwrap_err().len(),
+        1
+    );
+    assert_eq!(checked("allow nobody -> role:plc modbus").unwrap_err().len(), 1);
 }
 
 #[test]
@@ -385,7 +392,6 @@ fn expectations_are_held_against_the_rules() {
         "expect allow h -> p modbus write \"coils 3-4\"",
         "expect deny h -> p modbus write \"coils 11\"",
         "expect deny h -> p modbus restart",
-        "expect deny p -> h",
         "expect deny p -> h tcp",
         "expect deny h -> p tcp/85",
         "expect allow h -> d000000000002 tcp/86-90",
@@ -393,8 +399,6 @@ fn expectations_are_held_against_the_rules() {
         "expect allow internet -> p icmp",
         "expect deny role:camera -> p modbus",
     ] {
-        // Nobody opens anything from a controller but ICMP.
-        let met = if met == "expect deny p -> h" { "expect deny p -> h tcp, udp" } else { met };
         assert_eq!(unmet(met), None, "{met}");
     }
     for (line, what) in [
@@ -548,6 +552,46 @@ fn what_changes_is_told_by_zone_and_as_ways() {
         ],
         "{text}"
     );
+}
+
+#[test]
+fn names_and_time_go_on_without_compiling_anew() {
+    let mut compiled = compile(
+        "allow anyone -> \"a.example.com\", \"*.example.net\" tcp/1\ngroup quiet = seen>1h\nallow quiet -> quiet tcp/2",
+        vec![device(1, "plc", &["10.0.0.1"]), device(2, "plc", &["10.0.0.2"])],
+    );
+    let ip = |text: &str| text.parse::<std::net::IpAddr>().unwrap();
+    let may =
+        |compiled: &Compiled, server: &str| decide(compiled, "10.0.0.2", server, 1).verdict == Verdict::Allow;
+    assert!(!may(&compiled, "8.8.8.8"));
+    compiled.resolve("A.Example.com.", &[ip("8.8.8.8"), ip("::ffff:10.0.0.1")]);
+    compiled.resolve("x.example.net", &[ip("8.8.8.8"), ip("9.9.9.9")]);
+    assert!(may(&compiled, "8.8.8.8") && may(&compiled, "9.9.9.9") && may(&compiled, "10.0.0.1"));
+    compiled.resolve("a.example.com", &[]);
+    assert!(may(&compiled, "8.8.8.8") && !may(&compiled, "10.0.0.1"), "it has another name still");
+    compiled.resolve("x.example.net", &[ip("9.9.9.9")]);
+    assert!(!may(&compiled, "8.8.8.8") && may(&compiled, "9.9.9.9"));
+    let quiet = |compiled: &Compiled| decide(compiled, "10.0.0.1", "10.0.0.2", 2).verdict == Verdict::Allow;
+    assert!(quiet(&compiled));
+    compiled.advance(model::Timestamp::from_secs(60));
+    assert!(!quiet(&compiled));
+}
+
+#[test]
+fn limits_hold() {
+    let many = |count: usize| -> String {
+        (0..count).map(|at| format!("group g{at} = role:nobody and name:x{at}\n")).collect()
+    };
+    assert_eq!(compile(&many(crate::MAX_TOLD + 1), vec![]).lint().len(), crate::MAX_TOLD);
+    // A thousand devices of which each is another case.
+    let own: String =
+        (1..=1_001).map(|at| format!("allow {} -> internet tcp/{at}\n", DeviceId(at))).collect();
+    let devices = || (1..=1_001).map(|at| device(at, "plc", &[])).collect::<Vec<_>>();
+    let compiled = compile(&format!("{own}expect deny local -> local tcp/9"), devices());
+    assert!(compiled.view().failures()[0].what.contains("more than 1000000 pairs"));
+    let (before, after) =
+        (compile("", waterworks()), compile("allow role:plc, role:hmi -> local tcp", waterworks()));
+    assert!(Diff::within(&before, &after, 4).complete && !Diff::within(&before, &after, 1).complete);
 }
 
 // What follows is held against the plainest reading of the same policy.
@@ -875,7 +919,8 @@ proptest! {
         for (spot, is) in &spots {
             let starts: Vec<usize> = (0..nodes.len()).filter(|at| is(&nodes[*at])).collect();
             let expected = distances(&starts);
-            let found = view.reachable_from(spot);
+            let ways = view.reachable_from(spot);
+            let found = ways.reached();
             for (at, (node, class)) in nodes.iter().enumerate() {
                 let told = found.iter().find(|reached| match node {
                     Node::Device(id) => reached.members.contains(&crate::Member::Device(*id)),
@@ -883,7 +928,7 @@ proptest! {
                 });
                 prop_assert_eq!(told.map_or(far, |reached| reached.hops), expected[at], "{} from {} to {:?}", policy, spot, node);
                 if let Some(reached) = told {
-                    prop_assert_eq!(reached.way.hops.len(), reached.hops);
+                    prop_assert_eq!(ways.way(reached).hops.len(), reached.hops);
                 }
             }
             // Whoever reaches is the same question from the other end.
@@ -892,7 +937,7 @@ proptest! {
                 let shortest = ends.iter().map(|at| expected[*at]).min().unwrap_or(far);
                 prop_assert_eq!(view.way(spot, end).map_or(far, |way| way.hops.len()), shortest, "{} from {} to {}", policy, spot, end);
             }
-            let back = view.who_reaches(spot);
+            let back = view.who_reaches(spot).reached();
             for device in &devices {
                 let start = nodes.iter().position(|(node, _)| *node == Node::Device(device.id)).unwrap();
                 let from = distances(&[start]);

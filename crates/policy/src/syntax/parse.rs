@@ -11,7 +11,7 @@ use super::{
 use crate::{Place, Problem};
 
 /// A policy is at most so long, in bytes.
-pub const MAX_BYTES: usize = 256 << 20;
+pub const MAX_BYTES: usize = 64 << 20;
 /// A list holds at most so many items.
 pub const MAX_LIST: usize = 65_536;
 /// So many problems of one text are told; then reading ends.

@@ -136,6 +136,8 @@ fn limits_hold() {
     let members = |count: usize| format!("group g = {}", vec!["a"; count].join(","));
     assert_eq!(parse(&members(MAX_LIST)).unwrap().groups[0].members.len(), MAX_LIST);
     assert!(parse(&members(MAX_LIST + 1)).unwrap_err()[0].what.contains("65536 items"));
+    assert!(parse(&" ".repeat(MAX_BYTES)).is_ok());
+    assert!(parse(&" ".repeat(MAX_BYTES + 1)).unwrap_err()[0].what.contains("at most 67108864 are read"));
     assert_eq!(parse(&"allow\n".repeat(MAX_PROBLEMS + 5)).unwrap_err().len(), MAX_PROBLEMS);
 }
 
