@@ -12,7 +12,7 @@ use model::{Event, Observation, Shed, Timestamp};
 use policy::OperationLog;
 
 /// The name under which the log of operations is kept, beside what the detectors have learnt.
-const OPERATIONS: &str = "policy.operations";
+pub const OPERATIONS: &str = "policy.operations";
 
 /// All engines, and what they know.
 pub struct Brain {

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Verdict(Verdict),
     /// List the detectors: what each finds, why it matters, what to do, and what can be set
     Detectors(Detectors),
+    /// Say what may talk to what: look at a policy, ask it, compare, prove it on what was seen, have one proposed
+    Policy(Policy),
     /// Play an attack, show what Pavise sees of it, and explain each step
     Drill(Drill),
     /// Make a capture of a realistic scene, with its truth beside it
@@ -392,4 +394,156 @@ pub(crate) struct Lab {
     /// How many real conversations stand through a flood (1,000 unless said)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) established: Option<u32>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  pavise policy propose --out plant.policy                 from what was seen
+  pavise policy lint plant.policy                          is it sound?
+  pavise policy prove plant.policy                         what would it have cut?
+  pavise policy explain plant.policy hmi-1 plc-mixer modbus write 'holding-registers 100'
+  pavise policy diff old.policy plant.policy
+
+Policies are text for version control: docs/policy.md tells how they are written. They are judged for the devices that
+the state knows."
+)]
+pub(crate) struct Policy {
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Tell what is wrong or questionable in a policy, with line and reason
+    Lint(PolicyFile),
+    /// Check what a policy expects of itself: its `expect` and `never` statements
+    Test(PolicyFile),
+    /// Ask whether something may happen, and why
+    Explain(PolicyExplain),
+    /// Tell who can get where, also through hosts that are taken over on the way
+    Reach(PolicyReach),
+    /// Tell what another policy changes: who may talk to whom, who can get where
+    Diff(PolicyDiff),
+    /// Replay what was seen against a policy: what would have been cut, by device and by role
+    Prove(PolicyFile),
+    /// Propose a policy from what was seen
+    Propose(PolicyPropose),
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise policy lint plant.policy
+  pavise policy test plant.policy
+  pavise policy prove plant.policy --json | jq '.roles'
+
+Exit status: 1 if there are errors, or something does not hold.")]
+pub(crate) struct PolicyFile {
+    /// The policy
+    #[arg(value_name = "FILE.policy")]
+    pub(crate) file: PathBuf,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise policy explain plant.policy hmi-1 10.0.10.21 modbus
+  pavise policy explain plant.policy hmi-1 plc-mixer modbus write 'holding-registers 100'
+  pavise policy explain plant.policy d2f0a91b77c3e 198.51.100.7 tcp/443")]
+pub(crate) struct PolicyExplain {
+    /// The policy
+    #[arg(value_name = "FILE.policy")]
+    pub(crate) file: PathBuf,
+    /// Who asks: a device by its id or name, an address, a MAC address
+    #[arg(value_name = "WHO")]
+    pub(crate) client: String,
+    /// Who is asked: the same, or a name in the DNS
+    #[arg(value_name = "WHOM")]
+    pub(crate) server: String,
+    /// For what: a protocol, or a port such as tcp/502
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    /// Which operation: read, write, program-download...
+    #[arg(value_name = "OPERATION")]
+    pub(crate) operation: Option<String>,
+    /// What it is done to: registers, a topic, a file
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise policy reach plant.policy cameras             whom they can get to, straight or through others
+  pavise policy reach plant.policy internet role:plc   the shortest way, if there is one
+  pavise policy reach plant.policy plc-mixer --backward")]
+pub(crate) struct PolicyReach {
+    /// The policy
+    #[arg(value_name = "FILE.policy")]
+    pub(crate) file: PathBuf,
+    /// From where: a zone, a group, `role:ROLE`, `internet`, or a device
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// To where; everywhere unless given
+    #[arg(value_name = "TO")]
+    pub(crate) to: Option<String>,
+    /// Tell who gets to FROM instead
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) backward: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise policy diff running.policy proposed.policy
+  git show HEAD:plant.policy > old.policy && pavise policy diff old.policy plant.policy --json")]
+pub(crate) struct PolicyDiff {
+    /// The policy as it is
+    #[arg(value_name = "BEFORE.policy")]
+    pub(crate) before: PathBuf,
+    /// The policy as it may become
+    #[arg(value_name = "AFTER.policy")]
+    pub(crate) after: PathBuf,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise policy propose
+  pavise policy propose --site 'North plant' --out plant.policy
+
+Everything benign that was seen is allowed, and little more. What no policy should allow, such as a conversation from the
+Internet with a controller, is left out and told as a comment, with the reason.")]
+pub(crate) struct PolicyPropose {
+    /// What the place is called
+    #[arg(long, value_name = "NAME")]
+    pub(crate) site: Option<String>,
+    /// Write it to a file
+    #[arg(long, value_name = "FILE.policy")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: State,
 }

@@ -11,6 +11,7 @@ mod lab;
 mod live;
 mod output;
 mod play;
+mod policy;
 mod progress;
 mod query;
 mod recorded;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Incidents(options) => found::incidents(&options),
         Command::Verdict(options) => found::verdict(&options),
         Command::Detectors(options) => found::detectors(&options),
+        Command::Policy(options) => policy::run(&options),
         Command::Drill(options) => drill::run(&options),
         Command::Lab(options) => lab::run(&options),
     };

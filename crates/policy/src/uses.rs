@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use model::{FlowRecord, Host, Name, Observation, OperationKind, Outcome, Side, Transport, What};
+use model::{FlowRecord, Host, Name, Observation, OperationKind, Outcome, Side, TcpState, Transport, What};
 use serde::{Deserialize, Serialize};
 
 use crate::Map;
@@ -14,6 +14,8 @@ use crate::prove::{Use, UsedOperation};
 pub const MAX_LOGGED: usize = 1 << 16;
 /// Of each kind of operation so many targets are told apart in a kind of conversation; then only that it was asked for.
 pub const MAX_TARGETS: usize = 64;
+/// How hosts of a link find each other (RFC 826): without it nothing is allowed, and it says nothing of what they do.
+const ARP: Transport = Transport::Ether(0x0806);
 /// The version of the form in which a log is kept: bytes of another are not read.
 const VERSION: u8 = 1;
 
@@ -114,16 +116,19 @@ impl OperationLog {
     }
 
     /// Puts conversations together to uses, with the operations of this log. `names` are those that clients resolved to the
-    /// addresses of servers. Conversations in which nobody answered, which a scan leaves by the thousand, are no use of
-    /// anything, unless they are addressed to groups or carry a protocol of one way.
+    /// addresses of servers. Conversations that nobody answered or that were refused, which a scan leaves by the thousand, are
+    /// no use of anything, unless a protocol was spoken in them, as in those that are addressed to groups.
     pub fn uses(
         &self,
         flows: impl IntoIterator<Item = FlowRecord>,
         names: &BTreeMap<IpAddr, Box<str>>,
     ) -> Vec<Use> {
         let mut uses = BTreeMap::<(Kind, bool), Use>::new();
-        for flow in flows {
-            let is_answered = flow.received.packets > 0;
+        for flow in flows.into_iter().filter(|flow| flow.head.transport != ARP) {
+            let state = flow.tcp.as_ref().map(|tcp| tcp.state);
+            let is_open =
+                !matches!(state, Some(TcpState::SynSent | TcpState::SynReceived | TcpState::Refused));
+            let is_answered = flow.received.packets > 0 && is_open;
             let is_named = flow.protocol.is_some();
             if !is_answered && !is_named {
                 continue;
@@ -157,7 +162,7 @@ impl OperationLog {
 
 #[cfg(test)]
 mod tests {
-    use model::{EndReason, Endpoint, FlowHead, FlowId, Operation, Reach, Timestamp, Volume};
+    use model::{EndReason, Endpoint, FlowHead, FlowId, Operation, Reach, TcpStats, Timestamp, Volume};
 
     use super::*;
 
@@ -230,6 +235,16 @@ mod tests {
             1,
             "only those that were answered"
         );
+    }
+
+    #[test]
+    fn what_was_refused_is_no_use_and_neither_is_finding_each_other() {
+        let mut arp = record(0, true, 1);
+        arp.head.transport = ARP;
+        assert_eq!(OperationLog::default().uses([arp], &BTreeMap::new()), []);
+        let tcp = TcpStats { state: TcpState::Refused, ..TcpStats::default() };
+        let refused = FlowRecord { tcp: Some(tcp), ..record(80, true, 1) };
+        assert_eq!(OperationLog::default().uses([refused], &BTreeMap::new()), []);
     }
 
     #[test]
