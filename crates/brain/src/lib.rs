@@ -9,16 +9,16 @@ use detect::DETECTORS;
 pub use detect::{Detect, Expected, Settings};
 pub use inventory::{GROUP, Inventory, Limits};
 use model::{Event, Observation, Shed, Timestamp};
-use policy::OperationLog;
+use policy::UseLog;
 
-/// The name under which the log of operations is kept, beside what the detectors have learnt.
-pub const OPERATIONS: &str = "policy.operations";
+/// The name under which the log of uses is kept, beside what the detectors have learnt.
+pub const USES: &str = "policy.uses";
 
 /// All engines, and what they know.
 pub struct Brain {
     inventory: Inventory,
     detect: Detect,
-    operations: OperationLog,
+    uses: UseLog,
     judges: bool,
 }
 
@@ -27,7 +27,7 @@ impl Brain {
     pub fn new(limits: Limits, settings: Settings) -> Self {
         let judges = settings.off.len() < DETECTORS.len();
         let (inventory, detect) = (Inventory::new(limits), Detect::new(settings));
-        Self { inventory, detect, operations: OperationLog::default(), judges }
+        Self { inventory, detect, uses: UseLog::default(), judges }
     }
 
     /// Fetches what observations are about to need, and changes nothing: see [`Inventory::prepare`]. Best
@@ -41,7 +41,7 @@ impl Brain {
         self.inventory.observe(observation, events);
         self.detect.observe(observation, &self.inventory, events);
         if self.judges {
-            self.operations.observe(observation);
+            self.uses.observe(observation);
         }
     }
 
@@ -74,14 +74,14 @@ impl Brain {
     /// What was learnt, by who learns it, to go on with after a restart.
     pub fn save(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut saved = self.detect.save();
-        saved.extend(self.operations.save().map(|operations| (OPERATIONS, operations)));
+        saved.extend(self.uses.save().map(|uses| (USES, uses)));
         saved
     }
 
     /// Takes back what one of them had learnt, before anything is observed. What cannot be read is not taken.
     pub fn restore_learnt(&mut self, who: &str, learnt: &[u8]) {
-        if who == OPERATIONS {
-            self.operations = OperationLog::restore(learnt);
+        if who == USES {
+            self.uses = UseLog::restore(learnt);
         } else {
             self.detect.restore_learnt(who, learnt);
         }
@@ -97,9 +97,9 @@ impl Brain {
     pub fn drain_shed(&mut self, mut each: impl FnMut(Shed)) {
         self.inventory.drain_shed(&mut each);
         self.detect.drain_shed(&mut each);
-        let count = self.operations.take_left_out();
+        let count = self.uses.take_left_out();
         if count > 0 {
-            each(Shed { limit: OPERATIONS.into(), count, packets: 0, bytes: 0 });
+            each(Shed { limit: USES.into(), count, packets: 0, bytes: 0 });
         }
     }
 }

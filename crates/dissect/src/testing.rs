@@ -172,6 +172,7 @@ pub(crate) fn line(item: &Yield) -> String {
             .map(|model::Sample { point, value }| format!("sample {} {point} = {value}", side(from)))
             .collect::<Vec<_>>()
             .join("\n"),
+        Yield::Resolved { name, addresses, ttl } => format!("resolved {name} {addresses:?} {ttl} s"),
         Yield::Anomaly { from, reason, detail } => format!("anomaly {} {reason}: {detail}", side(from)),
         Yield::Weakness { side: of, kind, detail } => format!("weakness {} {kind}: {detail}", side(of)),
     }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use dissect::proto::{Emit, Input, Opening, PROTOCOLS, Parser, Progress, Told, Yield};
 use model::{
-    Anomaly, BusFrame, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Samples, Side,
-    Timestamp, Transport, Weakness, What,
+    Anomaly, BusFrame, Fact, FlowHead, FlowIdentified, Message, Name, Observation, Operation, Resolved,
+    Samples, Side, Timestamp, Transport, Weakness, What,
 };
 
 use crate::counters::Counters;
@@ -543,6 +543,9 @@ impl Application {
                 Yield::Samples { from, values } => {
                     let protocol = protocol.clone();
                     What::Samples(Box::new(Samples { flow, from, protocol, values }))
+                }
+                Yield::Resolved { name, addresses, ttl } => {
+                    What::Resolved(Box::new(Resolved { flow, name, addresses, ttl }))
                 }
                 Yield::Anomaly { from, reason, detail } => {
                     reading.reader.counters.protocols[usize::from(index)].anomalies += 1;

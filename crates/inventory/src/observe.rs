@@ -94,6 +94,7 @@ impl Inventory {
             | What::Weakness(_)
             | What::BusFrame(_)
             | What::Samples(_)
+            | What::Resolved(_)
             | What::Shed(_) => {}
         }
         if self.unproven.is_due(at) {

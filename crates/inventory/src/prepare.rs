@@ -164,6 +164,7 @@ impl Inventory {
             | What::Weakness(_)
             | What::BusFrame(_)
             | What::Samples(_)
+            | What::Resolved(_)
             | What::Shed(_)
             | What::SourceEnded(_) => NOTHING,
         }

@@ -46,6 +46,8 @@ pub enum What {
     BusFrame(Box<BusFrame>),
     /// Process values that were read or reported.
     Samples(Box<Samples>),
+    /// Somebody was told which addresses a name has.
+    Resolved(Box<Resolved>),
     /// Pavise itself gave something up to stay within its limits.
     Shed(Box<Shed>),
     /// A source was read to its end.
@@ -322,6 +324,25 @@ pub struct Samples {
     pub protocol: Name,
     /// The values, at least one.
     pub values: Vec<Sample>,
+}
+
+/// A name that a client asked for, and the addresses that it was told (RFC 1035, RFC 3596). Whoever was told a name of an
+/// address most likely means the name when he goes there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The conversation; its client asked.
+    pub flow: FlowHead,
+    /// The name as it was asked for, in lower case, whatever other names stand between it and the addresses.
+    pub name: Box<str>,
+    /// Its addresses, at least one and at most [`Resolved::MAX`].
+    pub addresses: Vec<IpAddr>,
+    /// How long they may be kept, in seconds: the shortest time that the answer gives.
+    pub ttl: u32,
+}
+
+impl Resolved {
+    /// So many addresses of an answer are told.
+    pub const MAX: usize = 16;
 }
 
 /// The value of a point.

@@ -8,7 +8,7 @@ use std::path::Path;
 use dissect::proto::{Carrier, PROTOCOLS};
 use model::{Host, MacAddr, OperationKind, Role, Timestamp, Transport};
 use policy::{
-    Ask, Asked, Compiled, Diff, Estate, OPERATIONS, Policy, Proposal, Protocols, Severity, Spot, Use,
+    Ask, Asked, Compiled, Diff, Estate, OPERATIONS, Policy, Proposal, Protocols, Severity, Spot, Use, UseLog,
     Verdict, Who, operation_name,
 };
 use serde_json::{Value, json};
@@ -52,24 +52,28 @@ fn protocols() -> Protocols {
     }))
 }
 
-/// The devices that are known. The moment from which ages are told is that of the last packet, so that a capture of last
-/// year is judged as of then.
+/// What was logged of uses beside the conversations.
+fn log(store: &Sqlite) -> Result<UseLog, Problem> {
+    let learnt = store.learnt()?;
+    Ok(UseLog::restore(learnt.get(brain::USES).map_or(&[], Vec::as_slice)))
+}
+
+/// The devices that are known, and the names that were resolved. The moment from which ages are told is that of the last
+/// packet, so that a capture of last year is judged as of then.
 fn estate(store: &Sqlite) -> Result<Estate, Problem> {
     let devices = store.devices()?;
     let now = devices.iter().map(|device| device.last).max().unwrap_or(Timestamp::EPOCH);
-    Ok(Estate { devices, names: BTreeMap::new(), now })
+    Ok(Estate { devices, names: log(store)?.names(), now })
 }
 
 /// What was seen, put together.
 fn uses(store: &Sqlite) -> Result<Vec<Use>, Problem> {
-    let learnt = store.learnt()?;
-    let log = policy::OperationLog::restore(learnt.get(brain::OPERATIONS).map_or(&[], Vec::as_slice));
     let mut flows = Vec::new();
     store.flows(&FlowQuery::default(), &mut |flow| {
         flows.push(flow);
         true
     })?;
-    Ok(log.uses(flows, &BTreeMap::new()))
+    Ok(log(store)?.uses(flows))
 }
 
 /// A policy and its file, for what is said of it.

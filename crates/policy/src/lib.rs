@@ -58,7 +58,7 @@ pub use syntax::{
     Operation, Policy, Rule, Service, ServiceDefinition, Term, Verdict, Zone, is_name, operation_name, parse,
 };
 pub use target::{Range, Target};
-pub use uses::{MAX_LOGGED, MAX_TARGETS, OperationLog};
+pub use uses::{MAX_LOGGED, MAX_TARGETS, UseLog};
 pub use view::{Lowered, Member, Members, NetworkEntry, SetRef, Spot, View};
 
 /// A map that is only looked up in, never gone through in its own order.

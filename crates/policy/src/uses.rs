@@ -1,16 +1,21 @@
 //! What was seen, put together: who asked whom for what.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{FlowRecord, Host, Name, Observation, OperationKind, Outcome, Side, TcpState, Transport, What};
+use model::{
+    FlowRecord, Host, Name, Observation, Operation, OperationKind, Outcome, Resolved, Side, TcpState,
+    Transport, What,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Map;
 use crate::OPERATIONS;
 use crate::prove::{Use, UsedOperation};
 
-/// The operations of so many kinds of conversation are kept; those of later ones are not.
+/// The operations of so many kinds of conversation are kept, and so many names that somebody was told of an address; those
+/// that come later are not.
 pub const MAX_LOGGED: usize = 1 << 16;
 /// Of each kind of operation so many targets are told apart in a kind of conversation; then only that it was asked for.
 pub const MAX_TARGETS: usize = 64;
@@ -35,20 +40,50 @@ fn one(host: Host) -> Host {
     if host.ip.is_some() { Host { mac: None, ..host } } else { host }
 }
 
-/// The operations that clients were seen to ask for. Conversations do not say which they carried; a policy that allows some
-/// operations only is proven on these.
+/// What conversations do not say of themselves: which operations clients asked for in them, and by which names they had found
+/// the servers. A policy that allows some operations only, or names, is proven on these.
 #[derive(Debug, Default)]
-pub struct OperationLog {
+pub struct UseLog {
     kinds: Map<Kind, Vec<UsedOperation>>,
-    /// Operations that were left out since it was last told.
+    /// The name that a client was last told of an address.
+    names: Map<(IpAddr, IpAddr), Box<str>>,
+    /// Operations and names that were left out since it was last told.
     left_out: u64,
 }
 
-impl OperationLog {
+/// A log as it is kept.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept<'a> {
+    #[serde(borrow)]
+    kinds: Vec<(Cow<'a, Kind>, Cow<'a, [UsedOperation]>)>,
+    names: Vec<(IpAddr, IpAddr, Cow<'a, str>)>,
+}
+
+impl UseLog {
     /// Takes an observation. What was refused was not used; who or what was looked for (`discover`), such as each name of
     /// the DNS, is not told apart.
     pub fn observe(&mut self, observation: &Observation) {
-        let What::Operation(operation) = &observation.what else { return };
+        match &observation.what {
+            What::Operation(operation) => self.asked(operation),
+            What::Resolved(resolved) => self.resolved(resolved),
+            _ => {}
+        }
+    }
+
+    fn resolved(&mut self, resolved: &Resolved) {
+        let Some(client) = resolved.flow.client.host.ip else { return };
+        for address in &resolved.addresses {
+            let room = self.names.len() < MAX_LOGGED;
+            match self.names.get_mut(&(client, *address)) {
+                Some(name) if *name == resolved.name => {}
+                Some(name) => name.clone_from(&resolved.name),
+                None if room => _ = self.names.insert((client, *address), resolved.name.clone()),
+                None => self.left_out += 1,
+            }
+        }
+    }
+
+    fn asked(&mut self, operation: &Operation) {
         if operation.from != Side::Client || operation.outcome == Outcome::Refused {
             return;
         }
@@ -87,42 +122,65 @@ impl OperationLog {
         }
     }
 
-    /// How many operations were left out for [`MAX_LOGGED`] since this was last asked.
+    /// How many operations and names were left out for [`MAX_LOGGED`] since this was last asked.
     pub fn take_left_out(&mut self) -> u64 {
         std::mem::take(&mut self.left_out)
     }
 
     /// The log as bytes, in an order that depends on what is in it alone; nothing while it is empty.
     pub fn save(&self) -> Option<Vec<u8>> {
-        if self.kinds.is_empty() {
+        if self.kinds.is_empty() && self.names.is_empty() {
             return None;
         }
-        let ordered: BTreeMap<_, _> = self.kinds.iter().collect();
+        let kinds: BTreeMap<_, _> = self.kinds.iter().collect();
+        let names: BTreeMap<_, _> = self.names.iter().collect();
+        let kept = Kept {
+            kinds: kinds
+                .into_iter()
+                .map(|(kind, used)| (Cow::Borrowed(kind), Cow::Borrowed(&**used)))
+                .collect(),
+            names: names
+                .into_iter()
+                .map(|((client, ip), name)| (*client, *ip, Cow::Borrowed(&**name)))
+                .collect(),
+        };
         let mut bytes = vec![VERSION];
-        serde_json::to_writer(&mut bytes, &ordered.into_iter().collect::<Vec<_>>()).ok()?;
+        serde_json::to_writer(&mut bytes, &kept).ok()?;
         Some(bytes)
     }
 
     /// A log that was saved; an empty one if it is none.
     pub fn restore(bytes: &[u8]) -> Self {
-        let kept: Option<Vec<(Kind, Vec<UsedOperation>)>> = match bytes {
+        let kept: Option<Kept<'_>> = match bytes {
             [VERSION, text @ ..] => serde_json::from_slice(text).ok(),
             _ => None,
         };
-        let sane =
-            |(_, used): &(Kind, Vec<UsedOperation>)| used.len() <= (MAX_TARGETS + 1) * OPERATIONS.len();
-        let kinds = kept.into_iter().flatten().filter(sane).take(MAX_LOGGED).collect();
-        Self { kinds, left_out: 0 }
+        let kept = kept.unwrap_or_default();
+        let most = (MAX_TARGETS + 1) * OPERATIONS.len();
+        let kinds = kept.kinds.into_iter().filter(|(_, used)| used.len() <= most);
+        let names = kept.names.into_iter().take(MAX_LOGGED);
+        Self {
+            kinds: kinds
+                .map(|(kind, used)| (kind.into_owned(), used.into_owned()))
+                .take(MAX_LOGGED)
+                .collect(),
+            names: names.map(|(client, ip, name)| ((client, ip), name.into())).collect(),
+            left_out: 0,
+        }
     }
 
-    /// Puts conversations together to uses, with the operations of this log. `names` are those that clients resolved to the
-    /// addresses of servers. Conversations that nobody answered or that were refused, which a scan leaves by the thousand, are
+    /// The addresses that names have, as far as anybody was told them.
+    pub fn names(&self) -> BTreeMap<String, Vec<IpAddr>> {
+        let mut names = BTreeMap::<String, BTreeSet<IpAddr>>::new();
+        for ((_, address), name) in &self.names {
+            names.entry(name.to_string()).or_default().insert(*address);
+        }
+        names.into_iter().map(|(name, addresses)| (name, addresses.into_iter().collect())).collect()
+    }
+
+    /// Puts conversations together to uses, with the operations and names of this log. Conversations that nobody answered or that were refused, which a scan leaves by the thousand, are
     /// no use of anything, unless a protocol was spoken in them, as in those that are addressed to groups.
-    pub fn uses(
-        &self,
-        flows: impl IntoIterator<Item = FlowRecord>,
-        names: &BTreeMap<IpAddr, Box<str>>,
-    ) -> Vec<Use> {
+    pub fn uses(&self, flows: impl IntoIterator<Item = FlowRecord>) -> Vec<Use> {
         let mut uses = BTreeMap::<(Kind, bool), Use>::new();
         for flow in flows.into_iter().filter(|flow| flow.head.transport != ARP) {
             let state = flow.tcp.as_ref().map(|tcp| tcp.state);
@@ -151,7 +209,8 @@ impl OperationLog {
                 .or_insert(next);
         }
         let with_operations = |((kind, _), mut used): ((Kind, bool), Use)| {
-            used.name = kind.server.ip.and_then(|ip| names.get(&ip).cloned());
+            let ends = kind.client.ip.zip(kind.server.ip);
+            used.name = ends.and_then(|ends| self.names.get(&ends).cloned());
             used.operations = self.kinds.get(&kind).cloned().unwrap_or_default();
             used.operations.sort();
             used
@@ -162,7 +221,7 @@ impl OperationLog {
 
 #[cfg(test)]
 mod tests {
-    use model::{EndReason, Endpoint, FlowHead, FlowId, Operation, Reach, TcpStats, Timestamp, Volume};
+    use model::{EndReason, Endpoint, FlowHead, FlowId, Reach, TcpStats, Timestamp, Volume};
 
     use super::*;
 
@@ -210,7 +269,7 @@ mod tests {
 
     #[test]
     fn conversations_become_uses_with_what_was_asked_in_them() {
-        let mut log = OperationLog::default();
+        let mut log = UseLog::default();
         for _ in 0..3 {
             log.observe(&asks(OperationKind::Read, "holding-registers 1", Outcome::Done));
         }
@@ -218,10 +277,20 @@ mod tests {
         for name in ["a.example", "b.example"] {
             log.observe(&asks(OperationKind::Discover, name, Outcome::Done));
         }
-        let log = OperationLog::restore(&log.save().unwrap());
+        let resolved = Resolved {
+            flow: head(53),
+            name: "plc.example".into(),
+            addresses: vec![IpAddr::from([10, 0, 0, 9])],
+            ttl: 60,
+        };
+        log.observe(&Observation { at: Timestamp::from_secs(1), what: What::Resolved(Box::new(resolved)) });
+        let log = UseLog::restore(&log.save().unwrap());
+        assert_eq!(
+            log.names(),
+            BTreeMap::from([("plc.example".to_owned(), vec![IpAddr::from([10, 0, 0, 9])])])
+        );
         let flows = [record(502, true, 10), record(502, true, 5), record(80, false, 7), record(80, true, 7)];
-        let names = BTreeMap::from([(IpAddr::from([10, 0, 0, 9]), "plc.example".into())]);
-        let uses = log.uses(flows, &names);
+        let uses = log.uses(flows);
         assert_eq!(uses.len(), 2);
         let modbus = uses.iter().find(|used| used.port == 502).unwrap();
         assert_eq!((modbus.count, modbus.bytes, modbus.name.as_deref()), (2, 400, Some("plc.example")));
@@ -241,24 +310,22 @@ mod tests {
     fn what_was_refused_is_no_use_and_neither_is_finding_each_other() {
         let mut arp = record(0, true, 1);
         arp.head.transport = ARP;
-        assert_eq!(OperationLog::default().uses([arp], &BTreeMap::new()), []);
+        assert_eq!(UseLog::default().uses([arp]), []);
         let tcp = TcpStats { state: TcpState::Refused, ..TcpStats::default() };
         let refused = FlowRecord { tcp: Some(tcp), ..record(80, true, 1) };
-        assert_eq!(OperationLog::default().uses([refused], &BTreeMap::new()), []);
+        assert_eq!(UseLog::default().uses([refused]), []);
     }
 
     #[test]
     fn targets_beyond_the_limit_count_as_any_and_other_bytes_are_no_log() {
-        let mut log = OperationLog::default();
+        let mut log = UseLog::default();
         for target in 0..MAX_TARGETS + 5 {
             log.observe(&asks(OperationKind::Write, &format!("coils {target}"), Outcome::Done));
         }
-        let uses = log.uses([record(502, true, 1)], &BTreeMap::new());
+        let uses = log.uses([record(502, true, 1)]);
         let any = uses[0].operations.iter().find(|used| used.target.is_none()).unwrap();
         assert_eq!((uses[0].operations.len(), any.count), (MAX_TARGETS + 1, 5));
-        assert!(
-            OperationLog::restore(b"").kinds.is_empty() && OperationLog::restore(b"\x02[]").kinds.is_empty()
-        );
-        assert_eq!(OperationLog::default().save(), None);
+        assert!(UseLog::restore(b"").kinds.is_empty() && UseLog::restore(b"\x02[]").kinds.is_empty());
+        assert_eq!(UseLog::default().save(), None);
     }
 }

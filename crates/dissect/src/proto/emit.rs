@@ -82,6 +82,15 @@ pub enum Yield {
         /// What was read.
         values: Vec<Sample>,
     },
+    /// The client was told which addresses a name has.
+    Resolved {
+        /// The name.
+        name: Box<str>,
+        /// Its addresses.
+        addresses: Vec<IpAddr>,
+        /// For how long, in seconds.
+        ttl: u32,
+    },
     /// Something that the rules of the protocol do not allow.
     Anomaly {
         /// Who sent it.
@@ -287,6 +296,13 @@ impl<'a> Emit<'a> {
         match self.found.last_mut() {
             Some(Yield::Samples { from: before, values }) if *before == from => values.push(sample),
             _ => self.found.push(Yield::Samples { from, values: vec![sample] }),
+        }
+    }
+
+    /// The client was told which addresses a name has; told only if there is one.
+    pub fn resolved(&mut self, name: Box<str>, addresses: Vec<IpAddr>, ttl: u32) {
+        if self.wants.judged && !addresses.is_empty() {
+            self.found.push(Yield::Resolved { name, addresses, ttl });
         }
     }
 

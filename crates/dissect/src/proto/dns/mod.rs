@@ -10,7 +10,7 @@ pub(crate) mod wire;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use model::{Attribute, Confidence, Host, OperationKind, Outcome, Role, Side, Timestamp, Value};
+use model::{Attribute, Confidence, Host, OperationKind, Outcome, Resolved, Role, Side, Timestamp, Value};
 use serde::Serialize;
 
 use super::show::text;
@@ -406,6 +406,21 @@ fn looked_up(message: Message<'_>, question: &Question<'_>, length: usize, asker
     };
     let (target, value) = (Some(question.name.lower_text()), Some(Value::Unsigned(length as u64)));
     out.operation(asker, OperationKind::Discover, name, target, value, outcome);
+    if asker == Side::Client && outcome == Outcome::Done && matches!(question.kind, kind::A | kind::AAAA) {
+        resolved(message, question, out);
+    }
+}
+
+/// Tells the addresses in an answer: those of the name itself, or of what it is another name for.
+fn resolved(message: Message<'_>, question: &Question<'_>, out: &mut Emit<'_>) {
+    let answers = message.items().filter_map(|item| match item {
+        Ok(Item::Record(Section::Answer, record)) if record.kind == question.kind => {
+            record.address().map(|address| (address, record.ttl))
+        }
+        _ => None,
+    });
+    let (addresses, ttls): (Vec<IpAddr>, Vec<u32>) = answers.take(Resolved::MAX).unzip();
+    out.resolved(question.name.lower_text(), addresses, ttls.into_iter().min().unwrap_or(0));
 }
 
 fn complain(fault: Fault, input: &Input<'_>, out: &mut Emit<'_>) {
@@ -508,6 +523,7 @@ mod tests {
         insta::assert_snapshot!(text, @r#"
         client query {"id":4660,"query":"www.example.com","qtype":"A","rd":true}
         operation client Discover query-a www.example.com 125 Done
+        resolved www.example.com [192.0.2.80] 60 s
         fact 192.0.2.20 role = "dns-server" (dns.recursion-available, 75%)
         server response {"id":4660,"query":"www.example.com","qtype":"A","rcode":"NOERROR","aa":false,"tc":false,"rd":true,"ra":true,"rtt-us":1000000,"answers":[{"name":"www.example.com","type":"CNAME","ttl":300,"data":"web.example.com"},{"name":"web.example.com","type":"A","ttl":60,"data":"192.0.2.80"}],"edns":{"udp-payload-size":1232,"dnssec-ok":true,"options":["cookie"]}}
         "#);
