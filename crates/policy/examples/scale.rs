@@ -172,6 +172,7 @@ fn main() {
             first: Timestamp::EPOCH,
             last: Timestamp::EPOCH,
             count: 1,
+            answered: true,
             bytes: 1,
         })
         .collect();
