@@ -123,8 +123,11 @@ fn slug(text: &str) -> String {
             slug.push(c);
         }
     }
-    // The end tells what it is.
-    let slug = slug.trim_end_matches('-');
+    // The end tells what it is; words stay whole.
+    let mut slug = slug.trim_end_matches('-');
+    while let Some((_, rest)) = slug.split_once('-').filter(|_| slug.len() > MAX_NAME) {
+        slug = rest;
+    }
     let slug = slug.get(slug.len().saturating_sub(MAX_NAME)..).unwrap_or_default();
     slug.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).to_owned()
 }

@@ -157,6 +157,8 @@ pub(super) fn cover(bare: &Compiled, protocols: &Protocols, uses: &[&Use], names
     for block in &mut blocks {
         narrow(&mut block.operations);
     }
+    level(&mut blocks, |block| block.from.clone());
+    level(&mut blocks, |block| block.to.clone());
     let mut rules: Vec<Rule> = join(blocks).iter().map(|block| rule(block, names)).collect();
     rules.sort_by_cached_key(ToString::to_string);
     rules
@@ -345,6 +347,24 @@ fn few(told: &BTreeSet<Box<str>>) -> Option<BTreeSet<Box<str>>> {
     }
     let readable = |text: &str| text.len() <= MAX_TARGET && !text.chars().any(char::is_control);
     (few.len() <= MANY_TARGETS && few.iter().all(|text| readable(text))).then_some(few)
+}
+
+/// Where one side does the same to many, each time to another target, any target will do.
+fn level(blocks: &mut [Block], side: impl Fn(&Block) -> BTreeSet<Party>) {
+    let key = |block: &Block| {
+        (side(block), block.services.clone(), block.operations.keys().copied().collect::<Vec<_>>())
+    };
+    let mut targets: BTreeMap<_, BTreeSet<Operations>> = BTreeMap::new();
+    for block in blocks.iter() {
+        targets.entry(key(block)).or_default().insert(block.operations.clone());
+    }
+    for block in blocks {
+        if targets.get(&key(block)).is_some_and(|different| different.len() > MANY_TARGETS) {
+            for asked in block.operations.values_mut() {
+                *asked = Asked { targets: BTreeSet::new(), any: true };
+            }
+        }
+    }
 }
 
 /// Joins rules that differ in one thing only: that allows nothing more.

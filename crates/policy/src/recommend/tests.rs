@@ -225,6 +225,19 @@ fn many_ports_names_clients_and_targets_are_put_together() {
     };
     assert_eq!(text(&topics(2)), ["allow d000000000002 -> d000000000001 mqtt publish a/0, publish a/1"]);
     assert_eq!(text(&topics(MANY_TARGETS + 1)), ["allow d000000000002 -> d000000000001 mqtt publish"]);
+    // One that does the same to many, each time to another target.
+    let many = |count: usize| {
+        (0..count)
+            .map(|at| {
+                asked(
+                    used("10.0.0.1", &format!("10.0.1.{at}"), 1883, "mqtt"),
+                    &[(OperationKind::Publish, &format!("a/{at}"))],
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(text(&many(MANY_TARGETS)).len(), MANY_TARGETS);
+    assert_eq!(text(&many(MANY_TARGETS + 1)).len(), 1);
     let lists = [asked(
         used("10.0.0.2", "10.0.0.1", 102, "s7comm"),
         &[(OperationKind::Read, "DB1.DBX1.0 BYTE 4, M 1.3 BIT 1 and 3 more")],
@@ -262,6 +275,21 @@ fn devices_are_called_by_their_names_and_resolve_addresses_as_they_like() {
     let web = "allow field-2, d000000000003 -> web-server-1 http";
     assert_eq!(rules, [web, "allow local -> local, broadcast ether-0806"]);
     assert_eq!(cut(&proposal, &uses, devices), BTreeSet::new());
+}
+
+#[test]
+fn long_names_are_cut_between_words() {
+    let devices = (1..3)
+        .map(|at| {
+            vendor(
+                device(at, "camera", &[&format!("10.0.0.{at}")]),
+                "A Very Long Name of a Maker & Sons (of) Cameras Ltd.",
+            )
+        })
+        .collect::<Vec<_>>();
+    let other = vendor(device(3, "camera", &["10.0.0.3"]), "B");
+    let proposal = propose(&[used("10.0.0.1", "10.0.0.9", 80, "http")], [devices, vec![other]].concat());
+    assert_eq!(&*proposal.policy.groups[0].name, "of-a-maker-sons-of-cameras-ltd-cameras");
 }
 
 #[test]
