@@ -8,7 +8,7 @@ use model::{
     AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Host, Locality, MacAddr, Timestamp,
     Transport,
 };
-use policy::{Ask, Compiled, Estate, Protocols, Spot, Verdict, Who, parse};
+use policy::{Ask, Compiled, Estate, Proposal, Protocols, Spot, Use, Verdict, Who, parse};
 
 /// Devices of the large estate, and rules for each.
 const DEVICES: u32 = 50_000;
@@ -156,4 +156,31 @@ fn main() {
     });
     println!("  {count} hosts, {} classes", compiled.class_count());
     println!("problems: {}", timed("lint", || compiled.lint()).len());
+
+    // Everybody uses ten of a hundred servers; cameras are used by two recorders.
+    let seen: Vec<Use> = (0..REACH_DEVICES)
+        .flat_map(|number| (0..10).map(move |at| (number, (number * 7 + at * 13) % 400 / 4 * 4 + 3)))
+        .filter(|(client, server)| client != server)
+        .map(|(client, server)| Use {
+            client: Host::from_ip(ip(client)),
+            server: Host::from_ip(ip(server)),
+            name: None,
+            transport: Transport::Tcp,
+            port: if server % 8 == 3 { 80 } else { 502 },
+            protocol: Some(if server % 8 == 3 { "http" } else { "modbus" }.into()),
+            operations: Vec::new(),
+            first: Timestamp::EPOCH,
+            last: Timestamp::EPOCH,
+            count: 1,
+            answered: true,
+            bytes: 1,
+        })
+        .collect();
+    let devices = (0..REACH_DEVICES).map(|number| device(number, role(number))).collect();
+    let estate = Estate { devices, names: BTreeMap::new(), now: Timestamp::EPOCH };
+    println!("{} uses", seen.len());
+    let proposal = timed("propose", || Proposal::new(&seen, &protocols, &estate, None)).expect("it is sound");
+    println!("  {} rules", proposal.policy.rules.len());
+    let compiled = Compiled::new(proposal.policy, &protocols, estate).expect("it is sound");
+    println!("cut: {}", timed("replay", || compiled.prove(&seen)).cuts.len());
 }

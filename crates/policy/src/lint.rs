@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::compile::{Compiled, Entry};
 use crate::sets::{AtomId, SetId};
 use crate::syntax::{Level, Term, Verdict};
-use crate::view::View;
+use crate::view::{Member, View};
 use crate::{Estate, Map, Place, Policy, Problem, Protocols, Severity};
 
 /// So many problems of each kind are told.
@@ -115,7 +115,7 @@ impl Lint<'_> {
             for (at, one) in class.zones.iter().enumerate().filter(|_| !members.is_empty()) {
                 for other in class.zones.iter().skip(at + 1) {
                     let found = pairs.entry((*one, *other)).or_insert_with(|| (0, self.view.example(id)));
-                    found.0 += members.len();
+                    found.0 += members.iter().filter(|member| matches!(member, Member::Device(_))).count();
                 }
             }
         }

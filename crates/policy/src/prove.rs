@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use model::{Attribute, DeviceId, FlowRecord, Host, Name, OperationKind, Timestamp, Transport};
+use model::{Attribute, DeviceId, FlowRecord, Host, Name, OperationKind, TcpState, Timestamp, Transport};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,8 @@ pub struct Use {
     pub last: Timestamp,
     /// How many there were.
     pub count: u64,
+    /// Whether any of them was answered: by TCP, whether one was opened.
+    pub answered: bool,
     /// Bytes on the wire, both ways.
     pub bytes: u64,
 }
@@ -66,6 +68,11 @@ impl From<&FlowRecord> for Use {
             first: flow.first,
             last: flow.last,
             count: 1,
+            answered: match flow.tcp.map(|tcp| tcp.state) {
+                Some(TcpState::SynSent | TcpState::Refused) => false,
+                Some(_) => true,
+                None => flow.answered(),
+            },
             bytes: flow.sent.bytes.saturating_add(flow.received.bytes),
         }
     }

@@ -36,6 +36,9 @@ pub const MANY_PORTS: usize = 8;
 /// More targets than this of one kind of operation are any.
 pub const MANY_TARGETS: usize = 4;
 
+/// So many uses that are left out are shown for each reason.
+const EXAMPLES: usize = 5;
+
 /// A use with what is known of the two.
 pub(crate) struct Seen<'a> {
     pub(crate) used: &'a Use,
@@ -86,6 +89,14 @@ pub(crate) struct Kind {
     pub(crate) terms: Vec<Term>,
 }
 
+/// What parties are called.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) kinds: Vec<Kind>,
+    /// Devices that have a name of their own.
+    pub(crate) devices: BTreeMap<DeviceId, Box<str>>,
+}
+
 impl Proposal {
     /// Proposes a policy for an estate. The same uses in another order give the same policy.
     ///
@@ -108,10 +119,10 @@ impl Proposal {
                 None => benign.push(used),
             }
         }
-        let kinds = names::kinds(&bare);
+        let names = Names::new(&bare);
         let mut policy = Policy { site: site.map(Box::from), ..Policy::default() };
         policy.zones = names::zones(&bare);
-        policy.rules = rules::cover(&bare, protocols, &benign, &kinds);
+        policy.rules = rules::cover(&bare, protocols, &benign, &names);
         // Only groups that a rule names.
         let named: BTreeSet<&str> = policy
             .rules
@@ -119,14 +130,11 @@ impl Proposal {
             .flat_map(|rule| rule.from.iter().chain(&rule.to))
             .filter_map(|term| if let Term::Name(name) = term { Some(&**name) } else { None })
             .collect();
-        policy.groups = kinds
-            .iter()
-            .filter(|kind| named.contains(&*kind.name))
-            .map(|kind| Group {
-                name: kind.name.clone(),
-                members: kind.terms.clone(),
-                place: Place::default(),
-            })
+        let kinds = names.kinds.iter().map(|kind| (&*kind.name, kind.terms.clone()));
+        let devices = names.devices.iter().map(|(id, name)| (&**name, vec![Term::Device(*id)]));
+        let used = kinds.chain(devices).filter(|(name, _)| named.contains(name));
+        policy.groups = used
+            .map(|(name, members)| Group { name: name.into(), members, place: Place::default() })
             .collect();
         policy.conduits = conduits(&policy, protocols, estate, &benign)?;
         complete(&mut policy, protocols, estate, &benign)?;
@@ -136,11 +144,19 @@ impl Proposal {
     /// For people and for a file: what was left out, as comments, then the policy.
     pub fn show(&self, uses: &[Use]) -> String {
         let mut text = String::new();
-        for flagged in &self.flagged {
-            let ask = uses
-                .get(flagged.used)
-                .map_or_else(String::new, |used| crate::view::one_line(&used.ask().to_string()));
-            text.push_str(&format!("# left out: {ask}: {}\n", flagged.objection.reason));
+        for objection in OBJECTIONS {
+            let numbers = self
+                .flagged
+                .iter()
+                .filter(|flagged| flagged.objection == objection)
+                .map(|flagged| flagged.used);
+            let of: Vec<&Use> = numbers.filter_map(|number| uses.get(number)).collect();
+            if !of.is_empty() {
+                text.push_str(&format!("# left out ({}): {}\n", of.len(), objection.reason));
+            }
+            for used in of.iter().take(EXAMPLES) {
+                text.push_str(&format!("#   {}\n", crate::view::one_line(&used.ask().to_string())));
+            }
         }
         if !text.is_empty() {
             text.push('\n');
@@ -225,8 +241,8 @@ fn complete(
         let rule = Rule {
             verdict: Verdict::Allow,
             label: None,
-            from: vec![rules::client(&compiled, used).term(&[])],
-            to: vec![rules::server(&compiled, used).term(&[])],
+            from: vec![rules::client(&compiled, used).term(&Names::default())],
+            to: vec![rules::server(&compiled, used).term(&Names::default())],
             services: vec![carrier.clone()],
             operations: Vec::new(),
             place: Place::default(),

@@ -480,6 +480,7 @@ fn used(client: &str, server: &str, port: u16, protocol: Option<&'static str>) -
         first: model::Timestamp::EPOCH,
         last: model::Timestamp::EPOCH,
         count: 10,
+        answered: true,
         bytes: 1_000,
     }
 }

@@ -201,6 +201,7 @@ impl UseLog {
             let next = Use::from(&flow);
             uses.entry((kind, is_named))
                 .and_modify(|known| {
+                    known.answered |= next.answered;
                     known.first = known.first.min(next.first);
                     known.last = known.last.max(next.last);
                     known.count = known.count.saturating_add(1);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Attribute, Device, DeviceId, Locality};
 use query::{DEVICE, Expr, Field, Op, Pattern, Span, Value};
 
-use super::Kind;
+use super::{Kind, Names};
 use crate::Place;
 use crate::compile::Compiled;
 use crate::syntax::{Criticality, Level, Term, Zone, is_name};
@@ -38,8 +38,25 @@ fn is(name: &str, value: &str) -> Option<Expr> {
     Some(Expr::Term(query::Term { field: Some(field(name)?), op: Op::Matches, value, span: Span::default() }))
 }
 
+impl Names {
+    /// Names for an estate: no two are the same.
+    pub(super) fn new(bare: &Compiled) -> Self {
+        let mut taken: BTreeSet<String> = ZONES.iter().map(|(name, ..)| (*name).to_owned()).collect();
+        let kinds = kinds(bare, &mut taken);
+        let mut devices = BTreeMap::new();
+        for device in bare.devices().filter(|device| is_local(device)) {
+            let told = device.best(Attribute::Hostname).or_else(|| device.best(Attribute::Label));
+            let own = slug(told.unwrap_or_default());
+            if !own.is_empty() {
+                devices.insert(device.id, free(&own, &mut taken).into());
+            }
+        }
+        Self { kinds, devices }
+    }
+}
+
 /// Devices of the organisation, by kind, where at least two are of one.
-pub(super) fn kinds(bare: &Compiled) -> Vec<Kind> {
+fn kinds(bare: &Compiled, taken: &mut BTreeSet<String>) -> Vec<Kind> {
     let mut found: BTreeMap<[String; 3], BTreeSet<DeviceId>> = BTreeMap::new();
     // Hosts of the Internet play parts as well.
     let mut playing: BTreeMap<String, Vec<&Device>> = BTreeMap::new();
@@ -54,12 +71,11 @@ pub(super) fn kinds(bare: &Compiled) -> Vec<Kind> {
             found.entry(key).or_default().insert(device.id);
         }
     }
-    let mut taken: BTreeSet<String> = ZONES.iter().map(|(name, ..)| (*name).to_owned()).collect();
     found
         .into_iter()
         .filter(|(_, members)| members.len() > 1)
         .map(|(key, members)| {
-            let name = free(&name(&key), &mut taken);
+            let name = free(&name(&key), taken);
             let terms = selector(bare, &key, &members, playing.get(&key[0]).map_or(&[], Vec::as_slice))
                 .map_or_else(
                     || members.iter().map(|id| Term::Device(*id)).collect(),
@@ -94,9 +110,12 @@ fn selector(
 
 /// Vendor, model and part, as one word.
 fn name([role, vendor, model]: &[String; 3]) -> String {
-    let words = [vendor, model, role].into_iter().filter(|word| !word.is_empty());
-    let text =
-        words.map(|word| word.split_whitespace().collect::<Vec<_>>().join("-")).collect::<Vec<_>>().join("-");
+    let slug = slug(&format!("{vendor} {model} {role}"));
+    if slug.is_empty() { "group".into() } else { format!("{slug}s") }
+}
+
+/// A text as one word of lower-case letters, digits and hyphens.
+fn slug(text: &str) -> String {
     let mut slug = String::new();
     for c in text.chars() {
         let c = if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
@@ -104,11 +123,13 @@ fn name([role, vendor, model]: &[String; 3]) -> String {
             slug.push(c);
         }
     }
-    // The end tells what it is.
-    let cut = slug.len().saturating_sub(MAX_NAME);
-    let slug = slug.get(cut..).unwrap_or_default().trim_matches('-');
-    let slug = slug.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
-    if slug.is_empty() { "group".into() } else { format!("{slug}s") }
+    // The end tells what it is; words stay whole.
+    let mut slug = slug.trim_end_matches('-');
+    while let Some((_, rest)) = slug.split_once('-').filter(|_| slug.len() > MAX_NAME) {
+        slug = rest;
+    }
+    let slug = slug.get(slug.len().saturating_sub(MAX_NAME)..).unwrap_or_default();
+    slug.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).to_owned()
 }
 
 /// The name, or the first with a number behind it that is free.

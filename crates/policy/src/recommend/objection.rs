@@ -1,6 +1,6 @@
 //! Uses that no policy should allow, whoever does them: they are told of, not learnt.
 
-use model::{Attribute, Device};
+use model::{Attribute, Device, Transport};
 
 use super::Seen;
 
@@ -77,6 +77,16 @@ pub static OBJECTIONS: &[Objection] = &[
         id: "group-as-sender",
         reason: "the sender's address was one of a group of hosts, which no host has: it was made up",
         applies: |seen| seen.from_many,
+    },
+    Objection {
+        id: "unanswered",
+        reason: "nobody answered: what was never there needs no rule",
+        applies: |seen| {
+            // Datagrams are sent to whoever does not answer, within the house.
+            let opened =
+                matches!(seen.used.transport, Transport::Tcp | Transport::Sctp | Transport::Ip(6 | 132));
+            !seen.used.answered && (opened || seen.from_internet)
+        },
     },
     Objection {
         id: "internet-to-controller",

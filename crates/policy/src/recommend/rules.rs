@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{DeviceId, Host, OperationKind, Transport};
 use query::Network;
 
-use super::{DENSITY, Kind, MANY_CLIENTS, MANY_NAMES, MANY_PORTS, MANY_TARGETS, Party, service};
+use super::{DENSITY, Kind, MANY_CLIENTS, MANY_NAMES, MANY_PORTS, MANY_TARGETS, Names, Party, service};
 use crate::compile::Compiled;
 use crate::prove::Use;
 use crate::service::Protocols;
@@ -21,9 +21,11 @@ const UNPRIVILEGED: u16 = 1_024;
 
 impl Party {
     /// As a rule names it.
-    pub(super) fn term(&self, kinds: &[Kind]) -> Term {
+    pub(super) fn term(&self, names: &Names) -> Term {
         match self {
-            Self::Device(id) => Term::Device(*id),
+            Self::Device(id) => {
+                names.devices.get(id).map_or(Term::Device(*id), |name| Term::Name(name.clone()))
+            }
             Self::Address(ip) => Term::Network(Network::host(*ip)),
             Self::Mac(mac) => Term::Mac(*mac),
             Self::Domain(name) => Term::Domain(name.clone()),
@@ -32,7 +34,7 @@ impl Party {
             Self::Multicast => Term::Multicast,
             Self::Broadcast => Term::Broadcast,
             Self::Group(number) => {
-                kinds.get(*number).map_or(Term::Anyone, |kind| Term::Name(kind.name.clone()))
+                names.kinds.get(*number).map_or(Term::Anyone, |kind| Term::Name(kind.name.clone()))
             }
         }
     }
@@ -111,7 +113,8 @@ impl Ord for Label {
 }
 
 /// Rules that cover the uses.
-pub(super) fn cover(bare: &Compiled, protocols: &Protocols, uses: &[&Use], kinds: &[Kind]) -> Vec<Rule> {
+pub(super) fn cover(bare: &Compiled, protocols: &Protocols, uses: &[&Use], names: &Names) -> Vec<Rule> {
+    let kinds = &names.kinds;
     let group_of: BTreeMap<DeviceId, usize> = kinds
         .iter()
         .enumerate()
@@ -125,6 +128,13 @@ pub(super) fn cover(bare: &Compiled, protocols: &Protocols, uses: &[&Use], kinds
         .iter()
         .map(|used| (client(bare, used), server(bare, used), service(protocols, used), *used))
         .collect();
+    for (from, to, ..) in seen.iter_mut().filter(|(.., used)| resolves(used)) {
+        for party in [from, to] {
+            if matches!(party, Party::Device(_) | Party::Mac(_)) {
+                *party = Party::Local;
+            }
+        }
+    }
     widen_names(&mut seen);
     widen_clients(bare, &mut seen);
     widen_ports(&mut seen, &group);
@@ -132,7 +142,7 @@ pub(super) fn cover(bare: &Compiled, protocols: &Protocols, uses: &[&Use], kinds
     for (from, to, service, used) in seen {
         let edges = services.entry(Label(service.to_string(), service)).or_default();
         let operations = edges.entry((from, to)).or_default();
-        for operation in &used.operations {
+        for operation in used.operations.iter().filter(|_| !resolves(used)) {
             let asked = operations.entry(operation.kind).or_default();
             match &operation.target {
                 Some(target) => _ = asked.targets.insert(target.clone()),
@@ -147,9 +157,16 @@ pub(super) fn cover(bare: &Compiled, protocols: &Protocols, uses: &[&Use], kinds
     for block in &mut blocks {
         narrow(&mut block.operations);
     }
-    let mut rules: Vec<Rule> = join(blocks).iter().map(|block| rule(block, kinds)).collect();
+    level(&mut blocks, |block| block.from.clone());
+    level(&mut blocks, |block| block.to.clone());
+    let mut rules: Vec<Rule> = join(blocks).iter().map(|block| rule(block, names)).collect();
     rules.sort_by_cached_key(ToString::to_string);
     rules
+}
+
+/// Whether it is the resolution of addresses (RFC 826), without which nobody on a link talks to anybody.
+fn resolves(used: &Use) -> bool {
+    used.transport == Transport::Ether(0x0806)
 }
 
 /// Many names that end alike are all that do. Only below names of three labels: what ends in fewer may be many owners'.
@@ -264,10 +281,25 @@ fn blocks_of(service: Label, edges: Edges, group: &impl Fn(&Party) -> Party, kin
     blocks
 }
 
+/// Whether an operation changes something, so that it matters what: whoever reads may read.
+const fn changes(kind: OperationKind) -> bool {
+    !matches!(
+        kind,
+        OperationKind::Discover
+            | OperationKind::Identify
+            | OperationKind::Read
+            | OperationKind::Subscribe
+            | OperationKind::Authenticate
+            | OperationKind::Diagnose
+            | OperationKind::ProgramUpload
+    )
+}
+
 /// Targets that can be said in few words; else any.
 fn narrow(operations: &mut Operations) {
-    for asked in operations.values_mut() {
+    for (kind, asked) in operations {
         let told = std::mem::take(&mut asked.targets);
+        asked.any |= !changes(*kind);
         if asked.any {
             continue;
         }
@@ -317,6 +349,24 @@ fn few(told: &BTreeSet<Box<str>>) -> Option<BTreeSet<Box<str>>> {
     (few.len() <= MANY_TARGETS && few.iter().all(|text| readable(text))).then_some(few)
 }
 
+/// Where one side does the same to many, each time to another target, any target will do.
+fn level(blocks: &mut [Block], side: impl Fn(&Block) -> BTreeSet<Party>) {
+    let key = |block: &Block| {
+        (side(block), block.services.clone(), block.operations.keys().copied().collect::<Vec<_>>())
+    };
+    let mut targets: BTreeMap<_, BTreeSet<Operations>> = BTreeMap::new();
+    for block in blocks.iter() {
+        targets.entry(key(block)).or_default().insert(block.operations.clone());
+    }
+    for block in blocks {
+        if targets.get(&key(block)).is_some_and(|different| different.len() > MANY_TARGETS) {
+            for asked in block.operations.values_mut() {
+                *asked = Asked { targets: BTreeSet::new(), any: true };
+            }
+        }
+    }
+}
+
 /// Joins rules that differ in one thing only: that allows nothing more.
 fn join(blocks: Vec<Block>) -> Vec<Block> {
     fn by<K: Ord>(
@@ -361,8 +411,8 @@ fn join(blocks: Vec<Block>) -> Vec<Block> {
     sources(destinations(services(sources(destinations(blocks)))))
 }
 
-fn rule(block: &Block, kinds: &[Kind]) -> Rule {
-    let terms = |parties: &BTreeSet<Party>| parties.iter().map(|party| party.term(kinds)).collect();
+fn rule(block: &Block, names: &Names) -> Rule {
+    let terms = |parties: &BTreeSet<Party>| parties.iter().map(|party| party.term(names)).collect();
     let operations = block.operations.iter().flat_map(|(kind, asked)| {
         let any = asked.any.then_some(Operation { kind: *kind, target: None });
         let some = asked.targets.iter().map(|target| Operation { kind: *kind, target: Some(target.clone()) });
