@@ -20,6 +20,7 @@ mod der;
 mod file;
 mod generate;
 mod json;
+mod pem;
 mod read;
 mod signature;
 mod trust;
@@ -42,6 +43,7 @@ pub use generate::{
     GenerateError, Generated, MAX_NOTES, MAX_PEERS, MAX_PORTS, MAX_RULES, MAX_UNSEEN, MIN_DAYS, MIN_NEW,
     Note, Seen, Subject, generate,
 };
+pub use pem::der_objects;
 pub use read::{
     EXTENSIONS, Fault, MAX_ACES, MAX_ACLS, MAX_BYTES, MAX_DEPTH, MAX_EXTENSIONS, MAX_FAULTS, MAX_NAME,
     MAX_TEXT, Read, ReadError, read,

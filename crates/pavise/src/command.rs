@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Detectors(Detectors),
     /// Say what may talk to what: look at a policy, ask it, compare, prove it on what was seen, have one proposed
     Policy(Policy),
+    /// Check, make, compare and sign manufacturers' usage descriptions (MUD, RFC 8520)
+    Mud(Mud),
     /// Play an attack, show what Pavise sees of it, and explain each step
     Drill(Drill),
     /// Make a capture of a realistic scene, with its truth beside it
@@ -546,4 +548,111 @@ pub(crate) struct PolicyPropose {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  pavise mud generate lamp --out lamp.json        what the device was seen to do, as a description
+  pavise mud check lamp.json                      is it sound?
+  pavise mud compare maker.json lamp              what does the device do that its maker does not say?
+  pavise mud compare maker.json lamp.json         how do two descriptions differ, rule by rule?"
+)]
+pub(crate) struct Mud {
+    #[command(subcommand)]
+    pub(crate) command: MudCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum MudCommand {
+    /// Read a description, tell what is wrong with it, and check its signature
+    Check(MudCheck),
+    /// Make a description of what a device was seen to do
+    Generate(MudGenerate),
+    /// Hold what a device was seen to do, or another description, against a description
+    Compare(MudCompare),
+    /// Sign a description (RFC 8520, section 13)
+    Sign(MudSign),
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise mud check lamp.json
+  pavise mud check lamp.json --signature lamp.p7s --anchor maker-root.pem
+  pavise mud check lamp.json --json
+
+Exit status: 1 if it cannot be read, or the signature does not hold now.")]
+pub(crate) struct MudCheck {
+    /// The description
+    #[arg(value_name = "FILE.json")]
+    pub(crate) file: PathBuf,
+    /// Its detached signature (CMS, DER)
+    #[arg(long, value_name = "FILE", requires = "anchor")]
+    pub(crate) signature: Option<PathBuf>,
+    /// Certificates that are trusted (PEM or DER); may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Vec<PathBuf>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise mud generate 10.0.0.17
+  pavise mud generate lamp --url https://lamps.example/lamp.json --out lamp.json")]
+pub(crate) struct MudGenerate {
+    /// The device: its id (or the beginning of it), an address, a MAC address or a host name
+    #[arg(value_name = "DEVICE")]
+    pub(crate) device: String,
+    /// Where the description will be found; that which the device itself tells unless given
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Write it to a file
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise mud compare maker.json lamp
+  pavise mud compare maker.json lamp.json --json")]
+pub(crate) struct MudCompare {
+    /// The description
+    #[arg(value_name = "FILE.json")]
+    pub(crate) file: PathBuf,
+    /// A device, or another description
+    #[arg(value_name = "DEVICE|FILE.json")]
+    pub(crate) with: String,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise mud sign lamp.json --key key.pem --certificate chain.pem --out lamp.p7s")]
+pub(crate) struct MudSign {
+    /// The description
+    #[arg(value_name = "FILE.json")]
+    pub(crate) file: PathBuf,
+    /// The key (PKCS#8, P-256 or Ed25519; PEM or DER)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The key's certificate, and behind it those that lead to a trusted one (PEM or DER)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: PathBuf,
+    /// Where the signature goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }

@@ -9,6 +9,7 @@ mod evidence;
 mod found;
 mod lab;
 mod live;
+mod mud;
 mod output;
 mod play;
 mod policy;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Verdict(options) => found::verdict(&options),
         Command::Detectors(options) => found::detectors(&options),
         Command::Policy(options) => policy::run(&options),
+        Command::Mud(options) => mud::run(&options),
         Command::Drill(options) => drill::run(&options),
         Command::Lab(options) => lab::run(&options),
     };

@@ -5,12 +5,12 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use dissect::proto::{Carrier, PROTOCOLS};
-use model::{Host, MacAddr, OperationKind, Role, Timestamp, Transport};
-use policy::{
+use ::policy::{
     Ask, Asked, Compiled, Diff, Estate, OPERATIONS, Policy, Proposal, Protocols, Severity, Spot, Use, UseLog,
     Verdict, Who, operation_name,
 };
+use dissect::proto::{Carrier, PROTOCOLS};
+use model::{Host, MacAddr, OperationKind, Role, Timestamp, Transport};
 use serde_json::{Value, json};
 use store::{FlowQuery, Sqlite, Store};
 
@@ -53,7 +53,7 @@ fn protocols() -> Protocols {
 }
 
 /// What was logged of uses beside the conversations.
-fn log(store: &Sqlite) -> Result<UseLog, Problem> {
+pub(crate) fn log(store: &Sqlite) -> Result<UseLog, Problem> {
     let learnt = store.learnt()?;
     Ok(UseLog::restore(learnt.get(brain::USES).map_or(&[], Vec::as_slice)))
 }
@@ -92,19 +92,19 @@ impl<'a> File<'a> {
     }
 
     /// The problem that stands for several in the file.
-    fn refuse(&self, problems: &[policy::Problem]) -> Problem {
+    fn refuse(&self, problems: &[::policy::Problem]) -> Problem {
         let shown: Vec<String> = problems.iter().map(|problem| self.show(problem)).collect();
         let count = problems.len();
         let these = if count == 1 { "an error".into() } else { format!("{count} errors") };
         Problem::Other(format!("{} has {these}\n{}", self.path.display(), shown.join("\n")))
     }
 
-    fn show(&self, problem: &policy::Problem) -> String {
+    fn show(&self, problem: &::policy::Problem) -> String {
         problem.show(&self.path.display().to_string(), &self.text)
     }
 
     fn parse(&self) -> Result<Policy, Problem> {
-        policy::parse(&self.text).map_err(|problems| self.refuse(&problems))
+        ::policy::parse(&self.text).map_err(|problems| self.refuse(&problems))
     }
 
     fn compile(&self, estate: Estate) -> Result<Compiled, Problem> {
@@ -114,7 +114,7 @@ impl<'a> File<'a> {
 
 fn lint(options: &command::PolicyFile) -> Result<(), Problem> {
     let file = File::open(&options.file)?;
-    let problems = match policy::parse(&file.text) {
+    let problems = match ::policy::parse(&file.text) {
         Err(problems) => problems,
         Ok(parsed) => {
             let estate = estate(&Sqlite::open(&options.state.state)?)?;
@@ -127,7 +127,7 @@ fn lint(options: &command::PolicyFile) -> Result<(), Problem> {
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     let mut out = Output::new();
     if options.json {
-        let row = |problem: &policy::Problem| {
+        let row = |problem: &::policy::Problem| {
             let place = problem.place;
             json!({
                 "severity": problem.severity.name(), "line": place.line, "column": place.column,
@@ -251,7 +251,7 @@ fn explain(options: &command::PolicyExplain) -> Result<(), Problem> {
     let explanation = compiled.explain(&ask);
     let mut out = Output::new();
     if options.json {
-        let side = |side: &policy::Side| {
+        let side = |side: &::policy::Side| {
             let memberships = side.memberships.iter();
             let memberships =
                 memberships.map(|member| json!({"name": member.name, "because": member.because}));
@@ -325,7 +325,7 @@ fn reach(options: &command::PolicyReach) -> Result<(), Problem> {
     let ways = if options.backward { view.who_reaches(&from) } else { view.reachable_from(&from) };
     let reached = ways.reached();
     if options.json {
-        let row = |reached: &policy::Reached| -> Value {
+        let row = |reached: &::policy::Reached| -> Value {
             let members = reached.members.iter().map(ToString::to_string);
             json!({"hops": reached.hops, "members": members.collect::<Vec<_>>(), "way": ways.way(reached).to_string()})
         };
@@ -387,14 +387,14 @@ fn prove(options: &command::PolicyFile) -> Result<(), Problem> {
     let proof = compiled.prove(&uses);
     let mut out = Output::new();
     if options.json {
-        let tally = |tally: &policy::Tally| {
+        let tally = |tally: &::policy::Tally| {
             json!({
                 "uses": tally.uses, "conversations": tally.conversations, "bytes": tally.bytes,
                 "operations": tally.operations,
             })
         };
         let effects =
-            |effects: &policy::Effects| json!({"kept": tally(&effects.kept), "cut": tally(&effects.cut)});
+            |effects: &::policy::Effects| json!({"kept": tally(&effects.kept), "cut": tally(&effects.cut)});
         let by_device = proof.by_device.iter().map(|(id, told)| (id.to_string(), effects(told)));
         let by_role = proof.by_role.iter().map(|(role, told)| (role.clone(), effects(told)));
         let cuts = proof.cuts.iter().filter_map(|cut| {

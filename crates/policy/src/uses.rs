@@ -169,6 +169,11 @@ impl UseLog {
         }
     }
 
+    /// The name that a client was last told of an address.
+    pub fn name(&self, client: IpAddr, address: IpAddr) -> Option<&str> {
+        self.names.get(&(client, address)).map(|name| &**name)
+    }
+
     /// The addresses that names have, as far as anybody was told them.
     pub fn names(&self) -> BTreeMap<String, Vec<IpAddr>> {
         let mut names = BTreeMap::<String, BTreeSet<IpAddr>>::new();
