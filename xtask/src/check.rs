@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("detect", &["model", "inventory"]),
     ("brain", &["model", "inventory", "detect"]),
     ("store", &["model"]),
+    ("enforce", &["model"]),
     ("lab", &["model"]),
     ("testkit", &[]),
     ("pavise", &["model", "capture", "dissect", "flow", "inventory", "detect", "brain", "store", "lab"]),

@@ -1,0 +1,86 @@
+//! How long it takes at full size: `cargo test --release -p enforce --test linux -- --ignored --nocapture speed`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
+
+use enforce::{
+    Allow, Class, Depth, End, Family, Firewall, Mode, Network, Ports, Ruleset, Service, TABLE, compile,
+    support,
+};
+
+use crate::namespaces::Namespaces;
+
+const DEVICES: u32 = 50_000;
+const RULES: u32 = 20;
+
+fn host(base: [u8; 4], number: u32) -> IpAddr {
+    Ipv4Addr::from_bits(Ipv4Addr::from(base).to_bits() + number).into()
+}
+
+/// Each device has an address of its own and rules that no other has: 18 to one host and port, one to a network, one to anyone.
+fn full() -> Ruleset {
+    let mut ruleset = Ruleset { family: Family::Routed, mode: Mode::Enforce, ..Ruleset::default() };
+    for device in 0..DEVICES {
+        let name = format!("device {device}");
+        ruleset.classes.push(Class { name: name.clone(), members: vec![host([10, 0, 0, 0], device).into()] });
+        for rule in 0..RULES {
+            let to = match rule {
+                0 => End::Anyone,
+                1 => End::Networks(vec![Network::new(host([172, 16, 0, 0], device << 4), 28).unwrap()]),
+                _ => End::Networks(vec![Network::host(host(
+                    [192, 168, 0, 0],
+                    (device * 7 + rule * 13) & 0xffff,
+                ))]),
+            };
+            let service = Service::Tcp(vec![Ports::one(1_000 + u16::try_from(rule).unwrap())]);
+            ruleset.allows.push(Allow {
+                name: format!("rule {rule}"),
+                from: End::Class(name.clone()),
+                to,
+                service,
+            });
+        }
+    }
+    ruleset
+}
+
+#[test]
+#[ignore = "measures, does not judge; takes a quiet machine and a release build"]
+fn speed() {
+    let Some(names) = Namespaces::new("speed", &["r"]) else { return };
+    let mut nft = names.nft("r");
+    let support = support(&mut nft, Family::Routed).unwrap();
+    let mut ruleset = full();
+    let timed = |what: &str, from: Instant| println!("{what}: {:.3} s", from.elapsed().as_secs_f64());
+    let start = Instant::now();
+    let compiled = compile(&ruleset, support).unwrap();
+    timed("compile", start);
+    println!("{} elements", compiled.table.elements());
+    let start = Instant::now();
+    let transaction = compiled.table.replace();
+    let text = transaction.text();
+    timed("text", start);
+    println!("{} bytes", text.len());
+    let start = Instant::now();
+    nft.apply(&transaction).unwrap();
+    timed("load", start);
+    let start = Instant::now();
+    nft.list(Family::Routed, TABLE, Depth::Structure).unwrap().unwrap();
+    timed("list structure", start);
+    // One device gets one rule more and another port.
+    ruleset.allows[4].service = Service::Tcp(vec![Ports::one(22)]);
+    ruleset.allows.push(Allow { name: "more".into(), ..ruleset.allows[5].clone() });
+    ruleset.allows.last_mut().unwrap().service = Service::Udp(vec![Ports::one(53)]);
+    let after = compile(&ruleset, support).unwrap();
+    let start = Instant::now();
+    let delta = compiled.table.delta(&after.table).unwrap();
+    timed("delta", start);
+    println!("{}", delta.text());
+    let start = Instant::now();
+    nft.apply(&delta).unwrap();
+    timed("apply delta", start);
+    let start = Instant::now();
+    let listing = nft.list(Family::Routed, TABLE, Depth::Elements).unwrap().unwrap();
+    timed("list elements", start);
+    assert_eq!(listing.sets["exact4"].elements.len(), after.table.sets["exact4"].elements.len());
+}
