@@ -1,7 +1,7 @@
 //! Decisions made real.
 //!
 //! A [`Ruleset`] says what is to be in force; [`compile`] makes a table of nftables of it; a [`Keeper`] keeps it in
-//! force in a [`Firewall`]. This crate is an edge: it knows
+//! force in a [`Firewall`]. What is done about incidents is in [`respond`]. This crate is an edge: it knows
 //! `model` only, and neither how rules come about nor who decides on a response.
 
 mod address;
@@ -10,6 +10,7 @@ mod drift;
 mod firewall;
 mod keeper;
 mod nft;
+pub mod respond;
 mod ruleset;
 mod table;
 

@@ -4,5 +4,6 @@ mod delta;
 mod generate;
 mod keeping;
 mod namespaces;
+mod responding;
 mod speed;
 mod traffic;

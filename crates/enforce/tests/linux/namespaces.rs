@@ -226,6 +226,11 @@ impl Peer {
         self.ask("say")
     }
 
+    /// Its own address and port in the conversation that is kept.
+    pub(crate) fn local(&mut self) -> String {
+        self.ask("local")
+    }
+
     /// Whether a datagram is answered.
     pub(crate) fn udp(&mut self, to: &str) -> bool {
         self.ask(&format!("udp {to}")) == "ok"
@@ -258,6 +263,10 @@ fn a_peer() {
             }
             "say" => say(kept.as_mut().unwrap(), wait),
             "udp" => udp(at.parse().unwrap(), wait),
+            "local" => {
+                println!("> {}", kept.as_ref().unwrap().local_addr().unwrap());
+                continue;
+            }
             "patient" | "brief" => {
                 wait = if what == "brief" { SILENCE } else { ANSWER };
                 Ok(())
