@@ -7,6 +7,7 @@
 mod address;
 mod compile;
 mod drift;
+pub mod export;
 mod firewall;
 mod keeper;
 mod nft;
