@@ -11,6 +11,7 @@ pub mod export;
 mod firewall;
 mod keeper;
 mod nft;
+pub mod notify;
 pub mod respond;
 mod ruleset;
 mod table;
