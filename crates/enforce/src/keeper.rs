@@ -1,6 +1,6 @@
 //! Keeps a ruleset in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::drift::{Drift, drift};
 use crate::firewall::{Counter, Depth, Firewall, FirewallError, Listing, support};
 use crate::ruleset::dns_name;
 use crate::table::{Command, Entry, Table, Transaction};
-use crate::{Family, Ruleset, RulesetError};
+use crate::{Address, Family, Ruleset, RulesetError};
 
 /// For how long an address is kept at least for a name: a client asks first and opens afterwards.
 pub const NAME_LIFE_MIN: Duration = Duration::from_secs(60);
@@ -36,6 +36,9 @@ pub enum KeepError {
         /// That which is kept.
         kept: Family,
     },
+    /// It takes the whole ruleset.
+    #[error("this change cannot be made by itself, as {0}: apply the whole ruleset")]
+    NoPatch(&'static str),
 }
 
 /// What is done, or would be done, to put a ruleset in force.
@@ -92,6 +95,8 @@ struct Kept {
     compiled: Compiled,
     /// What the firewall held when it was put in place; absent if that could not be read.
     listing: Option<Listing>,
+    /// The numbers of rules by their names, once they were asked for.
+    numbers: Option<BTreeMap<Arc<str>, u32>>,
 }
 
 impl<F: Firewall> Keeper<F> {
@@ -152,6 +157,82 @@ impl<F: Firewall> Keeper<F> {
             }
         }
         self.whole(compiled)
+    }
+
+    /// Changes what is in force for some classes without looking at the others: its work grows with the change, not with the
+    /// ruleset. `before` and `after` are parts of the ruleset with the same classes: those that change, and those that are
+    /// named by an allow, of before or after, that names one of these; with all such allows. Mode, guard and the like are
+    /// those in force. The whole ruleset must follow with the next
+    /// [`Keeper::apply`], for which what was patched is then the same.
+    ///
+    /// # Errors
+    ///
+    /// [`KeepError::NoPatch`] if `before` is not what is in force or the change is of another kind: then nothing was done, and
+    /// the whole ruleset must be applied. Otherwise as [`Keeper::apply`].
+    pub fn patch(&mut self, before: &Ruleset, after: &Ruleset) -> Result<Change, KeepError> {
+        let [old, new] = [self.compile(before)?, self.compile(after)?];
+        let no = |why: &'static str| Err(KeepError::NoPatch(why));
+        let Some(kept) = &mut self.kept else { return no("nothing is in force") };
+        // Parts of networks that lie in others depend on all classes.
+        let has_networks = |part: &Ruleset| {
+            let mut members = part.classes.iter().flat_map(|class| &class.members);
+            members.any(|member| matches!(member, Address::Net(network) if !network.is_host()))
+        };
+        if has_networks(before) || has_networks(after) {
+            return no("a class has networks");
+        }
+        if !is_part(&old.table, &kept.compiled.table) {
+            return no("what is to be changed is not what is in force");
+        }
+        let Some(mut transaction) = old.table.with_room_of(&new.table).delta(&new.table) else {
+            return no("sets would have to be made anew");
+        };
+        let has = |command: &Command| matches!(command, Command::AddChain(name, _) if kept.compiled.table.chains.contains_key(name));
+        if transaction.commands.iter().any(has) {
+            return no("a class is in one part only");
+        }
+        for command in &mut transaction.commands {
+            if let Command::AddElements(set, elements) = command {
+                let Some(found) = kept.compiled.table.sets.get(set) else { continue };
+                if found.spec.size.is_some_and(|size| found.elements.len() + elements.len() > size as usize) {
+                    return no("a set has no room left");
+                }
+                for (_, entry) in elements {
+                    entry.rule =
+                        entry.rule.and_then(|rule| new.rules.get(rule as usize)).map(|name| kept.rule(name));
+                }
+            }
+        }
+        // Sets and chains that other classes use, too, are not this part's to take away or to make again.
+        let used: BTreeSet<String> = old.names.values().flatten().cloned().collect();
+        transaction.commands.retain(|command| match command {
+            Command::DeleteSet(set) => !used.contains(set) && !set.starts_with("m_"),
+            Command::AddSet(set, _) => !kept.compiled.table.sets.contains_key(set),
+            _ => true,
+        });
+        let mut table = std::mem::replace(&mut kept.compiled.table, Table::empty(self.family, TABLE));
+        let fits = table.change(&transaction);
+        if fits.is_err() {
+            // What is kept is no longer known; what is in force is as it was.
+            self.kept = None;
+            return no("it does not fit what is in force");
+        }
+        let elements_only = transaction.commands.iter().all(Command::is_about_elements);
+        let result = if transaction.is_empty() { Ok(()) } else { self.firewall.apply(&transaction) };
+        match result {
+            Ok(()) => {
+                kept.compiled.table = table;
+                kept.compiled.names.extend(new.names.clone());
+                if !elements_only {
+                    kept.listing = self.firewall.list(self.family, TABLE, Depth::Structure).ok().flatten();
+                }
+                Ok(change(&transaction, &new))
+            }
+            Err(error) => {
+                self.kept = None;
+                Err(error.into())
+            }
+        }
     }
 
     /// Puts a ruleset in force after a restart, and says how what the firewall held differed from it. Addresses of DNS names
@@ -306,14 +387,41 @@ impl<F: Firewall> Keeper<F> {
         if let Some(kept) = self.kept.take() {
             compiled.table = compiled.table.with_room_of(&kept.compiled.table);
             if elements_only {
-                self.kept = Some(Kept { compiled, listing: kept.listing });
+                self.kept = Some(Kept { compiled, listing: kept.listing, numbers: None });
                 return;
             }
         }
         // Rules are in force even if they cannot be read just now; then less of them is compared.
         let listing = self.firewall.list(self.family, TABLE, Depth::Structure).ok().flatten();
-        self.kept = Some(Kept { compiled, listing });
+        self.kept = Some(Kept { compiled, listing, numbers: None });
     }
+}
+
+impl Kept {
+    /// The number of a rule by its name.
+    fn rule(&mut self, name: &Arc<str>) -> u32 {
+        let numbers = self.numbers.get_or_insert_with(|| {
+            let names = self.compiled.rules.iter().cloned();
+            names.zip(0..).collect()
+        });
+        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        *numbers.entry(name.clone()).or_insert_with(|| {
+            self.compiled.rules.push(name.clone());
+            next
+        })
+    }
+}
+
+/// Whether all that a table holds is in another one, too; what comes and goes is not compared, nor are chains and sets that all
+/// tables have.
+fn is_part(part: &Table, whole: &Table) -> bool {
+    part.sets.iter().filter(|(_, set)| !set.spec.live).all(|(name, set)| {
+        whole.sets.get(name).is_some_and(|found| {
+            set.elements.iter().all(|(key, entry)| {
+                found.elements.get(key).is_some_and(|found| found.verdict == entry.verdict)
+            })
+        })
+    }) && part.chains.iter().all(|(name, chain)| whole.chains.get(name) == Some(chain))
 }
 
 fn change(transaction: &Transaction, compiled: &Compiled) -> Change {

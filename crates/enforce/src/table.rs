@@ -378,6 +378,11 @@ impl Table {
         Ok(table)
     }
 
+    /// Carries out a transaction that neither makes nor deletes the table, in place: after an error it is half done.
+    pub(crate) fn change(&mut self, transaction: &Transaction) -> Result<(), Refused> {
+        transaction.commands.iter().try_for_each(|command| self.step(command))
+    }
+
     fn step(&mut self, command: &Command) -> Result<(), Refused> {
         match command {
             Command::AddTable | Command::DeleteTable => {}

@@ -1,7 +1,8 @@
 //! What changes a table gives the same as putting the new one in place.
 
 use enforce::{
-    Compiled, Depth, Family, Firewall, Listing, Ruleset, Support, TABLE, Table, Transaction, compile, support,
+    Address, Allow, Class, Compiled, Depth, End, Family, Firewall, KeepError, Keeper, Listing,
+    MemoryFirewall, OnDrift, Ruleset, Support, TABLE, Table, Transaction, compile, support,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -45,6 +46,89 @@ proptest! {
         }
         prop_assert!(new.delta(&new).unwrap().is_empty());
     }
+}
+
+/// The part of a ruleset that is about a class: it, all allows that name it, and the classes that these name or those of the
+/// other ruleset.
+fn part(ruleset: &Ruleset, other: &Ruleset, class: &str) -> Ruleset {
+    let is = |end: &End, class: &str| matches!(end, End::Class(name) if name == class);
+    let about = |ruleset: &Ruleset| -> Vec<Allow> {
+        ruleset
+            .allows
+            .iter()
+            .filter(|allow| is(&allow.from, class) || is(&allow.to, class))
+            .cloned()
+            .collect()
+    };
+    let (allows, others) = (about(ruleset), about(other));
+    let named = |name: &str| {
+        name == class
+            || allows.iter().chain(&others).any(|allow| is(&allow.from, name) || is(&allow.to, name))
+    };
+    let classes: Vec<Class> = ruleset.classes.iter().filter(|class| named(&class.name)).cloned().collect();
+    Ruleset { classes, allows, ..ruleset.clone() }
+}
+
+/// Only devices with addresses of their own, and rules between them and others.
+fn hosts_only(mut ruleset: Ruleset) -> Ruleset {
+    for class in &mut ruleset.classes {
+        class.members.retain(|member| !matches!(member, Address::Net(network) if !network.is_host()));
+    }
+    ruleset
+}
+
+#[test]
+fn a_patch_gives_what_the_whole_would() {
+    let patched = std::cell::Cell::new(0);
+    proptest!(|(old in ruleset(Family::Routed), new in ruleset(Family::Routed), number in 0usize..5)| {
+        let (old, new) = (hosts_only(old), hosts_only(new));
+        // One class gets other members, and may open something else.
+        let mut changed = old.clone();
+        let class = changed.classes[number].name.clone();
+        let taken: Vec<Address> = old
+            .classes
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != number)
+            .flat_map(|(_, class)| class.members.clone())
+            .collect();
+        changed.classes[number].members =
+            new.classes[number].members.iter().filter(|member| !taken.contains(member)).copied().collect();
+        let opens = |allow: &Allow| allow.from == End::Class(class.clone());
+        changed.allows.retain(|allow| !opens(allow));
+        changed.allows.extend(new.allows.iter().filter(|allow| opens(allow)).cloned());
+        let mut keeper = Keeper::new(MemoryFirewall::new(), Family::Routed, OnDrift::Repair).unwrap();
+        keeper.apply(&old).unwrap();
+        let before = keeper.firewall().table(Family::Routed, TABLE).cloned();
+        match keeper.patch(&part(&old, &changed, &class), &part(&changed, &old, &class)) {
+            Ok(_) => {
+                patched.set(patched.get() + 1);
+                // Sets that are used no longer go with the next whole.
+                let meant = compile(&changed, Support::FULL).unwrap().table;
+                let mut in_force = keeper.firewall().table(Family::Routed, TABLE).unwrap().clone();
+                in_force.sets.retain(|name, _| meant.sets.contains_key(name));
+                prop_assert_eq!(&in_force.chains, &meant.chains);
+                for (name, set) in &meant.sets {
+                    let keys = |set: &enforce::Set| {
+                        set.elements.iter().map(|(key, entry)| (key.clone(), entry.verdict.clone())).collect::<Vec<_>>()
+                    };
+                    prop_assert_eq!(keys(&in_force.sets[name]), keys(set), "{}", name);
+                }
+                prop_assert!(keeper.look_after(Depth::Elements).unwrap().is_empty());
+            }
+            Err(error) => {
+                prop_assert!(matches!(error, KeepError::NoPatch(_)), "{}", error);
+                prop_assert_eq!(keeper.firewall().table(Family::Routed, TABLE).cloned(), before);
+            }
+        }
+        keeper.apply(&changed).unwrap();
+        let meant = compile(&changed, Support::FULL).unwrap().table;
+        let in_force = keeper.firewall().table(Family::Routed, TABLE).unwrap().clone();
+        prop_assert_eq!(in_force.sets.keys().collect::<Vec<_>>(), meant.sets.keys().collect::<Vec<_>>());
+        prop_assert_eq!(in_force.chains, meant.chains);
+    });
+    let patched = patched.get();
+    assert!(patched > 25, "only {patched} changes were patches");
 }
 
 /// Where the kernel numbers anonymous sets, the texts of rules differ; nothing else does.

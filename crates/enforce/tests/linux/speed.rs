@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use enforce::{
-    Allow, Class, Depth, End, Family, Firewall, Mode, Network, Ports, Ruleset, Service, TABLE, compile,
-    support,
+    Allow, Class, Depth, End, Family, Firewall, Keeper, Mode, Network, OnDrift, Ports, Ruleset, Service,
+    TABLE, compile, support,
 };
 
 use crate::namespaces::Namespaces;
@@ -64,6 +64,21 @@ fn speed() {
     let start = Instant::now();
     nft.apply(&transaction).unwrap();
     timed("load", start);
+    let mut keeper = Keeper::new(names.nft("r"), Family::Routed, OnDrift::Repair).unwrap();
+    let start = Instant::now();
+    keeper.apply(&ruleset).unwrap();
+    timed("apply in place of it", start);
+    let part = |ruleset: &Ruleset| Ruleset {
+        classes: ruleset.classes[..1].to_vec(),
+        allows: ruleset
+            .allows
+            .iter()
+            .filter(|allow| allow.from == End::Class("device 0".into()))
+            .cloned()
+            .collect(),
+        ..Ruleset { classes: vec![], allows: vec![], ..ruleset.clone() }
+    };
+    let before = part(&ruleset);
     let start = Instant::now();
     nft.list(Family::Routed, TABLE, Depth::Structure).unwrap().unwrap();
     timed("list structure", start);
@@ -71,16 +86,17 @@ fn speed() {
     ruleset.allows[4].service = Service::Tcp(vec![Ports::one(22)]);
     ruleset.allows.push(Allow { name: "more".into(), ..ruleset.allows[5].clone() });
     ruleset.allows.last_mut().unwrap().service = Service::Udp(vec![Ports::one(53)]);
-    let after = compile(&ruleset, support).unwrap();
+    let after = part(&ruleset);
     let start = Instant::now();
-    let delta = compiled.table.delta(&after.table).unwrap();
-    timed("delta", start);
-    println!("{}", delta.text());
+    let change = keeper.patch(&before, &after).unwrap();
+    timed("patch of one device", start);
+    assert_eq!((change.added, change.removed), (2, 1));
     let start = Instant::now();
-    nft.apply(&delta).unwrap();
-    timed("apply delta", start);
+    let change = keeper.apply(&ruleset).unwrap();
+    timed("apply of the same", start);
+    assert_eq!((change.added, change.removed), (0, 0));
     let start = Instant::now();
     let listing = nft.list(Family::Routed, TABLE, Depth::Elements).unwrap().unwrap();
     timed("list elements", start);
-    assert_eq!(listing.sets["exact4"].elements.len(), after.table.sets["exact4"].elements.len());
+    assert_eq!(listing.sets["exact4"].elements.len(), 1 + compiled.table.sets["exact4"].elements.len());
 }
