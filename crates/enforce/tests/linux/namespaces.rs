@@ -235,6 +235,11 @@ impl Peer {
     pub(crate) fn udp(&mut self, to: &str) -> bool {
         self.ask(&format!("udp {to}")) == "ok"
     }
+
+    /// Whether a datagram is answered that takes several fragments.
+    pub(crate) fn large_udp(&mut self, to: &str) -> bool {
+        self.ask(&format!("large-udp {to}")) == "ok"
+    }
 }
 
 impl Drop for Peer {
@@ -262,7 +267,8 @@ fn a_peer() {
                 TcpStream::connect_timeout(&at.parse().unwrap(), wait).map(|stream| kept = Some(stream))
             }
             "say" => say(kept.as_mut().unwrap(), wait),
-            "udp" => udp(at.parse().unwrap(), wait),
+            "udp" => udp(at.parse().unwrap(), b"said", wait),
+            "large-udp" => udp(at.parse().unwrap(), &[b's'; 4_000], wait),
             "local" => {
                 println!("> {}", kept.as_ref().unwrap().local_addr().unwrap());
                 continue;
@@ -289,13 +295,14 @@ fn say(stream: &mut TcpStream, wait: Duration) -> std::io::Result<()> {
     Ok(())
 }
 
-fn udp(to: SocketAddr, wait: Duration) -> std::io::Result<()> {
+fn udp(to: SocketAddr, what: &[u8], wait: Duration) -> std::io::Result<()> {
     let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any)?;
     socket.set_read_timeout(Some(wait))?;
-    socket.send_to(b"said", to)?;
-    let mut heard = [0; 4];
-    socket.recv_from(&mut heard)?;
+    socket.send_to(what, to)?;
+    let mut heard = [0; 8_000];
+    let (count, _) = socket.recv_from(&mut heard)?;
+    assert_eq!(&heard[..count], what);
     Ok(())
 }
 
@@ -315,7 +322,7 @@ fn serve(at: SocketAddr) -> std::io::Result<()> {
         }
     });
     std::thread::spawn(move || {
-        let mut bytes = [0; 64];
+        let mut bytes = [0; 8_000];
         while let Ok((count, from)) = udp.recv_from(&mut bytes) {
             let _ = udp.send_to(&bytes[..count], from);
         }

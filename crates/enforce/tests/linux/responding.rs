@@ -216,3 +216,74 @@ fn what_is_beyond_a_rate_is_dropped() {
         answered[0] > 0 && answered[1] > 0
     });
 }
+
+#[test]
+fn the_kernel_takes_all_actions_at_once() {
+    let test = "the_kernel_takes_all_actions_at_once";
+    let Some(names) = Namespaces::new(test, &["r"]) else { return };
+    let device = || addresses(&["10.0.0.5", "fd00::5", "02:00:00:00:00:05"]);
+    let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+    let need = |peer: &str, first, last, device_opens| Need {
+        peer: peer.parse().unwrap(),
+        protocol: 6,
+        ports: Ports { first, last },
+        device_opens,
+    };
+    let needed = vec![
+        need("10.0.0.0/24", 1, 100, true),
+        need("10.0.0.9", 50, 150, true),
+        need("fd00::/64", 1, 100, true),
+        need("fd00::9", 50, 150, false),
+    ];
+    let session = |client: &str, server: &str| Action::KillSession {
+        session: Session { protocol: 17, client: client.parse().unwrap(), server: server.parse().unwrap() },
+    };
+    let actions = [
+        Action::Contain { device: device(), needed },
+        Action::Quarantine { device: device() },
+        Action::RateLimit { device: device(), packets_per_s: 100 },
+        Action::BlockDestination { device: vec![], to: networks(&["192.0.2.0/24", "2001:db8::/32"]) },
+        Action::BlockDestination {
+            device: vec![],
+            to: networks(&["192.0.2.128/25", "192.0.2.1", "2001:db8::1"]),
+        },
+        Action::BlockDestination {
+            device: networks(&["10.0.0.5", "fd00::5"]),
+            to: networks(&["192.0.2.0/30", "2001:db8::/64"]),
+        },
+        Action::BlockDestination { device: networks(&["10.0.0.5"]), to: networks(&["192.0.2.1"]) },
+        session("10.0.0.5:1", "10.0.0.6:2"),
+        session("[fd00::5]:1", "[fd00::6]:2"),
+    ];
+    for family in [Family::Routed, Family::Bridged] {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal");
+        let mut responder = Responder::open(names.nft("r"), Nobody, family, vec![], &journal, NOW).unwrap();
+        for (number, action) in (0..).zip(actions.clone()) {
+            // Each lasts longer than the one before, so that what overlaps has different ends.
+            let life = Duration::from_secs(LONG + 100 * number);
+            let request = Request { action, life, reason: "test".into(), incident: None };
+            responder.dry_run(&request, &[], NOW).unwrap();
+            responder.act(request, NOW).unwrap();
+            assert!(!responder.look_after(NOW).unwrap(), "{family:?}: nothing is missing");
+        }
+        for meddling in [["flush", "set"], ["delete", "table"]] {
+            let mut command = [
+                &meddling[..],
+                &[if family == Family::Routed { "inet" } else { "bridge" }, "pavise_response"],
+            ]
+            .concat();
+            if meddling[0] == "flush" {
+                command.push("quarantine4");
+            }
+            names.nft_command("r", &command);
+            assert!(responder.look_after(NOW).unwrap(), "{meddling:?} is seen and put right");
+            assert!(!responder.look_after(NOW).unwrap());
+        }
+        for id in responder.active().keys().copied().collect::<Vec<_>>() {
+            responder.revert(id, NOW).unwrap();
+        }
+        let listing = responder.firewall().list(family, "pavise_response", Depth::Elements).unwrap().unwrap();
+        assert!(listing.sets.values().all(|set| set.elements.is_empty()));
+    }
+}

@@ -45,6 +45,7 @@ fn asked(names: &Namespaces, a_at: [&str; 2], b_at: [&str; 2], enforced: bool) {
         assert!(a.connect(&format!("{b_at}:80")), "allowed TCP to {b_at}");
         assert_eq!(a.say(), "ok", "the answer comes back from {b_at}");
         assert!(a.udp(&format!("{b_at}:80")), "allowed UDP to {b_at}");
+        assert!(a.large_udp(&format!("{b_at}:80")), "allowed UDP in fragments to {b_at}");
         for peer in [&mut a, &mut b] {
             peer.expect(!enforced);
         }
@@ -54,6 +55,7 @@ fn asked(names: &Namespaces, a_at: [&str; 2], b_at: [&str; 2], enforced: bool) {
             "TCP to a port that is not allowed at {b_at}"
         );
         assert_eq!(a.udp(&format!("{b_at}:81")), !enforced, "UDP to a port that is not allowed at {b_at}");
+        assert_eq!(a.large_udp(&format!("{b_at}:81")), !enforced, "the same in fragments at {b_at}");
         assert_eq!(b.connect(&format!("{a_at}:80")), !enforced, "TCP opened from the other end to {a_at}");
         assert_eq!(b.udp(&format!("{a_at}:80")), !enforced, "UDP opened from the other end to {a_at}");
         a.expect(true);
@@ -110,7 +112,7 @@ fn observing_cuts_nothing_and_says_what_it_would_cut() {
     let cut = &listing.sets["cut4"].elements;
     let [tcp, udp] = ["10.9.1.2 . 10.9.2.2 . 6 . 81", "10.9.1.2 . 10.9.2.2 . 17 . 81"]
         .map(|key| cut[key].counter.unwrap());
-    assert!(tcp.packets >= 1 && udp.packets == 1, "{tcp:?} {udp:?}");
+    assert!(tcp.packets >= 1 && udp.packets == 2, "{tcp:?} {udp:?}");
     assert!(!cut.keys().any(|key| key.starts_with("10.9.1.2") && key.ends_with(" . 80")), "{cut:?}");
     let total = listing.chains["cut"].rules.last().unwrap().counter.unwrap();
     assert!(total.packets >= 8, "TCP and UDP, both ways, by IPv4 and IPv6: {total:?}");
@@ -132,6 +134,24 @@ fn guarded_hosts_are_never_cut() {
     ruleset.guard = vec!["10.9.2.0/24".parse().unwrap()];
     nft.apply(&compile(&ruleset, support).unwrap().table.replace()).unwrap();
     assert!(a.connect("10.9.2.2:80"));
+}
+
+#[test]
+fn hosts_of_no_class_are_left_alone_unless_it_is_strict() {
+    let Some(names) = Namespaces::routed("hosts_of_no_class_are_left_alone_unless_it_is_strict") else {
+        return;
+    };
+    let mut nft = names.nft("r");
+    let support = support(&mut nft, Family::Routed).unwrap();
+    let (mut a, mut b) = (names.peer("a"), names.peer("b"));
+    b.serve("10.9.2.2:80");
+    for strict in [false, true] {
+        let ruleset =
+            Ruleset { strict, ..scene(Family::Routed, Mode::Enforce, &["10.7.7.7"], &["10.9.2.2"]) };
+        nft.apply(&compile(&ruleset, support).unwrap().table.replace()).unwrap();
+        a.expect(!strict);
+        assert_eq!(a.connect("10.9.2.2:80"), !strict);
+    }
 }
 
 #[test]
