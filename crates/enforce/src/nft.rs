@@ -177,10 +177,15 @@ impl Firewall for Nft {
 fn parse(output: &[u8]) -> Result<Vec<Value>, FirewallError> {
     let mut document: Value =
         serde_json::from_slice(output).map_err(|error| FirewallError::Unreadable(error.to_string()))?;
-    match document["nftables"].take() {
+    match take(&mut document, "nftables") {
         Value::Array(objects) => Ok(objects),
         _ => Err(FirewallError::Unreadable("it has no list \"nftables\"".into())),
     }
+}
+
+/// Takes a field out of an object; nothing out of anything else.
+fn take(object: &mut Value, field: &str) -> Value {
+    object.get_mut(field).map(Value::take).unwrap_or_default()
 }
 
 fn listing(objects: Vec<Value>) -> Result<Listing, FirewallError> {
@@ -193,7 +198,7 @@ fn listing(objects: Vec<Value>) -> Result<Listing, FirewallError> {
             ["name", "chain"].map(|field| body[field].as_str().unwrap_or_default().to_owned());
         match kind.as_str() {
             "set" | "map" => {
-                let elements = match body["elem"].take() {
+                let elements = match take(body, "elem") {
                     Value::Array(elements) => elements.iter().map(element).collect::<Result<_, _>>()?,
                     _ => BTreeMap::new(),
                 };
@@ -204,13 +209,14 @@ fn listing(objects: Vec<Value>) -> Result<Listing, FirewallError> {
             }
             "rule" => {
                 let mut counter = None;
-                for expression in body["expr"].as_array_mut().into_iter().flatten() {
+                let mut expressions = take(body, "expr");
+                for expression in expressions.as_array_mut().into_iter().flatten() {
                     if let Some(found) = expression.get_mut("counter") {
                         counter = Some(counted(found));
                         *found = Value::Null;
                     }
                 }
-                let text = body["expr"].to_string();
+                let text = expressions.to_string();
                 let comment = body["comment"].as_str().map(Into::into);
                 out.chains.entry(chain).or_default().rules.push(ListedRule { text, comment, counter });
             }
@@ -280,5 +286,35 @@ fn text_of(key: &Value) -> Option<String> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_that_is_none_is_told_or_empty() {
+        for none in ["", "[]", "3", "{}", r#"{"nftables": {}}"#] {
+            assert!(matches!(parse(none.as_bytes()), Err(FirewallError::Unreadable(_))), "{none}");
+        }
+        let odd = r#"{"nftables": [1, [], {}, {"set": 3}, {"rule": []}, {"rule": {"expr": [3, {"counter": 1}]}}, {"chain": null}]}"#;
+        assert!(listing(parse(odd.as_bytes()).unwrap()).is_ok());
+        for element in ["{}", "[1]", "[1, 2, 3]", r#"{"range": 3}"#, r#"{"elem": {}}"#] {
+            let set = format!(r#"{{"nftables": [{{"set": {{"name": "s", "elem": [{element}]}}}}]}}"#);
+            let read = listing(parse(set.as_bytes()).unwrap());
+            assert!(matches!(read, Err(FirewallError::Unreadable(_))), "{element}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        for (json, text) in [
+            (r#""10.0.0.1""#, "10.0.0.1"),
+            (r#"{"prefix": {"addr": "10.0.0.0", "len": 8}}"#, "10.0.0.0/8"),
+            (r#"{"concat": ["fd00::1", {"range": [1, 9]}, 6]}"#, "fd00::1 . 1-9 . 6"),
+        ] {
+            assert_eq!(text_of(&serde_json::from_str(json).unwrap()).as_deref(), Some(text));
+        }
     }
 }

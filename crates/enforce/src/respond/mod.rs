@@ -21,7 +21,7 @@ pub use policy::{Choice, Decision, Kind, PolicyError, RULES_MAX, ResponsePolicy,
 pub use table::TABLE as RESPONSE_TABLE;
 
 use crate::compile::Support;
-use crate::firewall::{Depth, Firewall, FirewallError, support};
+use crate::firewall::{Depth, Elements, Firewall, FirewallError, support};
 use crate::{Address, Family};
 
 /// Most actions in force at a time.
@@ -329,12 +329,14 @@ impl<F: Firewall, H: Hands> Responder<F, H> {
         let differs = !crate::drift::drift(&meant, None, found.as_ref(), Depth::Elements).is_empty();
         let lost = meant.sets.iter().filter(|(_, set)| set.spec.live).any(|(name, set)| {
             let found = found.as_ref().and_then(|found| found.sets.get(name));
-            // What is about to end may have ended.
-            let lasts =
-                set.elements.iter().filter(|(_, entry)| entry.life_s.is_some_and(|life_s| life_s > 1));
-            let mut keys = lasts.map(|(key, _)| key);
-            keys.any(|key| !found.is_some_and(|found| found.elements.contains_key(key)))
-                || found.is_some_and(|found| found.elements.len() > set.elements.len())
+            // What is about to end may have ended, or not quite yet.
+            let lasts = |life_s: Option<u32>| life_s.is_some_and(|life_s| life_s > 1);
+            let none = Elements::new();
+            let found = found.map_or(&none, |found| &found.elements);
+            let gone =
+                set.elements.iter().any(|(key, entry)| lasts(entry.life_s) && !found.contains_key(key));
+            let mut added = found.iter().filter(|(key, _)| !set.elements.contains_key(*key));
+            gone || added.any(|(_, element)| element.left_s.is_none() || lasts(element.left_s))
         });
         if differs || lost {
             self.install(now)?;

@@ -358,6 +358,13 @@ fn what_somebody_else_lets_out_is_put_back() {
     table.sets.get_mut("quarantine4").unwrap().elements.clear();
     assert!(responder.look_after(at(1)).unwrap());
     assert_eq!(in_force(&mut responder).sets["quarantine4"].elements["10.0.0.5"].life_s, Some(59));
+    // One whose time is over here may last for a moment there; one that lasts longer is somebody else's.
+    for (life_s, differs) in [(1, false), (2, true)] {
+        let table = responder.firewall().table_mut(Family::Routed, RESPONSE_TABLE).unwrap();
+        let entry = crate::Entry { life_s: Some(life_s), ..crate::Entry::default() };
+        table.sets.get_mut("quarantine4").unwrap().elements.insert("10.0.0.77".into(), entry);
+        assert_eq!(responder.look_after(at(2)).unwrap(), differs);
+    }
     responder.firewall().flush();
     assert!(responder.look_after(at(2)).unwrap());
     assert!(!responder.look_after(at(2)).unwrap());
