@@ -192,8 +192,8 @@ struct Compiler<'a> {
     rule_of: BTreeMap<&'a str, u32>,
     notes: BTreeSet<String>,
     names: BTreeMap<String, [String; 2]>,
-    /// Elements of the sets that single devices share, by set and whether they are of IPv6.
-    shared: BTreeMap<(&'static str, bool), Elements>,
+    /// Elements of the sets that single devices share, by set, protocol and whether they are of IPv6.
+    shared: BTreeMap<(&'static str, u8, bool), Elements>,
     /// What single devices may do to networks or by ranges of ports, by device and protocol: it must not overlap.
     ranges: BTreeMap<(Network, u8), ByReceiver>,
     /// Networks of classes and the verdict for them, by map.
@@ -382,16 +382,19 @@ impl<'a> Compiler<'a> {
         for &way in ways {
             let chain = format!("{}single", way.prefix());
             self.open(&chain, way);
+            let (from, to, port) = (way.from(), way.to(), way.port());
+            let opening = if way == Way::Back { "goto re_open" } else { "accept" };
             for layer in [Layer::V4, Layer::V6] {
                 let (field, suffix) = (layer.field(), layer.suffix());
-                let (from, to, port) = (way.from(), way.to(), way.port());
-                let opening = if way == Way::Back { "goto re_open" } else { "accept" };
-                for (set, match_) in [
-                    ("exact", format!("{field} {from} . {field} {to} . meta l4proto . th {port}")),
-                    ("open", format!("{field} {from} . meta l4proto . th {port}")),
-                    ("range", format!("{field} {from} . {field} {to} . meta l4proto . th {port}")),
-                ] {
-                    self.rule(&chain, format!("{match_} @{set}{suffix} counter {opening}"));
+                for (word, _) in WITH_PORTS {
+                    for (set, receiver) in [
+                        ("exact", format!(" . {field} {to}")),
+                        ("open", String::new()),
+                        ("range", format!(" . {field} {to}")),
+                    ] {
+                        let key = format!("{field} {from}{receiver} . {word} {port}");
+                        self.rule(&chain, format!("{key} @{set}_{word}{suffix} counter {opening}"));
+                    }
                 }
             }
             if way == Way::Forth {
@@ -557,10 +560,10 @@ impl<'a> Compiler<'a> {
             for to in networks.iter().filter(|to| to.is_ipv4() == from.is_ipv4()) {
                 for &ports in &ports {
                     if to.length() == 0 && ports.is_one() {
-                        self.share("open", to, format!("{from} . {protocol} . {ports}"), rule);
+                        self.share(("open", protocol), to, format!("{from} . {ports}"), rule);
                     } else if exact {
                         for port in ports.first..=ports.last {
-                            self.share("exact", to, format!("{from} . {to} . {protocol} . {port}"), rule);
+                            self.share(("exact", protocol), to, format!("{from} . {to} . {port}"), rule);
                         }
                     } else {
                         let of_device = self.ranges.entry((*from, protocol)).or_default();
@@ -572,9 +575,9 @@ impl<'a> Compiler<'a> {
         true
     }
 
-    fn share(&mut self, set: &'static str, to: &Network, key: String, rule: Option<u32>) {
+    fn share(&mut self, (set, protocol): (&'static str, u8), to: &Network, key: String, rule: Option<u32>) {
         let entry = Entry { rule, ..Entry::default() };
-        self.shared.entry((set, !to.is_ipv4())).or_default().push((key.into(), entry));
+        self.shared.entry((set, protocol, !to.is_ipv4())).or_default().push((key.into(), entry));
     }
 
     /// The networks of a class, or `None` if members are known by link-layer address.
@@ -671,20 +674,22 @@ impl<'a> Compiler<'a> {
     fn close(&mut self) {
         for ((from, protocol), of_device) in std::mem::take(&mut self.ranges) {
             for (to, ports, rule) in without_overlap(of_device) {
-                self.share("range", &to, format!("{from} . {to} . {protocol} . {ports}"), rule);
+                self.share(("range", protocol), &to, format!("{from} . {to} . {ports}"), rule);
             }
         }
         for (name, flags, [key4, key6]) in SHARED {
-            for (six, key) in [(false, key4), (true, key6)] {
-                let mut elements = self.shared.remove(&(name, six)).unwrap_or_default();
+            for ((word, protocol), (six, key)) in
+                WITH_PORTS.into_iter().flat_map(|of| [(of, (false, key4)), (of, (true, key6))])
+            {
+                let mut elements = self.shared.remove(&(name, protocol, six)).unwrap_or_default();
                 elements.sort_by(|one, other| (&one.0, one.1.rule).cmp(&(&other.0, other.1.rule)));
                 elements.dedup_by(|next, kept| next.0 == kept.0);
                 let room = u32::try_from(elements.len() + elements.len() / 8).unwrap_or(u32::MAX / 2);
                 let size = flags.is_empty().then(|| room.next_power_of_two().max(ROOM_MIN));
                 let more = if self.ruleset.count_singles { "counter;" } else { "" };
                 let spec = SetSpec { key, flags, size, more, ..SetSpec::default() };
-                self.set(format!("{name}{}", if six { "6" } else { "4" }), spec).elements =
-                    elements.into_iter().collect();
+                let set = self.set(format!("{name}_{word}{}", if six { "6" } else { "4" }), spec);
+                set.elements = elements.into_iter().collect();
             }
         }
         for (map, networks) in std::mem::take(&mut self.networks) {
@@ -697,25 +702,15 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The sets that single devices share: flags and keys for IPv4 and IPv6.
+/// The protocols that have ports, with their IANA numbers.
+const WITH_PORTS: [(&str, u8); 3] = [("tcp", 6), ("udp", 17), ("sctp", 132)];
+
+/// The sets that single devices share, one of each for each protocol with ports: flags, and keys for IPv4 and IPv6. The
+/// protocol is no part of the key, as the kernel and `nft` spend a sixth less on three parts than on four.
 const SHARED: [(&str, &str, [&str; 2]); 3] = [
-    (
-        "exact",
-        "",
-        [
-            "ipv4_addr . ipv4_addr . inet_proto . inet_service",
-            "ipv6_addr . ipv6_addr . inet_proto . inet_service",
-        ],
-    ),
-    ("open", "", ["ipv4_addr . inet_proto . inet_service", "ipv6_addr . inet_proto . inet_service"]),
-    (
-        "range",
-        "interval",
-        [
-            "ipv4_addr . ipv4_addr . inet_proto . inet_service",
-            "ipv6_addr . ipv6_addr . inet_proto . inet_service",
-        ],
-    ),
+    ("exact", "", ["ipv4_addr . ipv4_addr . inet_service", "ipv6_addr . ipv6_addr . inet_service"]),
+    ("open", "", ["ipv4_addr . inet_service", "ipv6_addr . inet_service"]),
+    ("range", "interval", ["ipv4_addr . ipv4_addr . inet_service", "ipv6_addr . ipv6_addr . inet_service"]),
 ];
 
 /// How a service is told, or `None` if nothing of it exists on this layer.

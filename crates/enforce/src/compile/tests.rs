@@ -135,9 +135,9 @@ fn with_ports(count: u16) -> Compiled {
 #[test]
 fn an_allow_becomes_no_more_elements_than_the_limit() {
     let most = with_ports(EXPANSION_MAX as u16);
-    assert_eq!(most.table.sets["exact4"].elements.len(), EXPANSION_MAX);
+    assert_eq!(most.table.sets["exact_tcp4"].elements.len(), EXPANSION_MAX);
     let more = with_ports(EXPANSION_MAX as u16 + 1);
-    assert!(more.table.sets["exact4"].elements.is_empty());
+    assert!(more.table.sets["exact_tcp4"].elements.is_empty());
     assert!(more.table.chains.contains_key(&identifier("c", "one")));
 }
 

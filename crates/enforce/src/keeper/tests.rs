@@ -94,11 +94,11 @@ fn what_somebody_else_changes_is_told_and_repaired_or_handed_over() {
     }
     let meddlers: [(&str, Meddle); 8] = [
         ("the table is gone", |firewall| firewall.flush()),
-        ("the set exact4 is gone", |firewall| {
-            table(firewall).sets.remove("exact4");
+        ("the set exact_tcp4 is gone", |firewall| {
+            table(firewall).sets.remove("exact_tcp4");
         }),
-        ("the set open4 is now", |firewall| {
-            table(firewall).sets.get_mut("open4").unwrap().spec.size = Some(1);
+        ("the set open_tcp4 is now", |firewall| {
+            table(firewall).sets.get_mut("open_tcp4").unwrap().spec.size = Some(1);
         }),
         ("the chain mine was added", |firewall| {
             table(firewall).chains.insert("mine".into(), Default::default());
@@ -109,8 +109,8 @@ fn what_somebody_else_changes_is_told_and_repaired_or_handed_over() {
         ("of chain single is gone", |firewall| {
             table(firewall).chains.get_mut("single").unwrap().rules.pop();
         }),
-        ("the element 10.0.0.5 . 10.0.0.9 . 6 . 80 of exact4 is gone", |firewall| {
-            table(firewall).sets.get_mut("exact4").unwrap().elements.clear();
+        ("the element 10.0.0.5 . 10.0.0.9 . 80 of exact_tcp4 is gone", |firewall| {
+            table(firewall).sets.get_mut("exact_tcp4").unwrap().elements.clear();
         }),
         ("the element 10.0.0.5 of from4 was added or changed", |firewall| {
             let entry = Entry { verdict: Some("goto onward".into()), ..Entry::default() };
@@ -140,7 +140,7 @@ fn no_more_differences_than_the_limit_are_told() {
     let mut keeper = keeper(OnDrift::HandOver);
     let count = DRIFTS + 7;
     let table = keeper.firewall().table_mut(Family::Routed, TABLE).unwrap();
-    let elements = &mut table.sets.get_mut("exact4").unwrap().elements;
+    let elements = &mut table.sets.get_mut("exact_tcp4").unwrap().elements;
     elements.extend((0..count).map(|number| (format!("{number:04}").into(), Entry::default())));
     let drift = keeper.look_after(Depth::Elements).unwrap();
     assert_eq!((drift.differences.len(), drift.more), (DRIFTS, 7));
@@ -154,7 +154,7 @@ fn after_a_restart_what_is_found_is_compared_and_put_right() {
     keeper.answered("TIME.example.", "192.0.2.1".parse().unwrap(), Duration::from_secs(300)).unwrap();
     let names = keeper.kept.as_ref().unwrap().compiled.names["time.example"].clone();
     let table = keeper.firewall().table_mut(Family::Routed, TABLE).unwrap();
-    table.sets.get_mut("exact4").unwrap().elements.clear();
+    table.sets.get_mut("exact_tcp4").unwrap().elements.clear();
     let mut firewall = keeper.firewall().clone();
     firewall.pass(Duration::from_secs(100));
     let mut restarted = Keeper::new(firewall, Family::Routed, OnDrift::Repair).unwrap();

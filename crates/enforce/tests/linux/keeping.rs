@@ -45,10 +45,10 @@ fn what_somebody_else_changes_is_put_right() {
         (&["delete", "table", "inet", "pavise"], "the table is gone"),
         (&["insert", "rule", "inet", "pavise", "forward", "accept"], "rule 0 of chain forward is now"),
         (&["flush", "chain", "inet", "pavise", "cut"], "of chain cut is gone"),
-        (&["flush", "set", "inet", "pavise", "exact4"], "of exact4 is gone"),
+        (&["flush", "set", "inet", "pavise", "exact_tcp4"], "of exact_tcp4 is gone"),
         (
-            &["add", "element", "inet", "pavise", "open4", "{ 10.9.1.2 . 6 . 22 }"],
-            "10.9.1.2 . 6 . 22 of open4",
+            &["add", "element", "inet", "pavise", "open_tcp4", "{ 10.9.1.2 . 22 }"],
+            "10.9.1.2 . 22 of open_tcp4",
         ),
         (&["add", "set", "inet", "pavise", "mine", "{ type ipv4_addr; }"], "the set mine was added"),
     ] {

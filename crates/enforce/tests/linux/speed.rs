@@ -106,5 +106,8 @@ fn speed() {
     let start = Instant::now();
     let listing = nft.list(Family::Routed, TABLE, Depth::Elements).unwrap().unwrap();
     timed("list elements", start);
-    assert_eq!(listing.sets["exact4"].elements.len(), 1 + compiled.table.sets["exact4"].elements.len());
+    assert_eq!(
+        listing.sets["exact_tcp4"].elements.len(),
+        1 + compiled.table.sets["exact_tcp4"].elements.len()
+    );
 }
