@@ -105,7 +105,7 @@ fn quarantine_ends_an_established_conversation_and_expires_by_itself() {
     let id = Action::Quarantine { device: addresses(&[A]) }.id();
     scene.responder.revert(id, NOW).unwrap();
     assert!(scene.answers(&to, true));
-    scene.act(Action::Quarantine { device: addresses(&[A]) }, 2);
+    scene.act(Action::Quarantine { device: addresses(&[A]) }, 5);
     let Scene { names, mut a, b, responder, folder } = scene;
     drop(responder);
     a.expect(false);
@@ -113,7 +113,7 @@ fn quarantine_ends_an_established_conversation_and_expires_by_itself() {
     until("the kernel lets it out", || a.connect(&to));
     // A restart knows that its time is over, or puts back what is left of it.
     let journal = folder.path().join("journal");
-    for (later, left) in [(1, 1), (2, 0)] {
+    for (later, left) in [(4, 1), (5, 0)] {
         let now = NOW + Duration::from_secs(later);
         let mut again =
             Responder::open(names.nft("r"), Nobody, Family::Routed, vec![], &journal, now).unwrap();
