@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("policy", &["model", "query"]),
     ("mud", &["model"]),
     ("store", &["model"]),
+    ("enforce", &["model"]),
     ("lab", &["model"]),
     ("testkit", &[]),
     (

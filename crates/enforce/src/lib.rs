@@ -1,0 +1,32 @@
+//! Decisions made real.
+//!
+//! A [`Ruleset`] says what is to be in force; [`compile`] makes a table of nftables of it; a [`Keeper`] keeps it in
+//! force in a [`Firewall`]. What is done about incidents is in [`respond`]. This crate is an edge: it knows
+//! `model` only, and neither how rules come about nor who decides on a response.
+
+mod address;
+mod compile;
+mod drift;
+pub mod export;
+mod firewall;
+mod keeper;
+mod nft;
+pub mod notify;
+pub mod respond;
+mod ruleset;
+mod table;
+
+pub use address::{Address, AddressError, Network};
+pub use compile::{CUT_MAX, Compiled, EXPANSION_MAX, NAME_ADDRESSES_MAX, Support, TABLE, compile};
+pub use drift::{DRIFT_MAX, Difference, Drift};
+pub use firewall::{
+    Counter, Depth, Elements, Firewall, FirewallError, ListedChain, ListedElement, ListedRule, ListedSet,
+    Listing, MemoryFirewall, support,
+};
+pub use keeper::{Change, Counts, KeepError, Keeper, NAME_LIFE_MAX, NAME_LIFE_MIN, OnDrift};
+pub use nft::{Nft, OUTPUT_MAX, TIME_MAX};
+pub use ruleset::{
+    ALLOWS_MAX, Allow, CLASSES_MAX, Class, End, Family, MEMBERS_MAX, Mode, NAME_BYTES_MAX, NAMES_MAX, Ports,
+    Ruleset, RulesetError, Service, dns_name,
+};
+pub use table::{Chain, Command, Entry, Refused, Rule, Set, SetSpec, Table, Transaction};

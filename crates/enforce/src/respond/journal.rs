@@ -1,0 +1,147 @@
+//! What was meant, kept so that a restart knows it: a file of JSON lines that only grows.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use model::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::respond::action::{ActionId, Request};
+
+/// Most bytes of a journal that are read; about half a million entries.
+pub const JOURNAL_MAX: u64 = 256 << 20;
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// About which action.
+    pub id: ActionId,
+    /// What.
+    #[serde(flatten)]
+    pub step: Step,
+}
+
+/// What happened to an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// It is about to be done; from here on it is meant.
+    Begun {
+        /// What and why.
+        request: Request,
+        /// Until when it is meant.
+        expires: Timestamp,
+    },
+    /// It was done.
+    Done,
+    /// It was not done, and is not meant any more.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// It was undone before its time.
+    Reverted,
+    /// Its time was over.
+    Expired,
+}
+
+/// Why the journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Reading or writing failed.
+    #[error("journal {path}: {source}; nothing is done that cannot be written down first")]
+    Io {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line is no entry, and is not the last.
+    #[error(
+        "journal {path}, line {line}: {reason}; restore the file, or move it away and revert by hand what is in force"
+    )]
+    Broken {
+        /// Which file.
+        path: String,
+        /// Which line, counted from 1.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// It is larger than is read.
+    #[error("journal {path} has {bytes} bytes, more than are read: move it away when no action is in force")]
+    TooLarge {
+        /// Which file.
+        path: String,
+        /// Its size.
+        bytes: u64,
+    },
+}
+
+/// A journal that is open for more.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: String,
+}
+
+impl Journal {
+    /// Opens or makes a journal, and what it holds. A last line that was cut off while it was written is taken away: what it
+    /// would have said was not yet begun.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or holds what no journal holds.
+    pub fn open(path: &Path) -> Result<(Self, Vec<Entry>), JournalError> {
+        let name = path.display().to_string();
+        let io = |source| JournalError::Io { path: name.clone(), source };
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
+        let bytes = file.metadata().map_err(io)?.len();
+        if bytes > JOURNAL_MAX {
+            return Err(JournalError::TooLarge { path: name, bytes });
+        }
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(io)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let mut entries = Vec::new();
+        for (index, line) in text.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n').enumerate() {
+            if line.is_empty() {
+                continue;
+            }
+            entries.push(serde_json::from_slice(line).map_err(|error| JournalError::Broken {
+                path: name.clone(),
+                line: index + 1,
+                reason: error.to_string(),
+            })?);
+        }
+        if whole < text.len() {
+            file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0)).map(drop)).map_err(io)?;
+        }
+        // The name of a new file is kept with its folder.
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+        }
+        Ok((Self { file, path: name }, entries))
+    }
+
+    /// Writes an entry; when this returns it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// If it is not.
+    pub fn write(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        let io = |source| JournalError::Io { path: self.path.clone(), source };
+        let mut line = serde_json::to_vec(entry).map_err(|error| io(error.into()))?;
+        line.push(b'\n');
+        let before = self.file.metadata().map_err(io)?.len();
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            // A part of a line must not stand before the next one.
+            self.file.set_len(before).map_err(io)?;
+        }
+        written.map_err(io)
+    }
+}
