@@ -32,6 +32,7 @@ fn finding() -> Finding {
         conversations: vec![],
         evidence: Slice::Open,
         incident: Some(IncidentId::from_digest(9)),
+        because: vec![],
         judgement: None,
     }
 }
@@ -68,7 +69,7 @@ fn the_texts_of_a_finding_and_an_incident() {
 fn the_bodies_for_a_webhook() {
     let mut judged = finding();
     let judgement =
-        Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason: "".into(), by: None };
+        Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason: "".into(), by: None, declared: false };
     judged.judgement = Some(judgement);
     let bodies = [
         detection_finding(&finding(), REPORTER, true),
