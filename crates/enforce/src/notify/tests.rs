@@ -68,8 +68,13 @@ fn the_texts_of_a_finding_and_an_incident() {
 #[test]
 fn the_bodies_for_a_webhook() {
     let mut judged = finding();
-    let judgement =
-        Judgement { verdict: Verdict::Expected, scope: Scope::Finding, reason: "".into(), by: None, declared: false };
+    let judgement = Judgement {
+        verdict: Verdict::Expected,
+        scope: Scope::Finding,
+        reason: "".into(),
+        by: None,
+        declared: false,
+    };
     judged.judgement = Some(judgement);
     let bodies = [
         detection_finding(&finding(), REPORTER, true),
