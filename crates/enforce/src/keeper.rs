@@ -191,6 +191,10 @@ impl<F: Firewall> Keeper<F> {
         if transaction.commands.iter().any(has) {
             return no("a class is in one part only");
         }
+        // The class may have a chain for other rules than those of this part, too.
+        if transaction.commands.iter().any(|command| matches!(command, Command::DeleteChain(_))) {
+            return no("a chain would go");
+        }
         for command in &mut transaction.commands {
             if let Command::AddElements(set, elements) = command {
                 let Some(found) = kept.compiled.table.sets.get(set) else { continue };
