@@ -394,16 +394,19 @@ impl Values {
         let fastest = point.changes.greatest().map_or(0.0, f64::from);
         let (value, grain) = (given.value, GRAIN * (high - low));
         let sides = [
-            (&point.values, value, grain, ABOVE, high.to_string()),
-            (&point.negative, -value, grain, BELOW, low.to_string()),
-            (&point.changes, rate, GRAIN * fastest, LEAP, format!("at most {fastest:.3}/s")),
+            (&point.values, value, grain, ABOVE),
+            (&point.negative, -value, grain, BELOW),
+            (&point.changes, rate, GRAIN * fastest, LEAP),
         ];
-        let shares =
-            sides.map(|(known, value, grain, what, usual)| (known.p_value(value as f32, grain), what, usual));
-        let least = shares.iter().map(|(share, ..)| *share).fold(1.0, f64::min);
+        let shares = sides.map(|(known, value, grain, what)| (known.p_value(value as f32, grain), what));
+        let least = shares.iter().map(|(share, _)| *share).fold(1.0, f64::min);
         out.score(1.0 - least, Some(given.flow), Some(given.owner));
-        let (_, what, usual) = shares.into_iter().find(|(share, ..)| *share <= level)?;
-        let seen = if what == LEAP { format!("{rate:.3}/s") } else { value.to_string() };
+        let (_, what) = shares.into_iter().find(|(share, _)| *share <= level)?;
+        let (seen, usual) = match what {
+            LEAP => (format!("{rate:.3}/s"), format!("at most {fastest:.3}/s")),
+            ABOVE => (value.to_string(), high.to_string()),
+            _ => (value.to_string(), low.to_string()),
+        };
         Some(Wrong { what, seen, usual })
     }
 

@@ -371,24 +371,25 @@ impl S7comm {
             if code != 0xff || !out.is_judged() {
                 continue;
             }
+            let [key, _] = digest(named);
+            if item.is_block() {
+                let (words, _) = bytes.as_chunks();
+                for (number, word) in (1..=MAX_WORDS).zip(words) {
+                    let name = || format!("{} word {number}", item.target());
+                    let value = f64::from(u16::from_be_bytes(*word));
+                    if let Some(point) = self.points.news(key.wrapping_add(number), value, self.now, name) {
+                        out.sample(from, point, value);
+                    }
+                }
+                continue;
+            }
             let value = match item.value(bytes) {
                 Value::Unsigned(number) => number as f64,
                 Value::Signed(number) => number as f64,
                 Value::Real(number) => number,
-                _ => {
-                    let (words, _) = bytes.as_chunks();
-                    for (number, word) in (1..=MAX_WORDS).zip(words).filter(|_| item.is_block()) {
-                        let key = digest(named)[0].wrapping_add(number);
-                        let name = || format!("{} word {number}", item.target());
-                        let value = f64::from(u16::from_be_bytes(*word));
-                        if let Some(point) = self.points.news(key, value, self.now, name) {
-                            out.sample(from, point, value);
-                        }
-                    }
-                    continue;
-                }
+                _ => continue,
             };
-            if let Some(point) = self.points.news(digest(named)[0], value, self.now, || item.target()) {
+            if let Some(point) = self.points.news(key, value, self.now, || item.target()) {
                 out.sample(from, point, value);
             }
         }
