@@ -3,6 +3,7 @@
 mod accuracy;
 mod bench;
 mod check;
+mod drills;
 mod fuzz;
 mod r#gen;
 mod run;
@@ -33,6 +34,14 @@ enum Command {
     Bench(bench::Arguments),
     /// Scores what Pavise finds in labelled sets of real traffic, where they are
     Accuracy(accuracy::Arguments),
+    /// Plays attacks in networks of their own before a Pavise that contains them; needs root
+    Drills(drills::Arguments),
+    /// Plays a part in a drill
+    #[command(hide = true)]
+    Peer {
+        #[command(subcommand)]
+        role: drills::peer::Role,
+    },
     /// Runs a program and prints what it cost
     #[command(hide = true, trailing_var_arg = true, disable_help_flag = true)]
     Measure {
@@ -52,6 +61,8 @@ fn main() -> ExitCode {
         Command::Check => check::check(),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Accuracy(arguments) => accuracy::accuracy(&arguments),
+        Command::Drills(arguments) => drills::drills(&arguments),
+        Command::Peer { role } => drills::peer::play(&role),
         Command::Measure { command } => bench::measure(&command),
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Gen(arguments) => r#gen::run(&arguments).map_err(run::Failure::from),

@@ -20,7 +20,8 @@ pub(crate) fn test() -> Done {
     run(&mut cargo(["test", "--workspace"]))
 }
 
-fn is_installed(program: &str) -> bool {
+/// Whether a program is installed.
+pub(crate) fn is_installed(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths)
         .chain(["/usr/sbin".into(), "/sbin".into()])
