@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "policy",
             "mud",
             "store",
+            "enforce",
             "lab",
         ],
     ),

@@ -59,6 +59,7 @@ Examples:
   pavise watch captures/ --report plant.html    a folder of them, with a page to show around
   sudo pavise watch eth1                        a live mirror port, until Ctrl-C
   ssh tap tcpdump -w - | pavise watch -         standard input
+  sudo pavise watch br0 --protect protect.toml  a bridge in the wire; whoever attacks is contained
   pavise watch plant.pcapng --json | jq 'select(.event == \"device-appeared\")'
 
 Reading a file that was interrupted, or has grown, goes on where the state says; a file that was read
@@ -101,6 +102,10 @@ pub(crate) struct Watch {
     /// How often what was learnt is kept, in milliseconds; at most so much is read again after a crash
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub(crate) commit_every: u64,
+    /// Respond to incidents on interfaces: contain whoever attacks, or say what would be done. The file says how
+    /// (docs/enforcement.md, docs/protect.toml); it takes root and nftables where it is to be done
+    #[arg(long, value_name = "FILE.toml", conflicts_with = "no_findings")]
+    pub(crate) protect: Option<PathBuf>,
     /// Do not show progress
     #[arg(long, short)]
     pub(crate) quiet: bool,

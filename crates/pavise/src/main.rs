@@ -14,6 +14,7 @@ mod output;
 mod play;
 mod policy;
 mod progress;
+mod protect;
 mod query;
 mod recorded;
 mod report;

@@ -3,6 +3,7 @@
 mod findings;
 mod mud;
 mod policy;
+mod protect;
 mod report;
 
 use std::fs::{self, File};
