@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Incidents(Incidents),
     /// Say what you think of a finding: true, expected or false
     Verdict(Verdict),
+    /// List what is done about incidents, undo it, or answer what Pavise asks
+    Actions(Actions),
     /// List the detectors: what each finds, why it matters, what to do, and what can be set
     Detectors(Detectors),
     /// Say what may talk to what: look at a policy, ask it, compare, prove it on what was seen, have one proposed
@@ -281,6 +283,54 @@ pub(crate) struct Verdict {
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise actions                         what is in force or asked
+  pavise actions --all                   and what has ended
+  pavise actions revert a1f0             lets somebody out before the time is over
+  pavise actions answer a1f0 yes         has done what Pavise asks about
+  pavise actions --json | jq '.[] | select(.outcome == \"asked\") | .id'
+
+Actions are taken by `pavise watch --protect` (docs/enforcement.md). A watch that is under way hears of an order within a
+second; where none is, the order is carried out at once, which takes root.")]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Actions {
+    #[command(subcommand)]
+    pub(crate) command: Option<ActionsCommand>,
+    /// Also those that have ended
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print a JSON array of all, those that have ended included
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ActionsCommand {
+    /// Undo an action before its time
+    Revert {
+        /// Its id, or the beginning of it
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        state: State,
+    },
+    /// Answer what Pavise asks about
+    Answer {
+        /// The id of the question, or the beginning of it
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Whether it is to be done
+        #[arg(value_name = "ANSWER", value_parser = ["yes", "no"])]
+        answer: String,
+        #[command(flatten)]
+        state: State,
+    },
 }
 
 #[derive(Args, Clone, Debug)]

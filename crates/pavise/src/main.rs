@@ -3,6 +3,7 @@
 //! This crate is the command line and the wiring: what is judged is judged in the engines, what is kept
 //! is kept by the store.
 
+mod actions;
 mod command;
 mod drill;
 mod evidence;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Finding(options) => found::finding(&options),
         Command::Incidents(options) => found::incidents(&options),
         Command::Verdict(options) => found::verdict(&options),
+        Command::Actions(options) => actions::run(&options),
         Command::Detectors(options) => found::detectors(&options),
         Command::Policy(options) => policy::run(&options),
         Command::Mud(options) => mud::run(&options),

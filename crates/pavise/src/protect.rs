@@ -23,7 +23,9 @@ use enforce::respond::{
 use enforce::{
     Address, Depth, Elements, Family, Firewall, FirewallError, Listing, MemoryFirewall, Nft, Transaction,
 };
-use model::{ActionTaken, Change, Event, Finding, Incident, IncidentId, Observation, Timestamp};
+use model::{
+    ActionTaken, Change, Event, Finding, Incident, IncidentId, Observation, Order, OrderKind, Timestamp,
+};
 use store::Store;
 
 use crate::output::{Problem, say};
@@ -113,6 +115,8 @@ impl Hands for Terminal {
 enum Task {
     /// What is to be done; and what it takes the place of.
     Do(Box<Wanted>, Option<Box<Incident>>, Option<ActionId>),
+    /// What a person says about something.
+    Order(ActionId, OrderKind),
 }
 
 /// What the thread has done.
@@ -232,6 +236,19 @@ impl Protector {
         events
     }
 
+    /// Has done what a person says.
+    pub(crate) fn order(&self, order: &Order) {
+        match order.action.parse() {
+            Ok(id) => {
+                if let Some(tasks) = &self.tasks {
+                    // A thread that has ended has said why.
+                    let _ = tasks.send(Task::Order(id, order.say));
+                }
+            }
+            Err(error) => say(format_args!("pavise: {}: {error}", crate::show::plain(&order.action))),
+        }
+    }
+
     /// Asks for something, if it was not asked for before.
     fn want(&mut self, wanted: Wanted, incident: &Incident) {
         let key = (wanted.incident, key(&wanted.request.action));
@@ -332,6 +349,7 @@ impl Worker {
         loop {
             match inbox.recv_timeout(TICK.saturating_sub(ticked.elapsed())) {
                 Ok(Task::Do(wanted, incident, replaces)) => self.act(*wanted, incident, replaces),
+                Ok(Task::Order(id, order)) => self.obey(id, order),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -367,6 +385,26 @@ impl Worker {
                 Ok(false) => {}
                 Err(error) => say(format_args!("pavise: cannot look after responses: {error}")),
             }
+        }
+    }
+
+    /// Does what a person says.
+    fn obey(&mut self, id: ActionId, order: OrderKind) {
+        let now = clock();
+        let before = self.responder.active().get(&id).cloned();
+        match obey(&mut self.responder, id, order, now) {
+            Ok(Some(id)) => {
+                if let Some(active) = self.responder.active().get(&id).cloned() {
+                    self.tell_active(id, &active, if self.is_real { "taken" } else { "observed" }, now);
+                }
+            }
+            Ok(None) => {
+                let outcome = if order == OrderKind::Revert { "reverted" } else { "declined" };
+                if let Some(active) = before {
+                    self.tell_active(id, &active, outcome, now);
+                }
+            }
+            Err(error) => say(format_args!("pavise: {error}")),
         }
     }
 
@@ -437,7 +475,7 @@ impl Worker {
         self.report(taken, incident, text, ended, now);
     }
 
-    /// Says that something has come to an end.
+    /// Says what has become of something.
     fn tell_active(&mut self, id: ActionId, active: &Active, outcome: &'static str, now: Timestamp) {
         let action = &active.request.action;
         if matches!(action, Action::Notify { .. }) {
@@ -453,7 +491,7 @@ impl Worker {
             target: target.into(),
             incident: active.request.incident,
             reason: active.request.reason.clone().into(),
-            until: None,
+            until: matches!(outcome, "taken" | "observed").then_some(active.expires),
             cuts: 0,
         };
         self.report(taken, None, text, (outcome == "expired").then_some(id), now);
@@ -472,6 +510,22 @@ impl Worker {
         self.teller.tell(Message { event: event.clone(), incident });
         // A session that has ended hears nothing.
         let _ = self.outbox.send(Report { event, ended });
+    }
+}
+
+/// Does what a person says about an action; the action that is in force because of it, if one is.
+pub(crate) fn obey(
+    responder: &mut Responder<Wall, Terminal>,
+    id: ActionId,
+    order: OrderKind,
+    now: Timestamp,
+) -> Result<Option<ActionId>, RespondError> {
+    match order {
+        OrderKind::Revert => responder.revert(id, now).map(|()| None),
+        OrderKind::Yes | OrderKind::No => {
+            let outcome = responder.answer(id, order == OrderKind::Yes, now)?;
+            Ok(outcome.map(|(Outcome::Taken(id) | Outcome::Already(id))| id))
+        }
     }
 }
 
