@@ -9,7 +9,7 @@ mod file;
 mod known;
 mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -38,8 +38,8 @@ use tell::{Message, Teller};
 const TICK: Duration = Duration::from_millis(500);
 /// What somebody else has changed in the firewall is put right within so long.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
-/// An incident of which something was seen within so long before a response ended still goes on: it is responded to anew.
-const GOES_ON: Duration = Duration::from_secs(60);
+/// Incidents that go on without growing, from before the start or after a response to them has ended, are looked for so often.
+const SWEEP: Duration = Duration::from_millis(200);
 /// So many responses that were asked for are remembered, so as not to be asked for with every finding that joins.
 pub(crate) const MAX_SENT: usize = 1 << 16;
 
@@ -138,6 +138,14 @@ pub(crate) struct Protector {
     known: Known,
     /// Incidents that have grown since they were last looked at, and when.
     grown: BTreeMap<IncidentId, Timestamp>,
+    /// Incidents that were looked at since the start, or since a response to them has ended. Others need not grow to be
+    /// responded to.
+    considered: BTreeSet<IncidentId>,
+    /// When a response to an incident has ended: it goes on if something of it is seen later.
+    over: BTreeMap<IncidentId, Timestamp>,
+    started: Timestamp,
+    /// When incidents that go on were looked for last.
+    swept: Instant,
     /// What was asked for, by incident and by what is done to whom.
     sent: BTreeMap<(IncidentId, String), Action>,
 }
@@ -155,11 +163,12 @@ impl Protector {
         let known = Known::restore(store, now)?;
         let path = journal(state, is_real.then_some(family));
         let cannot = |why: String| Problem::Other(format!("cannot respond to incidents: {why}"));
-        let entries = Journal::read(&path).map_err(|error| cannot(error.to_string()))?;
         let wall = if is_real { Wall::Real(Nft::default()) } else { Wall::Memory(MemoryFirewall::new()) };
         let responder = Responder::open(wall, Terminal, family, guard.clone(), &path, now)
             .map_err(|error| cannot(error.to_string()))?
             .with_limit(per_hour);
+        // By now it says, too, what has ended meanwhile.
+        let entries = Journal::read(&path).map_err(|error| cannot(error.to_string()))?;
         let in_force =
             responder.active().values().filter(|active| active.request.action.is_of_firewall()).count();
         let what =
@@ -188,6 +197,10 @@ impl Protector {
             zones,
             known,
             grown: BTreeMap::new(),
+            considered: BTreeSet::new(),
+            over: BTreeMap::new(),
+            started: now,
+            swept: Instant::now(),
             sent: sent(&entries),
         })
     }
@@ -207,15 +220,32 @@ impl Protector {
         let mut events = Vec::new();
         while let Ok(Report { event, ended }) = self.reports.try_recv() {
             if let Some(id) = ended {
-                self.ended(id, &event, brain);
+                self.ended(id, &event);
             }
             events.push(event);
+        }
+        let detect = brain.detect();
+        if self.swept.elapsed() >= SWEEP {
+            self.swept = Instant::now();
+            for incident in detect.incidents() {
+                let since = *self.over.get(&incident.id).unwrap_or(&self.started);
+                if incident.last > since && !self.considered.contains(&incident.id) {
+                    self.grew(incident.id, incident.last);
+                }
+            }
         }
         if self.grown.is_empty() {
             return events;
         }
-        let detect = brain.detect();
         let grown = std::mem::take(&mut self.grown);
+        // Those that are no longer held are not met again.
+        while self.considered.len() > detect::MAX_INCIDENTS {
+            self.considered.pop_first();
+        }
+        while self.over.len() > detect::MAX_INCIDENTS {
+            self.over.pop_first();
+        }
+        self.considered.extend(grown.keys());
         for incident in detect.incidents() {
             let Some(at) = grown.get(&incident.id) else { continue };
             let findings: Vec<&Finding> = detect
@@ -268,16 +298,14 @@ impl Protector {
         }
     }
 
-    /// What has ended may be asked for again: at once, if its incident goes on.
-    fn ended(&mut self, id: ActionId, event: &Event, brain: &Brain) {
+    /// What has ended may be asked for again, once something of its incident is seen again.
+    fn ended(&mut self, id: ActionId, event: &Event) {
         self.sent.retain(|_, action| action.id() != id);
-        let Change::ActionTaken { action } = &event.change else { return };
-        if &*action.outcome != "expired" {
-            return;
-        }
-        let incident = brain.detect().incidents().find(|incident| Some(incident.id) == action.incident);
-        if let Some(incident) = incident.filter(|incident| event.at.since(incident.last) < GOES_ON) {
-            self.grew(incident.id, incident.last);
+        if let Change::ActionTaken { action } = &event.change
+            && let Some(incident) = action.incident
+        {
+            self.considered.remove(&incident);
+            self.over.insert(incident, event.at);
         }
     }
 }
