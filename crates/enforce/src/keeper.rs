@@ -210,7 +210,9 @@ impl<F: Firewall> Keeper<F> {
         // Sets and chains that other classes use, too, are not this part's to take away or to make again.
         let used: BTreeSet<String> = old.names.values().flatten().cloned().collect();
         transaction.commands.retain(|command| match command {
-            Command::DeleteSet(set) => !used.contains(set) && !set.starts_with("m_"),
+            Command::DeleteSet(set) => {
+                !used.contains(set) && !set.starts_with("m_") && !set.starts_with("g_")
+            }
             Command::AddSet(set, _) => !kept.compiled.table.sets.contains_key(set),
             _ => true,
         });
