@@ -254,6 +254,23 @@ impl<F: Firewall> Keeper<F> {
         Ok((differs, self.whole(compiled)?))
     }
 
+    /// Takes a ruleset for what is in force, without changing or reading anything: after a restart, for counts and differences.
+    /// `listing` is what [`Keeper::listing`] gave when it was put in force; without it, the words of rules are not compared.
+    ///
+    /// # Errors
+    ///
+    /// If the ruleset cannot be in force.
+    pub fn adopt(&mut self, ruleset: &Ruleset, listing: Option<Listing>) -> Result<(), KeepError> {
+        let compiled = self.compile(ruleset)?;
+        self.kept = Some(Kept { compiled, listing, numbers: None });
+        Ok(())
+    }
+
+    /// What the firewall held, without elements, when the rules were put in force; nothing if it could not be read.
+    pub fn listing(&self) -> Option<&Listing> {
+        self.kept.as_ref()?.listing.as_ref()
+    }
+
     /// Takes the rules out of force.
     ///
     /// # Errors

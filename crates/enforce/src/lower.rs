@@ -13,8 +13,8 @@ mod region;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use model::{Device, DeviceId, MacAddr, Transport};
-use policy::{Bonds, ClassRef, Compiled, Located, Opens, SetRef, Verdict};
+use model::{Device, DeviceId, Host, MacAddr, Transport};
+use policy::{Ask, Bonds, ClassRef, Compiled, Located, Opens, SetRef, Verdict, Who};
 
 use self::region::{Region, bits, ip};
 use crate::ruleset::dns_name;
@@ -62,6 +62,37 @@ pub fn guarded(compiled: &Compiled) -> Vec<Address> {
     addresses.sort_unstable();
     addresses.dedup();
     addresses
+}
+
+/// Whether the hosts of a class are managed: those that are known devices, or others.
+fn managed(compiled: &Compiled, class: ClassRef, known: bool, strict: bool) -> bool {
+    match compiled.located(class) {
+        Located::Groups => false,
+        _ if strict => true,
+        Located::Local => known || compiled.is_zoned(class),
+        Located::Internet => false,
+    }
+}
+
+/// Whether a conversation would be cut, as far as packets tell: neither its protocol nor what is asked in it counts.
+pub fn would_cut(compiled: &Compiled, options: &Options, ask: &Ask<'_>) -> bool {
+    let (Who::Host(client), Who::Host(server)) = (ask.client, ask.server) else { return false };
+    let guarded = |host: &Host| {
+        options.guard.iter().any(|address| {
+            let ip = host.ip.is_some_and(|ip| address.holds(&ip.into()));
+            ip || host.mac.is_some_and(|mac| *address == Address::Mac(mac))
+        })
+    };
+    let managed = |host: &Host| {
+        managed(compiled, compiled.class_at(host), compiled.device_of(host).is_some(), options.strict)
+    };
+    let passes_here = options.family == Family::Bridged || client.ip.is_some() && server.ip.is_some();
+    let ask = Ask { server_name: None, protocol: None, operation: None, ..*ask };
+    passes_here
+        && !guarded(&client)
+        && !guarded(&server)
+        && (managed(&client) || managed(&server))
+        && compiled.decide(&ask).verdict == Verdict::Deny
 }
 
 /// Makes a ruleset of a policy. Whenever devices change, the policy takes them in ([`Compiled::update`]) and is lowered again;
@@ -149,15 +180,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Whether hosts of a class are managed: those of an unknown address, or a known device.
     fn unit(&self, class: ClassRef, known: bool) -> Unit {
-        let managed = match self.compiled.located(class) {
-            Located::Groups => false,
-            _ if self.options.strict => true,
-            Located::Local => known || self.compiled.is_zoned(class),
-            Located::Internet => false,
-        };
-        Unit { class, managed }
+        Unit { class, managed: managed(self.compiled, class, known, self.options.strict) }
     }
 
     /// Puts every address into its unit.

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use model::{DeviceId, MacAddr};
+use model::{DeviceId, Host, MacAddr};
 
 use crate::compile::{Class, ClassId, Compiled};
 use crate::service::Ports;
@@ -63,15 +63,15 @@ impl Compiled {
         self.known.get(&id).map(|known| ClassRef(known.class))
     }
 
+    /// The class of a host, as packets name it.
+    pub fn class_at(&self, host: &Host) -> ClassRef {
+        ClassRef(self.class_of_host(host))
+    }
+
     /// Addresses that names of the DNS have and no device uses, each with its class, in order.
     pub fn named_addresses(&self) -> impl Iterator<Item = (IpAddr, ClassRef)> {
         let strange = self.named.iter().filter(|(ip, _)| self.device_at(**ip).is_none());
         strange.map(|(ip, class)| (*ip, ClassRef(*class)))
-    }
-
-    /// The class of whoever has an address that has a name of the DNS, if no device uses it.
-    pub fn class_of_named(&self, ip: IpAddr) -> Option<ClassRef> {
-        self.named.get(&ip.to_canonical()).copied().map(ClassRef)
     }
 
     /// All addresses that there can be, in order. Those that devices use or that have a name are of the class of these.

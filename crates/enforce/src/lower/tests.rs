@@ -8,7 +8,7 @@ use model::{
     AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Host, Locality, MacAddr, Timestamp,
     Transport,
 };
-use policy::{Ask, Compiled, Estate, Protocols, Verdict, Who};
+use policy::{Compiled, Estate, Protocols};
 use proptest::prelude::*;
 
 use super::*;
@@ -166,6 +166,8 @@ fn differences(compiled: &Compiled, options: &Options) -> Vec<String> {
                 let who = |ip: IpAddr| Who::Host(Host::from_ip(ip));
                 let decision = compiled.decide(&Ask::conversation(who(client), who(server), transport, port));
                 let means = left_alone || decision.verdict == Verdict::Allow;
+                let ask = Ask::conversation(who(client), who(server), transport, port);
+                assert_eq!(would_cut(compiled, options, &ask), !means, "{ask}");
                 if reading.passes(client, server, transport, port) != means {
                     differences
                         .push(format!("{client} -> {server} {transport:?}/{port}: the policy says {means}"));
