@@ -8,14 +8,18 @@
 //! A rule's destination is cut into cells, in each of which denies and conduits take away the same from those who ask. Askers
 //! that are bound alike share the cells, so the effort grows with rules and cells and not with pairs of hosts.
 
+mod live;
 mod region;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use model::{Device, DeviceId, Host, MacAddr, Transport};
+use model::{Host, MacAddr, Transport};
 use policy::{Ask, Bonds, ClassRef, Compiled, Located, Opens, SetRef, Verdict, Who};
 
+use self::live::Places;
+pub use self::live::{Changed, Live};
 use self::region::{Region, bits, ip};
 use crate::ruleset::dns_name;
 use crate::{
@@ -95,20 +99,13 @@ pub fn would_cut(compiled: &Compiled, options: &Options, ask: &Ask<'_>) -> bool 
         && compiled.decide(&ask).verdict == Verdict::Deny
 }
 
-/// Makes a ruleset of a policy. Whenever devices change, the policy takes them in ([`Compiled::update`]) and is lowered again;
-/// [`Keeper::apply`](crate::Keeper::apply) then changes only what differs.
+/// Makes a ruleset of a policy. [`Live`] follows devices that change.
 ///
 /// # Errors
 ///
 /// If it would be larger than a ruleset may be.
 pub fn lower(compiled: &Compiled, options: &Options) -> Result<Lowered, RulesetError> {
-    let mut lowering = Lowering::new(compiled, options);
-    lowering.place();
-    lowering.name_units();
-    lowering.outward()?;
-    lowering.inward()?;
-    lowering.note_rules();
-    Ok(lowering.finish())
+    Live::new(compiled, options.clone()).lowered(compiled)
 }
 
 /// Hosts of one class of the policy that are all managed, or of which none is.
@@ -134,146 +131,54 @@ struct Cell {
     ends: Vec<End>,
 }
 
-struct Lowering<'a> {
+/// Writes rules.
+struct Writer<'a> {
     compiled: &'a Compiled,
     options: &'a Options,
-    units: BTreeMap<Unit, Content>,
-    /// Who has an address that is not just any of a stretch.
-    owners: BTreeMap<u128, Unit>,
-    asked: BTreeMap<SetRef, Vec<Unit>>,
-    names: BTreeMap<Unit, Rc<str>>,
+    places: &'a Places,
     cells: BTreeMap<(Bonds, SetRef), Rc<[Cell]>>,
     groups: BTreeMap<String, Vec<Network>>,
-    rules: Vec<Option<Rc<str>>>,
+    rules: BTreeMap<u32, Rc<str>>,
     allows: Vec<Allow>,
     notes: BTreeSet<String>,
-    /// Sides of rules about what is carried straight on the link.
-    on_link_sides: [BTreeSet<SetRef>; 2],
-    /// Devices that no rule can name.
-    nameless: Vec<DeviceId>,
 }
 
-impl<'a> Lowering<'a> {
-    fn new(compiled: &'a Compiled, options: &'a Options) -> Self {
-        let mut on_link_sides = [BTreeSet::new(), BTreeSet::new()];
-        for entry in compiled.network_entries().filter(|entry| entry.does == policy::Lowered::Allow) {
-            if entry.ports.ranges().any(|(transport, ..)| matches!(transport, Transport::Ether(_))) {
-                let [from, to] = &mut on_link_sides;
-                from.insert(entry.source);
-                to.insert(entry.destination);
-            }
-        }
+impl<'a> Writer<'a> {
+    fn new(compiled: &'a Compiled, options: &'a Options, places: &'a Places) -> Self {
         Self {
-            on_link_sides,
             compiled,
             options,
-            units: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            names: BTreeMap::new(),
+            places,
             cells: BTreeMap::new(),
             groups: BTreeMap::new(),
-            rules: vec![None; compiled.policy().rules.len()],
+            rules: BTreeMap::new(),
             allows: Vec::new(),
             notes: BTreeSet::new(),
-            nameless: Vec::new(),
         }
     }
 
-    fn unit(&self, class: ClassRef, known: bool) -> Unit {
-        Unit { class, managed: managed(self.compiled, class, known, self.options.strict) }
-    }
-
-    /// Puts every address into its unit.
-    fn place(&mut self) {
-        for device in self.compiled.devices() {
-            let Some(class) = self.compiled.class_of_device(device.id) else { continue };
-            let unit = self.unit(class, true);
-            self.place_device(device, unit);
+    /// All that a policy comes to.
+    fn whole(mut self) -> Result<Lowered, RulesetError> {
+        for unit in self.places.names.keys() {
+            self.outward(*unit, None)?;
         }
-        for (address, class) in self.compiled.named_addresses() {
-            let unit = self.unit(class, false);
-            self.owners.insert(bits(address), unit);
-            self.units.entry(unit).or_default().points.insert(bits(address));
+        for ((asks, bonds), units) in self.others() {
+            self.inward(&asks, &bonds, &units, None)?;
         }
-        for stretch in self.compiled.address_space() {
-            let unit = self.unit(stretch.class, false);
-            self.units.entry(unit).or_default().stretches.push((bits(stretch.first), bits(stretch.last)));
-        }
-        for unit in self.units.keys() {
-            for set in self.compiled.asked_as(unit.class) {
-                self.asked.entry(set).or_default().push(*unit);
-            }
-        }
-    }
-
-    fn place_device(&mut self, device: &Device, unit: Unit) {
-        let addresses = self.compiled.addresses_of(device);
-        let macs = match self.options.family {
-            Family::Bridged if addresses.is_empty() || self.speaks_on_link(unit.class) => {
-                self.compiled.macs_of(device.id).into_iter().filter(|mac| mac.is_station()).collect()
-            }
-            _ => Vec::new(),
-        };
-        if addresses.is_empty() && macs.is_empty() {
-            if unit.managed {
-                self.nameless.push(device.id);
-            }
-            return;
-        }
-        let content = self.units.entry(unit).or_default();
-        for address in &addresses {
-            content.points.insert(bits(*address));
-            self.owners.insert(bits(*address), unit);
-        }
-        content.macs.extend(macs);
-    }
-
-    /// Whether rules name what a class may open or be opened to straight on the link.
-    fn speaks_on_link(&self, class: ClassRef) -> bool {
-        let [from, to] = &self.on_link_sides;
-        self.compiled.asks_as(class).any(|set| from.contains(&set))
-            || self.compiled.asked_as(class).any(|set| to.contains(&set))
-    }
-
-    /// A name for each class that stays the same while the policy does.
-    fn name_units(&mut self) {
-        for (unit, content) in self.units.iter().filter(|(unit, _)| unit.managed) {
-            let names = self.compiled.names_of_class(unit.class).join("+");
-            let single = content.points.first().filter(|_| names.is_empty() && content.points.len() == 1);
-            let what = match single {
-                Some(point) => ip(*point).to_string(),
-                None if names.is_empty() => "others".into(),
-                None => names,
-            };
-            let sets = self.compiled.asks_as(unit.class).chain(self.compiled.asked_as(unit.class));
-            let name = tagged(
-                &what,
-                &format!("{:?} {:?}", self.compiled.located(unit.class), sets.collect::<Vec<_>>()),
-            );
-            self.names.insert(*unit, name.into());
-        }
-        // Sets that no rule names can still tell two classes apart.
-        let mut seen: BTreeMap<Rc<str>, u32> = BTreeMap::new();
-        for name in self.names.values_mut() {
-            let count = seen.entry(name.clone()).or_default();
-            *count += 1;
-            if *count > 1 {
-                *name = tagged(name, &count.to_string()).into();
-            }
-        }
+        self.note_rules();
+        Ok(self.finish())
     }
 
     /// The addresses of some units, without those that others have.
     fn region(&self, units: &[Unit]) -> Vec<Network> {
         let mut region = Region::default();
-        for content in units.iter().filter_map(|unit| self.units.get(unit)) {
+        for content in units.iter().filter_map(|unit| self.places.units.get(unit)) {
             content.stretches.iter().for_each(|(first, last)| region.add(*first, *last));
             content.points.iter().for_each(|point| region.add(*point, *point));
         }
         let units: BTreeSet<Unit> = units.iter().copied().collect();
         region.without(|first, last| {
-            let within = self.owners.range(first..=last);
+            let within = self.places.owners.range(first..=last);
             within.filter(|(_, owner)| !units.contains(owner)).map(|(point, _)| *point).collect::<Vec<_>>()
         });
         region.networks()
@@ -281,7 +186,7 @@ impl<'a> Lowering<'a> {
 
     /// How a rule names some units: none, or one or more ends.
     fn ends(&mut self, units: &[Unit], name: impl FnOnce() -> String) -> Vec<End> {
-        let class = |unit: &Unit| self.names.get(unit).map(|name| End::Class(name.to_string()));
+        let class = |unit: &Unit| self.places.names.get(unit).map(|name| End::Class(name.to_string()));
         if units.iter().all(|unit| unit.managed) && (units.len() <= INLINE_MAX || self.options.no_groups) {
             return units.iter().filter_map(class).collect();
         }
@@ -305,7 +210,7 @@ impl<'a> Lowering<'a> {
             return cells.clone();
         }
         let mut found: BTreeMap<policy::Ports, Vec<Unit>> = BTreeMap::new();
-        for unit in self.asked.get(&to).into_iter().flatten() {
+        for unit in self.places.asked.get(&to).into_iter().flatten() {
             found.entry(self.compiled.taken(bonds, unit.class)).or_default().push(*unit);
         }
         let whole = found.len() == 1;
@@ -327,14 +232,9 @@ impl<'a> Lowering<'a> {
     }
 
     fn rule(&mut self, number: u32) -> Rc<str> {
-        let Some(slot) = self.rules.get_mut(number as usize) else { return "a rule".into() };
-        if let Some(name) = slot {
-            return name.clone();
-        }
-        let name: Rc<str> =
-            self.compiled.policy().rules.get(number as usize).map_or_else(String::new, rule_name).into();
-        *slot = Some(name.clone());
-        name
+        let rules = &self.compiled.policy().rules;
+        let name = || rules.get(number as usize).map_or_else(|| "a rule".into(), rule_name).into();
+        self.rules.entry(number).or_insert_with(name).clone()
     }
 
     fn allow(&mut self, rule: u32, from: &End, to: &End, services: &[Service]) -> Result<(), RulesetError> {
@@ -353,28 +253,35 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    /// What the managed may open.
-    fn outward(&mut self) -> Result<(), RulesetError> {
-        let managed: Vec<Unit> = self.names.keys().copied().collect();
+    /// What the hosts of a managed unit may open: all of it, or what leads to one of some others.
+    fn outward(&mut self, unit: Unit, only: Option<&BTreeSet<Unit>>) -> Result<(), RulesetError> {
         let compiled = self.compiled;
-        for unit in managed {
-            let opens = compiled.opens(unit.class);
-            if opens.is_empty() {
-                continue;
+        let opens = compiled.opens(unit.class);
+        let Some(name) = self.places.names.get(&unit).filter(|_| !opens.is_empty()) else { return Ok(()) };
+        let from = End::Class(name.to_string());
+        let bonds = compiled.bonds(unit.class);
+        let named = |cell: &Cell| only.is_none_or(|only| cell.units.iter().any(|unit| only.contains(unit)));
+        let wanted: Option<BTreeSet<&str>> = only.map(|only| {
+            only.iter().filter_map(|unit| self.places.names.get(unit)).map(|name| &**name).collect()
+        });
+        let places = self.places;
+        let leads = |to: SetRef| only.is_none_or(|only| places.is_asked(to, only));
+        for Opens { rule, to, ports } in opens.into_iter().filter(|opens| leads(opens.to)) {
+            for cell in self.cells(&bonds, to).iter().filter(|cell| named(cell)) {
+                let (services, on_link) = services(&ports.difference(&cell.taken));
+                let begin = self.allows.len();
+                for end in &cell.ends {
+                    self.allow(rule, &from, end, &services)?;
+                }
+                self.on_link(rule, &from, cell, &on_link)?;
+                if let Some(wanted) = &wanted {
+                    let is_wanted = |allow: &Allow| matches!(&allow.to, End::Class(name) if wanted.contains(name.as_str()));
+                    let written = self.allows.split_off(begin);
+                    self.allows.extend(written.into_iter().filter(is_wanted));
+                }
             }
-            let from = self.names.get(&unit).map_or(End::Anyone, |name| End::Class(name.to_string()));
-            let bonds = compiled.bonds(unit.class);
-            for Opens { rule, to, ports } in opens {
-                for cell in self.cells(&bonds, to).iter() {
-                    let (services, on_link) = services(&ports.difference(&cell.taken));
-                    for end in &cell.ends {
-                        self.allow(rule, &from, end, &services)?;
-                    }
-                    self.on_link(rule, &from, cell, &on_link)?;
-                }
-                for domain in compiled.domains_in(to) {
-                    self.name(rule, &from, &bonds, domain, ports)?;
-                }
+            for domain in compiled.domains_in(to).filter(|_| only.is_none()) {
+                self.name(rule, &from, &bonds, domain, ports)?;
             }
         }
         Ok(())
@@ -404,8 +311,8 @@ impl<'a> Lowering<'a> {
             return self.allow(rule, from, &End::Anyone, services);
         }
         for unit in &cell.units {
-            let has_macs = self.units.get(unit).is_some_and(|content| !content.macs.is_empty());
-            if let Some(class) = self.names.get(unit).filter(|_| has_macs) {
+            let has_macs = self.places.units.get(unit).is_some_and(|content| !content.macs.is_empty());
+            if let Some(class) = self.places.names.get(unit).filter(|_| has_macs) {
                 let end = End::Class(class.to_string());
                 self.allow(rule, from, &end, services)?;
             }
@@ -434,34 +341,47 @@ impl<'a> Lowering<'a> {
         self.allow(rule, from, &End::Name(name), &services)
     }
 
-    /// What others may open to the managed.
-    fn inward(&mut self) -> Result<(), RulesetError> {
-        let compiled = self.compiled;
-        // Those who ask alike and are bound alike are told together.
+    /// Units that are not managed: those who ask alike and are bound alike are told together.
+    fn others(&self) -> BTreeMap<(Vec<SetRef>, Bonds), Vec<Unit>> {
         let mut others: BTreeMap<(Vec<SetRef>, Bonds), Vec<Unit>> = BTreeMap::new();
-        for unit in self.units.keys().filter(|unit| !unit.managed) {
-            if compiled.located(unit.class) != Located::Groups {
-                let asks = compiled.asks_as(unit.class).collect();
-                others.entry((asks, compiled.bonds(unit.class))).or_default().push(*unit);
+        for unit in self.places.units.keys().filter(|unit| !unit.managed) {
+            if self.compiled.located(unit.class) != Located::Groups {
+                let asks = self.compiled.asks_as(unit.class).collect();
+                others.entry((asks, self.compiled.bonds(unit.class))).or_default().push(*unit);
             }
         }
-        for ((asks, bonds), units) in others {
-            let opens = units.first().map_or_else(Vec::new, |unit| compiled.opens(unit.class));
-            if opens.is_empty() {
-                continue;
-            }
-            let inside = units.iter().any(|unit| compiled.located(unit.class) == Located::Local);
-            let what = if inside { "unknown hosts" } else { "internet" };
-            let from = self.ends(&units, || tagged(what, &format!("from {asks:?} {bonds:?}")));
-            for Opens { rule, to, ports } in opens {
-                for cell in self.cells(&bonds, to).iter() {
-                    let (services, _) = services(&ports.difference(&cell.taken));
-                    for to in cell.units.iter().filter(|_| !services.is_empty()) {
-                        let Some(name) = self.names.get(to) else { continue };
-                        let to = End::Class(name.to_string());
-                        for from in &from {
-                            self.allow(rule, from, &to, &services)?;
-                        }
+        others
+    }
+
+    /// What others may open to the managed: to all, or to some.
+    fn inward(
+        &mut self,
+        asks: &[SetRef],
+        bonds: &Bonds,
+        units: &[Unit],
+        only: Option<&BTreeSet<Unit>>,
+    ) -> Result<(), RulesetError> {
+        let compiled = self.compiled;
+        let opens = units.first().map_or_else(Vec::new, |unit| compiled.opens(unit.class));
+        if opens.is_empty() {
+            return Ok(());
+        }
+        let inside = units.iter().any(|unit| compiled.located(unit.class) == Located::Local);
+        let what = if inside { "unknown hosts" } else { "internet" };
+        let mut from: Option<Vec<End>> = None;
+        let places = self.places;
+        let leads = |to: SetRef| only.is_none_or(|only| places.is_asked(to, only));
+        for Opens { rule, to, ports } in opens.into_iter().filter(|opens| leads(opens.to)) {
+            for cell in self.cells(bonds, to).iter() {
+                let (services, _) = services(&ports.difference(&cell.taken));
+                let asked = cell.units.iter().filter(|unit| only.is_none_or(|only| only.contains(unit)));
+                for to in asked.filter(|_| !services.is_empty()) {
+                    let Some(name) = self.places.names.get(to) else { continue };
+                    let to = End::Class(name.to_string());
+                    let tag = || tagged(what, &format!("from {asks:?} {bonds:?}"));
+                    let from = from.get_or_insert_with(|| self.ends(units, tag)).clone();
+                    for from in &from {
+                        self.allow(rule, from, &to, &services)?;
                     }
                 }
             }
@@ -506,8 +426,9 @@ impl<'a> Lowering<'a> {
                 listed(&named)
             ));
         }
-        if !self.nameless.is_empty() {
-            let names: Vec<String> = self.nameless.iter().map(ToString::to_string).collect();
+        let nameless = self.places.devices.iter().filter(|(_, placed)| placed.is_nameless());
+        let names: Vec<String> = nameless.map(|(id, _)| id.to_string()).collect();
+        if !names.is_empty() {
             let how = match self.options.family {
                 Family::Routed => "no network address",
                 Family::Bridged => "no address",
@@ -516,31 +437,42 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// A class of the ruleset, as it stands.
+    fn class(&self, unit: Unit, name: &str) -> Class {
+        let macs = self.places.units.get(&unit).into_iter().flat_map(|content| &content.macs);
+        let networks = self.region(&[unit]).into_iter().map(Address::from);
+        Class { name: name.into(), members: networks.chain(macs.copied().map(Address::from)).collect() }
+    }
+
     fn finish(self) -> Lowered {
-        let Options { family, mode, strict, count_singles, ref guard, .. } = *self.options;
-        let classes = self.names.iter().map(|(unit, name)| {
-            let macs = self.units.get(unit).into_iter().flat_map(|content| &content.macs);
-            let networks = self.region(&[*unit]).into_iter().map(Address::from);
-            Class {
-                name: name.to_string(),
-                members: networks.chain(macs.copied().map(Address::from)).collect(),
-            }
-        });
+        let classes = self.places.names.iter().map(|(unit, name)| self.class(*unit, name)).collect();
+        let ruleset = self.ruleset(classes);
+        Lowered { ruleset, notes: self.notes.into_iter().collect() }
+    }
+
+    /// What was written, with the classes that it names and some more.
+    fn part(self, units: &BTreeSet<Unit>) -> Ruleset {
+        let ends = self.allows.iter().flat_map(|allow| [&allow.from, &allow.to]);
+        let named: BTreeSet<&str> = ends
+            .filter_map(|end| if let End::Class(name) = end { Some(name.as_str()) } else { None })
+            .collect();
+        let wanted = |(unit, name): &(&Unit, &Arc<str>)| units.contains(unit) || named.contains(&***name);
+        let classes = self.places.names.iter().filter(wanted).map(|(unit, name)| self.class(*unit, name));
         let classes = classes.collect();
+        self.ruleset(classes)
+    }
+
+    /// The ruleset of what was written.
+    fn ruleset(&self, classes: Vec<Class>) -> Ruleset {
+        let Options { family, mode, strict, count_singles, ref guard, .. } = *self.options;
         let ends = self.allows.iter().flat_map(|allow| [&allow.from, &allow.to]);
         let used: BTreeSet<&str> = ends
             .filter_map(|end| if let End::Group(name) = end { Some(name.as_str()) } else { None })
             .collect();
-        let groups = self
-            .groups
-            .into_iter()
-            .filter(|(name, _)| used.contains(name.as_str()))
-            .map(|(name, networks)| Group { name, networks });
-        let groups = groups.collect();
-        let guard = guard.clone();
-        let ruleset =
-            Ruleset { family, mode, strict, count_singles, classes, groups, allows: self.allows, guard };
-        Lowered { ruleset, notes: self.notes.into_iter().collect() }
+        let groups = self.groups.iter().filter(|(name, _)| used.contains(name.as_str()));
+        let groups = groups.map(|(name, networks)| Group { name: name.clone(), networks: networks.clone() });
+        let (groups, allows, guard) = (groups.collect(), self.allows.clone(), guard.clone());
+        Ruleset { family, mode, strict, count_singles, classes, groups, allows, guard }
     }
 }
 

@@ -74,6 +74,11 @@ impl Compiled {
         strange.map(|(ip, class)| (*ip, ClassRef(*class)))
     }
 
+    /// The class of whoever has an address that names of the DNS have, if no device uses it.
+    pub fn class_of_named(&self, ip: IpAddr) -> Option<ClassRef> {
+        self.named.get(&ip.to_canonical()).copied().map(ClassRef)
+    }
+
     /// All addresses that there can be, in order. Those that devices use or that have a name are of the class of these.
     pub fn address_space(&self) -> impl Iterator<Item = Stretch> {
         let starts = self.sets.intervals.iter().map(|interval| interval.start);

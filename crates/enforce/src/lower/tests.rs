@@ -12,6 +12,7 @@ use policy::{Compiled, Estate, Protocols};
 use proptest::prelude::*;
 
 use super::*;
+use crate::{Keeper, MemoryFirewall, OnDrift};
 
 fn device(number: u64, role: &str, locality: Locality, addresses: &[&str]) -> Device {
     let said = Evidence {
@@ -440,4 +441,90 @@ fn the_guarded_are_those_of_the_policy() {
         ],
     );
     assert_eq!(guarded(&compiled), ["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()]);
+}
+
+/// Puts a policy in force, lets devices change, and checks each time that what is in force is what all of it would be.
+/// Tells how often a part was enough.
+fn followed(
+    text: &str,
+    devices: Vec<Device>,
+    changes: Vec<(bool, Device)>,
+    family: Family,
+    strict: bool,
+) -> usize {
+    let mut compiled = compiled(text, devices);
+    let options = Options { family, strict, ..Options::default() };
+    let mut live = Live::new(&compiled, options.clone());
+    let mut keeper = Keeper::new(MemoryFirewall::new(), family, OnDrift::HandOver).unwrap();
+    keeper.apply(&live.lowered(&compiled).unwrap().ruleset).unwrap();
+    let mut parts = 0;
+    for (gone, device) in changes {
+        let touched = if gone { compiled.remove(device.id) } else { compiled.update(device) };
+        let mut other = live.clone();
+        let change = live.follow(&compiled, &touched, &mut keeper).unwrap();
+        let part = matches!(other.update(&compiled, &touched).unwrap(), Changed::Part(_));
+        parts += usize::from(part && change.is_some());
+        let whole = live.lowered(&compiled).unwrap().ruleset;
+        let left = keeper.dry_run(&whole).unwrap();
+        assert_eq!(
+            (left.whole, left.added, left.removed, left.rules),
+            (false, 0, 0, 0),
+            "{left:?} is left\n{text}\n{whole:#?}"
+        );
+    }
+    // It is also what a ruleset written for the first time allows, whatever its classes are called.
+    let [whole, fresh] =
+        [live.lowered(&compiled), lower(&compiled, &options)].map(|lowered| lowered.unwrap().ruleset);
+    for client in PLACES.iter().map(|text| text.parse::<IpAddr>().unwrap()) {
+        for server in PLACES.iter().map(|text| text.parse::<IpAddr>().unwrap()) {
+            for (transport, port) in [(Transport::Tcp, 502), (Transport::Udp, 53)] {
+                let passes = |ruleset| Reading(ruleset).passes(client, server, transport, port);
+                assert_eq!(
+                    passes(&whole),
+                    passes(&fresh),
+                    "{client} -> {server} {transport:?}/{port}\n{text}"
+                );
+            }
+        }
+    }
+    parts
+}
+
+#[test]
+fn a_device_that_changes_is_a_part_where_rules_name_devices() {
+    let mut text = String::new();
+    for (from, to) in [(1, 2), (1, 3), (2, 3), (3, 1), (4, 1)] {
+        let _ = writeln!(text, "allow d{from:012x} -> d{to:012x} tcp/{from}{to}");
+    }
+    text.push_str("allow role:hmi -> d000000000001 udp/7\n");
+    let one = |number: u64, role, ip: &str| device(number, role, Locality::OnLink, &[ip]);
+    let devices = vec![
+        one(1, "plc", "10.0.1.1"),
+        one(2, "plc", "10.0.1.2"),
+        one(3, "hmi", "10.0.1.3"),
+        one(4, "plc", "10.0.2.1"),
+    ];
+    let changes = vec![
+        (false, one(2, "hmi", "10.0.1.2")),
+        (false, one(2, "hmi", "10.0.1.200")),
+        (false, one(1, "plc", "10.0.3.7")),
+        (true, one(4, "plc", "10.0.2.1")),
+        (false, one(4, "plc", "10.0.2.1")),
+        (false, one(4, "plc", "10.0.2.1")),
+    ];
+    assert!(followed(&text, devices, changes, Family::Routed, false) >= 4);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn devices_that_change_leave_what_writing_all_anew_would(
+        text in small_policy(), devices in small_devices(), strict: bool, bridged: bool,
+        changes in prop::collection::vec((prop::bool::weighted(0.2), small_devices()), 1..3),
+    ) {
+        let family = if bridged { Family::Bridged } else { Family::Routed };
+        let changes = changes.into_iter().flat_map(|(gone, devices)| devices.into_iter().map(move |device| (gone, device)));
+        followed(&text, devices, changes.collect(), family, strict);
+    }
 }
