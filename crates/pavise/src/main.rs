@@ -6,6 +6,7 @@
 mod actions;
 mod command;
 mod drill;
+mod enforce;
 mod evidence;
 mod found;
 mod lab;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Actions(options) => actions::run(&options),
         Command::Detectors(options) => found::detectors(&options),
         Command::Policy(options) => policy::run(&options),
+        Command::Enforce(options) => enforce::run(&options),
         Command::Mud(options) => mud::run(&options),
         Command::Drill(options) => drill::run(&options),
         Command::Lab(options) => lab::run(&options),
