@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("policy", &["model", "query"]),
     ("mud", &["model"]),
     ("store", &["model"]),
-    ("enforce", &["model"]),
+    ("enforce", &["model", "policy"]),
     ("lab", &["model"]),
     ("testkit", &[]),
     (

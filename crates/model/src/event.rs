@@ -75,6 +75,27 @@ pub enum Change {
     },
 }
 
+/// What a person says about a response, for whoever carries it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The id of the action.
+    pub action: Box<str>,
+    /// What is to become of it.
+    pub say: OrderKind,
+}
+
+/// What is to become of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderKind {
+    /// It is undone.
+    Revert,
+    /// What was asked is to be done.
+    Yes,
+    /// What was asked is not to be done.
+    No,
+}
+
 /// What came of something that was to be done about an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionTaken {

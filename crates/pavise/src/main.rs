@@ -3,8 +3,10 @@
 //! This crate is the command line and the wiring: what is judged is judged in the engines, what is kept
 //! is kept by the store.
 
+mod actions;
 mod command;
 mod drill;
+mod enforce;
 mod evidence;
 mod found;
 mod lab;
@@ -47,8 +49,10 @@ fn main() -> ExitCode {
         Command::Finding(options) => found::finding(&options),
         Command::Incidents(options) => found::incidents(&options),
         Command::Verdict(options) => found::verdict(&options),
+        Command::Actions(options) => actions::run(&options),
         Command::Detectors(options) => found::detectors(&options),
         Command::Policy(options) => policy::run(&options),
+        Command::Enforce(options) => enforce::run(&options),
         Command::Mud(options) => mud::run(&options),
         Command::Drill(options) => drill::run(&options),
         Command::Lab(options) => lab::run(&options),

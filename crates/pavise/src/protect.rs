@@ -9,7 +9,7 @@ mod file;
 mod known;
 mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -23,7 +23,9 @@ use enforce::respond::{
 use enforce::{
     Address, Depth, Elements, Family, Firewall, FirewallError, Listing, MemoryFirewall, Nft, Transaction,
 };
-use model::{ActionTaken, Change, Event, Finding, Incident, IncidentId, Observation, Timestamp};
+use model::{
+    ActionTaken, Change, Event, Finding, Incident, IncidentId, Observation, Order, OrderKind, Timestamp,
+};
 use store::Store;
 
 use crate::output::{Problem, say};
@@ -36,8 +38,8 @@ use tell::{Message, Teller};
 const TICK: Duration = Duration::from_millis(500);
 /// What somebody else has changed in the firewall is put right within so long.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
-/// An incident of which something was seen within so long before a response ended still goes on: it is responded to anew.
-const GOES_ON: Duration = Duration::from_secs(60);
+/// Incidents that go on without growing, from before the start or after a response to them has ended, are looked for so often.
+const SWEEP: Duration = Duration::from_millis(200);
 /// So many responses that were asked for are remembered, so as not to be asked for with every finding that joins.
 pub(crate) const MAX_SENT: usize = 1 << 16;
 
@@ -113,6 +115,8 @@ impl Hands for Terminal {
 enum Task {
     /// What is to be done; and what it takes the place of.
     Do(Box<Wanted>, Option<Box<Incident>>, Option<ActionId>),
+    /// What a person says about something.
+    Order(ActionId, OrderKind),
 }
 
 /// What the thread has done.
@@ -134,6 +138,14 @@ pub(crate) struct Protector {
     known: Known,
     /// Incidents that have grown since they were last looked at, and when.
     grown: BTreeMap<IncidentId, Timestamp>,
+    /// Incidents that were looked at since the start, or since a response to them has ended. Others need not grow to be
+    /// responded to.
+    considered: BTreeSet<IncidentId>,
+    /// When a response to an incident has ended: it goes on if something of it is seen later.
+    over: BTreeMap<IncidentId, Timestamp>,
+    started: Timestamp,
+    /// When incidents that go on were looked for last.
+    swept: Instant,
     /// What was asked for, by incident and by what is done to whom.
     sent: BTreeMap<(IncidentId, String), Action>,
 }
@@ -151,11 +163,12 @@ impl Protector {
         let known = Known::restore(store, now)?;
         let path = journal(state, is_real.then_some(family));
         let cannot = |why: String| Problem::Other(format!("cannot respond to incidents: {why}"));
-        let entries = Journal::read(&path).map_err(|error| cannot(error.to_string()))?;
         let wall = if is_real { Wall::Real(Nft::default()) } else { Wall::Memory(MemoryFirewall::new()) };
         let responder = Responder::open(wall, Terminal, family, guard.clone(), &path, now)
             .map_err(|error| cannot(error.to_string()))?
             .with_limit(per_hour);
+        // By now it says, too, what has ended meanwhile.
+        let entries = Journal::read(&path).map_err(|error| cannot(error.to_string()))?;
         let in_force =
             responder.active().values().filter(|active| active.request.action.is_of_firewall()).count();
         let what =
@@ -184,6 +197,10 @@ impl Protector {
             zones,
             known,
             grown: BTreeMap::new(),
+            considered: BTreeSet::new(),
+            over: BTreeMap::new(),
+            started: now,
+            swept: Instant::now(),
             sent: sent(&entries),
         })
     }
@@ -203,15 +220,32 @@ impl Protector {
         let mut events = Vec::new();
         while let Ok(Report { event, ended }) = self.reports.try_recv() {
             if let Some(id) = ended {
-                self.ended(id, &event, brain);
+                self.ended(id, &event);
             }
             events.push(event);
+        }
+        let detect = brain.detect();
+        if self.swept.elapsed() >= SWEEP {
+            self.swept = Instant::now();
+            for incident in detect.incidents() {
+                let since = *self.over.get(&incident.id).unwrap_or(&self.started);
+                if incident.last > since && !self.considered.contains(&incident.id) {
+                    self.grew(incident.id, incident.last);
+                }
+            }
         }
         if self.grown.is_empty() {
             return events;
         }
-        let detect = brain.detect();
         let grown = std::mem::take(&mut self.grown);
+        // Those that are no longer held are not met again.
+        while self.considered.len() > detect::MAX_INCIDENTS {
+            self.considered.pop_first();
+        }
+        while self.over.len() > detect::MAX_INCIDENTS {
+            self.over.pop_first();
+        }
+        self.considered.extend(grown.keys());
         for incident in detect.incidents() {
             let Some(at) = grown.get(&incident.id) else { continue };
             let findings: Vec<&Finding> = detect
@@ -230,6 +264,19 @@ impl Protector {
             }
         }
         events
+    }
+
+    /// Has done what a person says.
+    pub(crate) fn order(&self, order: &Order) {
+        match order.action.parse() {
+            Ok(id) => {
+                if let Some(tasks) = &self.tasks {
+                    // A thread that has ended has said why.
+                    let _ = tasks.send(Task::Order(id, order.say));
+                }
+            }
+            Err(error) => say(format_args!("pavise: {}: {error}", crate::show::plain(&order.action))),
+        }
     }
 
     /// Asks for something, if it was not asked for before.
@@ -251,16 +298,14 @@ impl Protector {
         }
     }
 
-    /// What has ended may be asked for again: at once, if its incident goes on.
-    fn ended(&mut self, id: ActionId, event: &Event, brain: &Brain) {
+    /// What has ended may be asked for again, once something of its incident is seen again.
+    fn ended(&mut self, id: ActionId, event: &Event) {
         self.sent.retain(|_, action| action.id() != id);
-        let Change::ActionTaken { action } = &event.change else { return };
-        if &*action.outcome != "expired" {
-            return;
-        }
-        let incident = brain.detect().incidents().find(|incident| Some(incident.id) == action.incident);
-        if let Some(incident) = incident.filter(|incident| event.at.since(incident.last) < GOES_ON) {
-            self.grew(incident.id, incident.last);
+        if let Change::ActionTaken { action } = &event.change
+            && let Some(incident) = action.incident
+        {
+            self.considered.remove(&incident);
+            self.over.insert(incident, event.at);
         }
     }
 }
@@ -332,6 +377,7 @@ impl Worker {
         loop {
             match inbox.recv_timeout(TICK.saturating_sub(ticked.elapsed())) {
                 Ok(Task::Do(wanted, incident, replaces)) => self.act(*wanted, incident, replaces),
+                Ok(Task::Order(id, order)) => self.obey(id, order),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -367,6 +413,26 @@ impl Worker {
                 Ok(false) => {}
                 Err(error) => say(format_args!("pavise: cannot look after responses: {error}")),
             }
+        }
+    }
+
+    /// Does what a person says.
+    fn obey(&mut self, id: ActionId, order: OrderKind) {
+        let now = clock();
+        let before = self.responder.active().get(&id).cloned();
+        match obey(&mut self.responder, id, order, now) {
+            Ok(Some(id)) => {
+                if let Some(active) = self.responder.active().get(&id).cloned() {
+                    self.tell_active(id, &active, if self.is_real { "taken" } else { "observed" }, now);
+                }
+            }
+            Ok(None) => {
+                let outcome = if order == OrderKind::Revert { "reverted" } else { "declined" };
+                if let Some(active) = before {
+                    self.tell_active(id, &active, outcome, now);
+                }
+            }
+            Err(error) => say(format_args!("pavise: {error}")),
         }
     }
 
@@ -437,7 +503,7 @@ impl Worker {
         self.report(taken, incident, text, ended, now);
     }
 
-    /// Says that something has come to an end.
+    /// Says what has become of something.
     fn tell_active(&mut self, id: ActionId, active: &Active, outcome: &'static str, now: Timestamp) {
         let action = &active.request.action;
         if matches!(action, Action::Notify { .. }) {
@@ -453,7 +519,7 @@ impl Worker {
             target: target.into(),
             incident: active.request.incident,
             reason: active.request.reason.clone().into(),
-            until: None,
+            until: matches!(outcome, "taken" | "observed").then_some(active.expires),
             cuts: 0,
         };
         self.report(taken, None, text, (outcome == "expired").then_some(id), now);
@@ -472,6 +538,22 @@ impl Worker {
         self.teller.tell(Message { event: event.clone(), incident });
         // A session that has ended hears nothing.
         let _ = self.outbox.send(Report { event, ended });
+    }
+}
+
+/// Does what a person says about an action; the action that is in force because of it, if one is.
+pub(crate) fn obey(
+    responder: &mut Responder<Wall, Terminal>,
+    id: ActionId,
+    order: OrderKind,
+    now: Timestamp,
+) -> Result<Option<ActionId>, RespondError> {
+    match order {
+        OrderKind::Revert => responder.revert(id, now).map(|()| None),
+        OrderKind::Yes | OrderKind::No => {
+            let outcome = responder.answer(id, order == OrderKind::Yes, now)?;
+            Ok(outcome.map(|(Outcome::Taken(id) | Outcome::Already(id))| id))
+        }
     }
 }
 

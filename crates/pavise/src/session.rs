@@ -19,7 +19,7 @@ use serde::Serialize;
 use store::{Commit, Flows, SourceState, Store};
 
 use crate::evidence::Evidence;
-use crate::output::{Output, Problem};
+use crate::output::{Output, Problem, say};
 use crate::protect::{Protector, clock};
 use crate::recorded;
 use crate::tally::{Tally, Totals};
@@ -33,6 +33,8 @@ const DEVICE_INTERVAL: Duration = Duration::from_micros(300);
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// What the detectors have learnt is kept so often, and at the end: a crash costs so much of it.
 const LEARNT_INTERVAL: Duration = Duration::from_secs(60);
+/// Orders of people about responses are heard so often.
+const ORDERS_INTERVAL: Duration = Duration::from_millis(500);
 /// Where packets are read as they pass and none comes, packet time goes on with the clock, so far behind it: what the kernel
 /// still holds is not later than that.
 const BEHIND: Duration = Duration::from_millis(200);
@@ -105,6 +107,8 @@ pub(crate) struct Session {
     evidence: Option<Evidence>,
     /// Who responds to incidents, if somebody does.
     protector: Option<Protector>,
+    /// When orders were heard last.
+    last_orders: Instant,
     /// What was found in the run.
     found: BTreeSet<FindingId>,
     /// What analysts have said of findings.
@@ -165,6 +169,7 @@ impl Session {
             flows: Flows::default(),
             evidence,
             protector,
+            last_orders: Instant::now(),
             found: BTreeSet::new(),
             judgements,
             source: SourceState::default(),
@@ -355,7 +360,25 @@ impl Session {
     fn respond(&mut self) -> Result<(), Problem> {
         let Some(protector) = &mut self.protector else { return Ok(()) };
         self.events.extend(protector.respond(&self.brain));
-        self.tell()
+        self.tell()?;
+        if self.last_orders.elapsed() >= ORDERS_INTERVAL { self.hear_orders() } else { Ok(()) }
+    }
+
+    /// Hands on what people have said about responses.
+    fn hear_orders(&mut self) -> Result<(), Problem> {
+        self.last_orders = Instant::now();
+        let orders = self.store.orders()?;
+        let Some((last, _)) = orders.last() else { return Ok(()) };
+        for (_, order) in &orders {
+            match &self.protector {
+                Some(protector) => protector.order(order),
+                None => say(format_args!(
+                    "pavise: {} is left as it is: this watch was started without --protect",
+                    order.action
+                )),
+            }
+        }
+        Ok(self.store.carried_out(*last)?)
     }
 
     /// Packet time goes on with the clock.
@@ -383,7 +406,7 @@ impl Session {
             }
         }
         self.judgements = judgements;
-        Ok(())
+        self.hear_orders()
     }
 
     /// Keeps everything learnt so far.

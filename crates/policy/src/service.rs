@@ -191,6 +191,29 @@ impl Ports {
         })
     }
 
+    /// The same with all ports of all transports as far as packets of IP have them: of TCP, UDP and SCTP their ports, of others
+    /// whether they are among them, with 0 for both ports. EtherTypes are told only where they were named.
+    pub fn ip_ranges(&self) -> Vec<(Transport, u16, u16)> {
+        let mut out = Vec::new();
+        for transport in [Transport::Tcp, Transport::Udp, Transport::Sctp] {
+            let of = self.intersection(&Self::range(transport, 0, u16::MAX));
+            out.extend(
+                of.0.iter().map(|(first, last)| (transport, (first & 0xffff) as u16, (last & 0xffff) as u16)),
+            );
+        }
+        let others = (0..=u8::MAX).map(Transport::Ip).filter(|transport| normal(*transport) == *transport);
+        let others = [Transport::Icmp, Transport::Icmpv6].into_iter().chain(others);
+        out.extend(
+            others.filter(|transport| self.contains(*transport, 0)).map(|transport| (transport, 0, 0)),
+        );
+        let named = self.0.iter().filter(|(first, last)| first >> 16 == last >> 16);
+        out.extend(named.filter_map(|(first, _)| match transport(*first) {
+            Some(kind @ Transport::Ether(_)) => Some((kind, 0, 0)),
+            _ => None,
+        }));
+        out
+    }
+
     /// Whether all ports of transports that nobody has named are among them.
     pub fn is_open(&self) -> bool {
         self.0.last().is_some_and(|(_, last)| *last == u64::MAX)

@@ -354,3 +354,6 @@ pub(crate) fn time(life: Duration) -> String {
         seconds => format!("{seconds} s"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,14 +80,19 @@ impl Known {
                 }
                 let was = self.open.remove(&head.id).is_some_and(|talk| talk.is_proven);
                 let talk = Talk { head, is_proven: was || both && is_checked(head.transport) };
-                if self.ended.insert(head.id, talk).is_none() {
-                    self.order.push_back(head.id);
-                }
-                while self.order.len() > MAX_ENDED {
-                    self.order.pop_front().map(|id| self.ended.remove(&id));
-                }
+                self.close(talk);
             }
             _ => {}
+        }
+    }
+
+    fn close(&mut self, talk: Talk) {
+        let id = talk.head.id;
+        if self.ended.insert(id, talk).is_none() {
+            self.order.push_back(id);
+        }
+        while self.order.len() > MAX_ENDED {
+            self.order.pop_front().map(|id| self.ended.remove(&id));
         }
     }
 
@@ -158,4 +163,54 @@ impl Known {
 /// (RFC 9293, section 3.5) and SCTP (RFC 9260, section 5.1) see to that.
 const fn is_checked(transport: Transport) -> bool {
     matches!(transport, Transport::Tcp | Transport::Sctp)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Endpoint, FlowIdentified, Host, Reach};
+
+    use super::*;
+
+    fn head(id: u64, client: u32, server: u32) -> FlowHead {
+        let end =
+            |ip: u32| Endpoint { host: Host::from_ip(std::net::Ipv4Addr::from_bits(ip).into()), port: 9 };
+        FlowHead {
+            id: FlowId(id),
+            transport: Transport::Udp,
+            vlan: None,
+            client: end(client),
+            server: end(server),
+            client_reach: Reach::Near,
+            server_reach: Reach::Near,
+        }
+    }
+
+    #[test]
+    fn conversations_and_habits_are_bounded() {
+        let mut known = Known::default();
+        let at = Timestamp::from_secs(1);
+        for id in 0..MAX_OPEN as u64 + 5 {
+            let what = What::FlowOpened(Box::new(head(id, 1, 2)));
+            known.observe(&Observation { at, what });
+        }
+        assert_eq!(known.open_heads().count(), MAX_OPEN);
+        for peer in 0..MAX_HABITS as u32 + 5 {
+            let flow = head(0, 1, 1_000 + peer);
+            let what = FlowIdentified { flow, protocol: "dns".into() };
+            known.observe(&Observation { at, what: What::FlowIdentified(Box::new(what)) });
+        }
+        let one = std::net::Ipv4Addr::from_bits(1).into();
+        assert_eq!(known.needs(one, Timestamp::from_secs(2), |_| false).len(), MAX_HABITS);
+        assert!(known.needs(one, at, |_| false).is_empty(), "what began then is not what it usually does");
+        for client in 0..MAX_HOSTS as u32 + 5 {
+            known.usual(&head(0, 100_000 + client, 2), at);
+        }
+        assert_eq!(known.habits.len(), MAX_HOSTS);
+        let talk = Talk { head: head(0, 1, 2), is_proven: false };
+        for id in 0..MAX_ENDED as u64 + 5 {
+            known.close(Talk { head: head(id, 1, 2), ..talk });
+        }
+        assert_eq!((known.ended.len(), known.order.len()), (MAX_ENDED, MAX_ENDED));
+        assert!(known.talk(FlowId(MAX_ENDED as u64 + 4)).is_some());
+    }
 }

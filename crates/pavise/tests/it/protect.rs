@@ -351,7 +351,51 @@ fn an_attack_is_contained_within_a_second_and_everybody_else_goes_on() {
     watch.signal("-INT");
     watch.says("1 response stays in force until");
     assert_eq!(attacker.ask(&format!("connect {VICTIM}:7000")), "no");
-    let _ = bridge.pavise(&["incidents"], &state);
+
+    // It is listed, beside its incident, too, and a person can undo it: without a watch, and through one.
+    let list = bridge.pavise(&["actions"], &state);
+    let action = list.lines().find(|line| line.contains("in-force")).expect(&list).to_owned();
+    let words: Vec<&str> = action.split_whitespace().collect();
+    assert!(action.contains("contain") && action.contains("10.9.1.2"), "{action}");
+    let incident = words.iter().find(|word| word.starts_with('i') && word.len() == 13).unwrap();
+    assert!(bridge.pavise(&["incidents", incident], &state).contains("What was done"));
+    let told = bridge.pavise(&["actions", "revert", words[0]], &state);
+    assert!(told.contains("is undone"), "{told}");
+    attacker.until(&format!("connect {VICTIM}:7000"), "ok");
+    assert!(bridge.pavise(&["actions"], &state).contains("0 actions"));
+    assert!(bridge.pavise(&["actions", "--all"], &state).contains("reverted"));
+}
+
+#[test]
+fn a_person_who_is_asked_answers_and_undoes_it_while_the_watch_goes_on() {
+    let test = "a_person_who_is_asked_answers_and_undoes_it_while_the_watch_goes_on";
+    let Some(bridge) = Bridge::new(test) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let rule = "[[rule]]\nname = \"ask\"\nseverity = \"high\"\naction = \"contain\"\nask = true\n";
+    let file = protect(folder.path(), &format!("mode = \"enforce\"\n{rule}"));
+    let (mut attacker, mut device) = (bridge.peer("a"), bridge.peer("b"));
+    device.until(&format!("telnet {VICTIM}:23"), "ok");
+    let watch = bridge.watch(&state, &file);
+    for _ in 0..4 {
+        assert_eq!(attacker.ask(&format!("guess {VICTIM}:23")), "ok");
+    }
+    let line = watch.says("contain 10.9.1.2?");
+    let id = line.split("answer ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    assert_eq!(
+        attacker.ask(&format!("connect {VICTIM}:23")),
+        "ok",
+        "nothing is done before somebody says so"
+    );
+    let told = bridge.pavise(&["actions", "answer", &id, "yes"], &state);
+    assert!(told.contains("Handed to the watch"), "{told}");
+    watch.says("taken: contain");
+    assert_eq!(attacker.ask(&format!("connect {VICTIM}:23")), "no");
+    let list = bridge.pavise(&["actions"], &state);
+    let id = list.lines().find(|line| line.contains("in-force")).expect(&list).split(' ').next().unwrap();
+    bridge.pavise(&["actions", "revert", id], &state);
+    watch.says("reverted: contain");
+    assert_eq!(attacker.ask(&format!("connect {VICTIM}:23")), "ok");
 }
 
 #[test]
@@ -390,7 +434,11 @@ fn what_ends_while_nobody_watches_is_let_out_by_the_kernel_and_a_restart_knows()
     attacker.until(&format!("connect {VICTIM}:23"), "ok");
     let mut watch = bridge.watch(&state, &file);
     assert_eq!(attacker.ask(&format!("connect {VICTIM}:23")), "ok");
+    // It goes on, and is responded to anew although nothing new is found.
+    attack(&mut attacker);
+    watch.says(" quarantined 10.9.1.2 for 6 s");
+    watch.says(" expired: quarantine");
     watch.signal("-INT");
     let journal = std::fs::read_to_string(state.join("responses-bridged.jsonl")).unwrap();
-    assert!(journal.lines().last().unwrap().contains("\"step\":\"expired\""), "{journal}");
+    assert!(journal.matches("\"step\":\"expired\"").count() >= 2, "{journal}");
 }
