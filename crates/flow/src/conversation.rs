@@ -38,7 +38,7 @@ pub(crate) struct Flow {
     pub(crate) answered: bool,
 
     pub(crate) tcp: Tcp,
-    /// The second at which its timer is looked at; entries of the wheel for another second are stale.
+    /// The turn at which its timer is looked at; entries of the wheel for another one are stale.
     pub(crate) due: u64,
 
     pub(crate) application: Application,

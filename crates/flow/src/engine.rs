@@ -313,6 +313,7 @@ pub struct Engine<B: Frames> {
     inline: Option<Shard>,
     workers: Vec<Worker<B>>,
     in_flight: usize,
+    limits: Limits,
     /// The latest packet time.
     now: Timestamp,
     packets: u64,
@@ -329,11 +330,13 @@ impl<B: Frames> Engine<B> {
     /// `seed` makes the table's digests unpredictable; it has no influence on what is observed.
     pub fn new(limits: Limits, wants: Wants, shards: usize, seed: u64) -> Self {
         let shards = shards.clamp(1, LANES);
-        let environment = Arc::new(Environment { registry: Registry::new(), limits, wants, seed });
+        let environment =
+            Arc::new(Environment { registry: Registry::new(), limits: limits.clone(), wants, seed });
         let mut engine = Self {
             inline: None,
             workers: Vec::new(),
             in_flight: 0,
+            limits,
             now: Timestamp::EPOCH,
             packets: 0,
             bytes: 0,
@@ -386,13 +389,13 @@ impl<B: Frames> Engine<B> {
         }
     }
 
-    /// Notes a frame's time and size; returns whether packet time has reached another second.
+    /// Notes a frame's time and size; returns whether packet time has reached another turn of the timers.
     fn arrives(&mut self, at: Timestamp, wire_length: u32) -> bool {
         self.packets += 1;
         self.bytes += u64::from(wire_length);
         let before = self.now;
         self.now = before.max(at);
-        self.now.as_secs() > before.as_secs()
+        self.limits.turn_of(self.now) > self.limits.turn_of(before)
     }
 
     /// Puts fragments together, also those of datagrams within datagrams.
@@ -519,11 +522,11 @@ impl<B: Frames> Engine<B> {
     }
 
     /// Lets packet time go on to `now` without a packet, as it does where packets are read as they pass and the line is
-    /// quiet: what waits for time to pass is said. Where no packet has come yet, or another second has not begun, nothing
-    /// happens. All batches must have been collected.
+    /// quiet: what waits for time to pass is said. Where no packet has come yet, or another turn of the timers has not begun,
+    /// nothing happens. All batches must have been collected.
     pub fn pass(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
         debug_assert!(self.in_flight == 0, "collect everything before time passes");
-        if self.now == Timestamp::EPOCH || now.as_secs() <= self.now.as_secs() {
+        if self.now == Timestamp::EPOCH || self.limits.turn_of(now) <= self.limits.turn_of(self.now) {
             return;
         }
         self.now = now;

@@ -17,7 +17,8 @@ use crate::registry::Registry;
 use crate::slab::Slab;
 use crate::tcp::Tcp;
 
-/// Seconds that the timer wheel turns before it comes round; longer waits are looked at once a turn.
+/// Slots of the timer wheel, each a turn of [`Limits::turn`], before it comes round; longer waits are looked at each time that
+/// it does.
 const WHEEL: usize = 1024;
 /// How many quiet conversations are compared when one must go.
 const COMPARED: usize = 16;
@@ -36,9 +37,9 @@ pub(crate) struct Lane {
     /// Numbers of conversations, each with half of its key's digest: growing need not look at the keys.
     table: HashTable<(u32, u32)>,
     slab: Slab<Flow>,
-    /// Conversations, with their generation, by the second at which they are looked at again.
+    /// Conversations, with their generation, by the turn at which they are looked at again.
     wheel: Vec<Vec<(u32, u32)>>,
-    /// The second up to which the wheel has turned.
+    /// The turn up to which the wheel has come.
     turned: Option<u64>,
     /// Unanswered conversations, oldest first; some have been answered or are gone by now.
     unanswered: VecDeque<(u32, u32)>,
@@ -201,7 +202,7 @@ impl Lane {
         self.table.insert_unique(hash, (half, index), |(half, _)| whole(*half));
         self.unanswered.push_back((index, self.generation));
         self.reader.counters.flows += 1;
-        self.schedule(index, at, at + limit);
+        self.schedule(index, at, at + limit, &environment.limits);
         index
     }
 
@@ -246,7 +247,7 @@ impl Lane {
         }
         if over {
             // It is looked at again soon, not when it would have been idle.
-            self.schedule(index, at, at + environment.limits.tcp_closed);
+            self.schedule(index, at, at + environment.limits.tcp_closed, &environment.limits);
         }
         if self.held_bytes > environment.limits.lane_bytes() {
             self.give_up_held(index, at, environment, out);
@@ -272,25 +273,25 @@ impl Lane {
         self.shed_bytes.bytes += held as u64;
     }
 
-    /// The second of packet time has changed: timers are looked at.
+    /// Another turn of packet time has begun: timers are looked at.
     pub(crate) fn tick(&mut self, now: Timestamp, environment: &Environment, out: &mut Vec<Observation>) {
-        let second = now.as_secs();
+        let last = environment.limits.turn_of(now);
         let from = match self.turned {
-            Some(turned) if second > turned => turned + 1,
+            Some(turned) if last > turned => turned + 1,
             Some(_) => return,
-            None => second,
+            None => last,
         };
-        self.turned = Some(second);
+        self.turned = Some(last);
         // However long the silence, each slot is looked at once.
-        let from = from.max(second.saturating_sub(WHEEL as u64 - 1));
-        for turn in from..=second {
+        let from = from.max(last.saturating_sub(WHEEL as u64 - 1));
+        for turn in from..=last {
             let slot = turn as usize % WHEEL;
             let mut entries = std::mem::take(&mut self.wheel[slot]);
             for group in entries.chunks(GROUP) {
                 self.fetch(group.iter().map(|(index, _)| *index), environment);
                 for (index, generation) in group {
                     let flow = self.slab.get(*index);
-                    if flow.is_some_and(|flow| flow.generation == *generation && flow.due <= second) {
+                    if flow.is_some_and(|flow| flow.generation == *generation && flow.due <= last) {
                         self.look_at(*index, now, environment, out);
                     }
                 }
@@ -319,8 +320,8 @@ impl Lane {
             self.interim(index, now, out);
             record_first = now;
         }
-        let due = idle_at.min(record_first + environment.limits.active);
-        self.schedule(index, now, due);
+        let due = idle_at.min(record_first + limits.active);
+        self.schedule(index, now, due, limits);
     }
 
     /// Writes an interim record of a conversation that goes on.
@@ -337,13 +338,14 @@ impl Lane {
 
     /// Puts a conversation into the slot of the wheel at which it is looked at again, unless it will be
     /// looked at sooner anyway.
-    fn schedule(&mut self, index: u32, now: Timestamp, due: Timestamp) {
-        // Slots that the wheel has passed are not looked at before the next turn.
-        let turned = self.turned.map_or(now.as_secs(), |turned| turned.max(now.as_secs()));
-        let second = (due.as_secs() + 1).clamp(turned + 1, turned + WHEEL as u64 - 1);
+    fn schedule(&mut self, index: u32, now: Timestamp, due: Timestamp, limits: &Limits) {
+        // Slots that the wheel has passed are not looked at before it comes round.
+        let now = limits.turn_of(now);
+        let turned = self.turned.map_or(now, |turned| turned.max(now));
+        let turn = (limits.turn_of(due) + 1).clamp(turned + 1, turned + WHEEL as u64 - 1);
         if let Some(flow) = self.slab.get_mut(index) {
-            flow.due = second;
-            self.wheel[second as usize % WHEEL].push((index, flow.generation));
+            flow.due = turn;
+            self.wheel[turn as usize % WHEEL].push((index, flow.generation));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use model::Timestamp;
+
 use crate::LANES;
 
 /// The engine's limits. Each lane has its share of the totals.
@@ -29,6 +31,8 @@ pub struct Limits {
     pub active: Duration,
     /// And after so many packets since the last record, so that a flood is seen while it lasts.
     pub active_packets: u64,
+    /// Timers are looked at so often: what is over is told so much later at most.
+    pub turn: Duration,
 }
 
 impl Default for Limits {
@@ -44,11 +48,24 @@ impl Default for Limits {
             unanswered_idle: Duration::from_secs(30),
             active: Duration::from_secs(300),
             active_packets: 10_000,
+            turn: Duration::from_secs(1),
         }
     }
 }
 
 impl Limits {
+    /// The limits where what happens is to be answered while it happens: that a conversation is over is told when
+    /// its last packets have had a few round trips to come, not when the slowest would have come; packets that come
+    /// later still are a conversation of their own.
+    pub fn prompt() -> Self {
+        Self { tcp_closed: Duration::from_millis(200), turn: Duration::from_millis(50), ..Self::default() }
+    }
+
+    /// The number of the turn of the timers in which a moment lies.
+    pub(crate) fn turn_of(&self, at: Timestamp) -> u64 {
+        at.as_nanos() / u64::try_from(self.turn.as_nanos()).unwrap_or(u64::MAX).max(1)
+    }
+
     /// One lane's share of the conversations, at least one.
     pub(crate) fn lane_flows(&self) -> usize {
         (self.flows / LANES).max(1)

@@ -151,7 +151,9 @@ impl Session {
             brain.detect_mut().want_scores();
         }
         let judgements = store.judgements()?;
-        let limits = Limits { flows: max_flows, ..Limits::default() };
+        // Who responds must know soon; what is only written down may be told when it is complete.
+        let usual = if protector.is_some() { Limits::prompt() } else { Limits::default() };
+        let limits = Limits { flows: max_flows, ..usual };
         let engine = Engine::new(limits, wants, shards, seed());
         let before = engine.counters();
         Ok(Self {
@@ -332,11 +334,17 @@ impl Session {
         Ok(())
     }
 
-    /// Tells everybody who wants it what has followed.
+    /// Tells everybody who wants it what has followed. What was found and done live does not wait in a buffer.
     fn tell(&mut self) -> Result<(), Problem> {
+        let is_live = self.source.is_live();
         for event in self.events.drain(..) {
             if let Some(json) = &mut self.json {
                 json.json(&event)?;
+                let is_urgent =
+                    matches!(event.change, Change::FindingRaised { .. } | Change::ActionTaken { .. });
+                if is_live && is_urgent {
+                    json.flush()?;
+                }
             }
             match event.change {
                 Change::FindingRaised { finding } => {
@@ -387,12 +395,15 @@ impl Session {
             self.collect()?;
         }
         let now = clock() - BEHIND;
-        if self.engine.now() == Timestamp::EPOCH || now.as_secs() <= self.engine.now().as_secs() {
+        let before = self.engine.now();
+        if before == Timestamp::EPOCH || now <= before {
             return self.respond();
         }
         self.engine.pass(now, &mut self.observations);
         self.take_in()?;
-        self.brain.tick(now, &mut self.events);
+        if now.as_secs() > before.as_secs() {
+            self.brain.tick(now, &mut self.events);
+        }
         self.tell()?;
         self.respond()
     }

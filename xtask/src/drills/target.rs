@@ -53,7 +53,7 @@ impl Scene for Shop {
         net.outside("internet", "gateway", &[VENDOR, DROP])?;
         net.prefer("internet", VENDOR, HVAC)?;
         let inside = [
-            ("hvac", "00:60:35:30:01:20", HVAC),
+            ("hvac", "00:01:f0:30:01:20", HVAC),
             ("pos", "00:14:22:30:01:05", "10.30.1.5"),
             ("files", "00:14:22:30:01:06", FILES),
         ];
