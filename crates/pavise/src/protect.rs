@@ -7,6 +7,7 @@
 mod choose;
 mod file;
 mod known;
+mod rules;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,8 @@ use enforce::{
     Address, Depth, Elements, Family, Firewall, FirewallError, Listing, MemoryFirewall, Nft, Transaction,
 };
 use model::{
-    ActionTaken, Change, Event, Finding, Incident, IncidentId, Observation, Order, OrderKind, Timestamp,
+    ActionTaken, Change, Device, DeviceId, Event, Finding, Incident, IncidentId, Observation, Order,
+    OrderKind, Timestamp, What,
 };
 use store::Store;
 
@@ -32,6 +34,7 @@ use crate::output::{Problem, say};
 use choose::{Wanted, choose, time, words};
 pub(crate) use file::{Protection, read};
 use known::Known;
+use rules::Rules;
 use tell::{Message, Teller};
 
 /// Time passes for what is in force so often.
@@ -136,6 +139,8 @@ pub(crate) struct Protector {
     guard: Vec<Address>,
     zones: Vec<Zone>,
     known: Known,
+    /// The policy that is kept in force, if one is.
+    rules: Option<Rules>,
     /// Incidents that have grown since they were last looked at, and when.
     grown: BTreeMap<IncidentId, Timestamp>,
     /// Incidents that were looked at since the start, or since a response to them has ended. Others need not grow to be
@@ -158,9 +163,17 @@ impl Protector {
         state: &Path,
         store: &dyn Store,
     ) -> Result<Self, Problem> {
-        let Protection { family, is_real, guard, per_hour, policy, tell } = protection;
+        let Protection { family, is_real, mut guard, per_hour, policy, tell, kept } = protection;
         let now = clock();
         let known = Known::restore(store, now)?;
+        let rules = match kept {
+            Some(kept) => {
+                let (rules, guarded) = Rules::start(&kept, family, &guard, state, store)?;
+                guard.extend(guarded);
+                Some(rules)
+            }
+            None => None,
+        };
         let path = journal(state, is_real.then_some(family));
         let cannot = |why: String| Problem::Other(format!("cannot respond to incidents: {why}"));
         let wall = if is_real { Wall::Real(Nft::default()) } else { Wall::Memory(MemoryFirewall::new()) };
@@ -196,6 +209,7 @@ impl Protector {
             guard,
             zones,
             known,
+            rules,
             grown: BTreeMap::new(),
             considered: BTreeSet::new(),
             over: BTreeMap::new(),
@@ -208,6 +222,21 @@ impl Protector {
     /// Takes note of an observation.
     pub(crate) fn observe(&mut self, observation: &Observation) {
         self.known.observe(observation);
+        if let (What::Resolved(resolved), Some(rules)) = (&observation.what, &self.rules) {
+            rules.resolved(resolved);
+        }
+    }
+
+    /// Whether it is to be told which devices have changed.
+    pub(crate) const fn follows(&self) -> bool {
+        self.rules.is_some()
+    }
+
+    /// Devices have changed, or are gone.
+    pub(crate) fn follow(&self, changed: Vec<Device>, gone: Vec<DeviceId>) {
+        if let Some(rules) = self.rules.as_ref().filter(|_| !changed.is_empty() || !gone.is_empty()) {
+            rules.follow(changed, gone);
+        }
     }
 
     /// Takes note that an incident has grown.

@@ -460,6 +460,8 @@ impl Session {
         let fresh = std::mem::take(&mut self.tally.fresh);
         self.totals.add(&fresh);
         let Totals { protocols, anomalies, shed } = fresh;
+        let follows = self.protector.as_ref().is_some_and(Protector::follows);
+        let (mut followed, lost) = (Vec::new(), if follows { gone.clone() } else { Vec::new() });
         let flows = std::mem::take(&mut self.flows);
         let commit = Commit {
             flows,
@@ -477,8 +479,15 @@ impl Session {
         let devices = self.brain.inventory_mut().drain_changed();
         let mut devices = devices.inspect(|device| {
             seen.insert(device.id);
+            if follows {
+                followed.push(device.clone());
+            }
         });
         self.store.commit(commit, &mut devices)?;
+        drop(devices);
+        if let Some(protector) = &self.protector {
+            protector.follow(followed, lost);
+        }
         self.source = source;
         self.before = counters;
         self.last_commit = Instant::now();

@@ -1,14 +1,15 @@
 //! The file that says how to respond.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use enforce::respond::{ACTIONS_PER_HOUR, Kind, ResponsePolicy};
-use enforce::{Address, Family};
+use enforce::{Address, Family, Mode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
+use super::rules::Kept;
 use super::tell::Tell;
 use crate::output::Problem;
 
@@ -21,14 +22,8 @@ pub(crate) struct Protection {
     pub(crate) per_hour: usize,
     pub(crate) policy: ResponsePolicy,
     pub(crate) tell: Tell,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Mode {
-    #[default]
-    Observe,
-    Enforce,
+    /// The policy that is kept in force, if one is.
+    pub(crate) kept: Option<Kept>,
 }
 
 #[derive(Deserialize)]
@@ -37,6 +32,9 @@ struct Text {
     family: Family,
     #[serde(default)]
     mode: Mode,
+    policy: Option<PathBuf>,
+    /// As `mode`, unless given.
+    policy_mode: Option<Mode>,
     #[serde(default)]
     guard: Vec<Address>,
     #[serde(default = "per_hour")]
@@ -96,6 +94,7 @@ fn parse(name: &str, text: &str) -> Result<Protection, String> {
         per_hour: *read.per_hour.get_ref(),
         policy,
         tell,
+        kept: read.policy.map(|file| Kept { file, mode: read.policy_mode.unwrap_or(read.mode) }),
     })
 }
 
@@ -113,6 +112,11 @@ mod tests {
         assert!(!least.is_real && least.guard.is_empty());
         assert_eq!((least.policy, least.per_hour), (ResponsePolicy::default(), ACTIONS_PER_HOUR));
         assert!(parse("p.toml", "family = \"routed\"\nmode = \"enforce\"").unwrap().is_real);
+        for (more, mode) in [("", Mode::Enforce), ("policy_mode = \"observe\"", Mode::Observe)] {
+            let text = format!("family = \"routed\"\nmode = \"enforce\"\npolicy = \"p.policy\"\n{more}");
+            let kept = Some(Kept { file: "p.policy".into(), mode });
+            assert_eq!(parse("p.toml", &text).unwrap().kept, kept);
+        }
     }
 
     #[test]

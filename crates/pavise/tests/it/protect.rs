@@ -399,6 +399,30 @@ fn a_person_who_is_asked_answers_and_undoes_it_while_the_watch_goes_on() {
 }
 
 #[test]
+fn a_policy_is_kept_in_force_and_follows_devices_as_they_appear() {
+    let test = "a_policy_is_kept_in_force_and_follows_devices_as_they_appear";
+    let Some(bridge) = Bridge::new(test) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("floor.policy");
+    // Who has the link-layer address is known once it has been seen.
+    let text = "zone floor { level 2 members 10.9.1.0/24 }\nallow 02:00:00:00:00:0c -> 10.9.1.3 tcp/7000\n";
+    std::fs::write(&policy, text).unwrap();
+    let file = protect(folder.path(), &format!("mode = \"enforce\"\npolicy = \"{}\"\n", policy.display()));
+    let (mut stranger, mut device, mut friend) = (bridge.peer("a"), bridge.peer("b"), bridge.peer("c"));
+    device.until(&format!("serve {VICTIM}:7000"), "ok");
+    stranger.until(&format!("connect {VICTIM}:7000"), "ok");
+    let mut watch = bridge.watch(&folder.path().join("state"), &file);
+    assert_eq!(stranger.ask(&format!("connect {VICTIM}:7000")), "no");
+    friend.until(&format!("connect {VICTIM}:7000"), "ok");
+    assert_eq!(friend.ask("say"), "ok");
+    assert_eq!(stranger.ask(&format!("connect {VICTIM}:7000")), "no");
+    watch.signal("-INT");
+    watch.says("The policy stays in force as it is");
+    assert_eq!(stranger.ask(&format!("connect {VICTIM}:7000")), "no");
+    assert_eq!(friend.ask(&format!("connect {VICTIM}:7000")), "ok");
+}
+
+#[test]
 fn what_is_only_observed_is_told_and_cuts_nothing() {
     let test = "what_is_only_observed_is_told_and_cuts_nothing";
     let Some(bridge) = Bridge::new(test) else { return };
