@@ -18,6 +18,22 @@ const CALL: Duration = Duration::from_secs(1);
 /// How long it is waited for what should follow at once.
 const SOON: Duration = Duration::from_millis(200);
 
+/// Nobody has any business to open a conversation with the car from outside: a unit that lets somebody in keeps only what it
+/// needs.
+const PROTECTION: &str = r#"
+guard = ["203.0.113.30"]
+
+[[rule]]
+name = "let in from the mobile network"
+detectors = ["exposed-device", "remote-access"]
+action = "contain"
+
+[[rule]]
+name = "elsewhere"
+severity = "high"
+action = "contain"
+"#;
+
 /// The car, and what it is connected with.
 #[derive(Default)]
 pub(super) struct Car {
@@ -68,7 +84,7 @@ impl Scene for Car {
             host: "modem",
             interfaces: &["telematics", "phone"],
             family: "routed",
-            protection: "guard = [\"203.0.113.30\"]\n",
+            protection: PROTECTION,
             settings: "",
         }
     }

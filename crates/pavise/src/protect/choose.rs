@@ -61,8 +61,10 @@ pub(crate) struct Wanted {
 struct Aim {
     addresses: Vec<Address>,
     is_outside: bool,
-    /// Why a person must be asked.
-    doubt: Option<&'static str>,
+    /// Why a person must be asked, unless the rule names what was found: what it did may be what was done to it.
+    part: Option<&'static str>,
+    /// Why a person must be asked in any case: it may be another's address.
+    made_up: Option<&'static str>,
 }
 
 impl Aim {
@@ -139,12 +141,13 @@ pub(crate) fn choose(
         let needed =
             |ip: IpAddr| site.known.needs(ip, incident.first, |peer| !has_no_part(peer) || talked(peer));
         let actions = actions(site, choice.kind, choice.packets_per_s, &aim, &findings, needed);
-        let doubt = if least < Severity::High {
+        // Whoever names a detector in a rule has decided what its findings are worth.
+        let doubt = if least < Severity::High && !decision.is_named {
             Some("nothing that was found is of high severity")
         } else if findings.iter().all(|finding| LEARNING.contains(&&*finding.detector)) {
             Some("it is only known that something is unusual")
         } else {
-            aim.doubt
+            aim.part.filter(|_| !decision.is_named).or(aim.made_up)
         };
         if actions.is_empty() {
             let text = format!(
@@ -253,13 +256,13 @@ fn aim(site: &Site<'_>, actor: &Host, findings: &[&Finding]) -> Aim {
     };
     let only_asked = !talks.is_empty() && talks.iter().all(|(_, side)| *side == Side::Server);
     let state_is_wrong = only_asked && findings.iter().all(|finding| finding.victim.is_none());
-    let doubt_of_part = (state_is_wrong && !is_outside)
+    let part = (state_is_wrong && !is_outside)
         .then_some("it was only asked, and may be the one to whom something is done");
-    let own = |addresses: Vec<Address>| Aim { addresses, is_outside: false, doubt: doubt_of_part };
+    let own = |addresses: Vec<Address>| Aim { addresses, is_outside: false, part, made_up: None };
     let by_address = |ip: IpAddr| {
         let made_up =
             (!is_proven).then_some("its address could be made up: no conversation shows that it is true");
-        Aim { addresses: vec![ip.into()], is_outside, doubt: doubt_of_part.or(made_up) }
+        Aim { addresses: vec![ip.into()], is_outside, part, made_up }
     };
     match (mac.filter(|_| !passes_on && !came_through_a_router && !is_outside), ip) {
         (Some(mac), _) if lies => own(vec![mac.into()]),
@@ -270,9 +273,9 @@ fn aim(site: &Site<'_>, actor: &Host, findings: &[&Finding]) -> Aim {
             (Some(one), Some(_)) if one.locality == Locality::OnLink => own(vec![mac.into()]),
             _ => by_address(ip),
         },
-        (None, Some(_)) if lies => Aim { addresses: Vec::new(), is_outside, doubt: None },
+        (None, Some(_)) if lies => Aim { addresses: Vec::new(), is_outside, part: None, made_up: None },
         (None, Some(ip)) => by_address(ip),
-        (None, None) => Aim { addresses: Vec::new(), is_outside: false, doubt: None },
+        (None, None) => Aim { addresses: Vec::new(), is_outside: false, part: None, made_up: None },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use enforce::Ports;
 use enforce::respond::Need;
@@ -18,6 +19,10 @@ pub(crate) const MAX_HOSTS: usize = 1 << 14;
 pub(crate) const MAX_HABITS: usize = 64;
 /// What was done within so many seconds before a start is taken from the state: a week, as plants and offices have.
 const HABITS_S: u64 = 7 * 86_400;
+
+/// What a host begins so long before the first sign of an incident may be of it: of conversations that are opened together,
+/// another one than the first may be the first of which something is told.
+const JUST_BEFORE: Duration = Duration::from_secs(1);
 
 /// A conversation.
 #[derive(Clone, Copy, Debug)]
@@ -145,10 +150,10 @@ impl Known {
         self.open.values().map(|talk| &talk.head)
     }
 
-    /// What a host did before a moment, without what it did with those `not` to be spoken to.
+    /// What a host did before a moment, but for what it began only just before, and without what it did with those `not` to be spoken to.
     pub(crate) fn needs(&self, host: IpAddr, before: Timestamp, not: impl Fn(IpAddr) -> bool) -> Vec<Need> {
         let habits = self.habits.get(&host.to_canonical()).into_iter().flatten();
-        let needed = habits.filter(|(habit, first)| **first < before && !not(habit.peer));
+        let needed = habits.filter(|(habit, first)| **first + JUST_BEFORE < before && !not(habit.peer));
         let need = |(habit, _): (&Habit, &Timestamp)| Need {
             peer: enforce::Network::host(habit.peer),
             protocol: habit.protocol,
@@ -200,8 +205,13 @@ mod tests {
             known.observe(&Observation { at, what: What::FlowIdentified(Box::new(what)) });
         }
         let one = std::net::Ipv4Addr::from_bits(1).into();
-        assert_eq!(known.needs(one, Timestamp::from_secs(2), |_| false).len(), MAX_HABITS);
-        assert!(known.needs(one, at, |_| false).is_empty(), "what began then is not what it usually does");
+        assert_eq!(known.needs(one, Timestamp::from_secs(3), |_| false).len(), MAX_HABITS);
+        for soon in [at, at + JUST_BEFORE] {
+            assert!(
+                known.needs(one, soon, |_| false).is_empty(),
+                "what begins then is not what it usually does"
+            );
+        }
         for client in 0..MAX_HOSTS as u32 + 5 {
             known.usual(&head(0, 100_000 + client, 2), at);
         }
