@@ -1,6 +1,7 @@
 //! Frames without ports: an EtherType that two protocols share, and a bus without addresses.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dissect::proto::Wants;
 use dissect::wire::LinkType;
@@ -149,6 +150,33 @@ fn an_opening_is_unanswered_after_five_seconds_and_an_answer_after_that_is_told_
     assert_eq!(told(&frames), [unanswered, (TcpState::Established, 9, EndReason::SourceEnd)]);
 }
 
+#[test]
+fn time_that_passes_without_packets_ends_what_waits_for_it() {
+    for shards in [1, 3] {
+        let wants = Wants { messages: true, judged: true };
+        let mut engine = Engine::<Given>::new(Limits::default(), wants, shards, 7);
+        let mut observations = Vec::new();
+        let at = |seconds: u64| Timestamp::from_secs(1_700_000_000 + seconds);
+        engine.pass(at(0), &mut observations);
+        assert_eq!(engine.now(), Timestamp::EPOCH, "time begins with the first packet");
+        engine.submit(&Arc::new(Given(LinkType::ETHERNET, vec![segment(true, 0, 0, 0x02, &[])])));
+        engine.collect(&mut observations);
+        for seconds in 0..=4 {
+            engine.pass(at(seconds), &mut observations);
+        }
+        let ended = |observations: &[Observation]| {
+            observations.iter().filter(|observation| matches!(observation.what, What::FlowEnded(_))).count()
+        };
+        assert_eq!(ended(&observations), 0);
+        engine.pass(at(7), &mut observations);
+        assert_eq!((ended(&observations), engine.now()), (1, at(7)), "{shards} shards");
+        engine.pass(at(6), &mut observations);
+        assert_eq!(engine.now(), at(7), "it does not go back");
+        while engine.finish(&mut observations) {}
+        assert_eq!(ended(&observations), 1);
+    }
+}
+
 /// Frames on two interfaces by turns.
 struct Two(Vec<Vec<u8>>);
 
@@ -193,4 +221,29 @@ fn equal_identifiers_on_two_buses_are_two_conversations() {
         records.sort_unstable();
         assert_eq!(records, [(0, 3), (5, 3)]);
     }
+}
+
+#[test]
+fn where_it_is_to_be_told_soon_a_refusal_is_within_a_quarter_of_a_second_and_its_packets_add_up() {
+    let (syn, refuse) = (0x02, 0x14);
+    let frames =
+        || Given(LinkType::ETHERNET, vec![segment(true, 0, 0, syn, &[]), segment(false, 0, 1, refuse, &[])]);
+    let last = Timestamp::from_secs(1_700_000_001);
+    let told = |limits: Limits, after: Duration| {
+        let mut engine = Engine::<Given>::new(limits, Wants { messages: false, judged: true }, 1, 7);
+        let mut observations = Vec::new();
+        engine.submit(&Arc::new(frames()));
+        engine.collect(&mut observations);
+        engine.pass(last + after, &mut observations);
+        let ended = observations.iter().find_map(|observation| match &observation.what {
+            What::FlowEnded(record) => Some((record.sent.packets, record.received.packets, record.end)),
+            _ => None,
+        });
+        ended.map(|ended| (ended, engine.counters().packets_open))
+    };
+    let ended = Some(((1, 1, EndReason::Finished), 0));
+    assert_eq!(told(Limits::prompt(), Duration::from_millis(150)), None);
+    assert_eq!(told(Limits::prompt(), Duration::from_millis(250)), ended);
+    assert_eq!(told(Limits::default(), Duration::from_millis(4_900)), None);
+    assert_eq!(told(Limits::default(), Duration::from_millis(6_000)), ended);
 }

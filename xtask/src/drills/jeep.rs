@@ -101,6 +101,10 @@ impl Scene for Car {
         vec![("telematics", ATTACKER.to_owned())]
     }
 
+    fn attacker(&self) -> (&'static str, String) {
+        ("mobile", ATTACKER.to_owned())
+    }
+
     fn attackers(&self) -> &'static [&'static str] {
         &[ATTACKER, UNIT]
     }

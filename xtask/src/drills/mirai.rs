@@ -113,6 +113,10 @@ impl Scene for City {
         others.chain([telnet, ("internet", ours.to_owned())]).collect()
     }
 
+    fn attacker(&self) -> (&'static str, String) {
+        ("camera1", "10.50.0.21 --except 80 --except 1883".to_owned())
+    }
+
     fn attackers(&self) -> &'static [&'static str] {
         &["10.50.0.21", "10.50.0.22"]
     }

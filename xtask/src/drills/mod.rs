@@ -78,6 +78,9 @@ trait Scene {
     /// Where and whose packets are malicious: on which host, and the arguments of the part that counts them.
     fn victims(&self) -> Vec<(&'static str, String)>;
 
+    /// Where the attacker is, and the arguments of the part that counts what he sends.
+    fn attacker(&self) -> (&'static str, String);
+
     /// Addresses of hosts that the attacker has, or gets.
     fn attackers(&self) -> &'static [&'static str];
 
@@ -118,8 +121,8 @@ struct Outcome {
     /// To the last malicious packet that arrived at a victim, of how many.
     last_arrival_s: Option<f64>,
     arrivals: u64,
-    /// To the end of the attack.
-    attacked_for_s: f64,
+    /// To the last malicious packet that was sent.
+    last_sent_s: Option<f64>,
     steps_done: usize,
     steps: &'static [&'static str],
     benign: usize,
@@ -131,8 +134,8 @@ impl Outcome {
     fn contained_after_s(&self) -> Option<f64> {
         let acted = self.acted_after_s?;
         let contained = acted.max(self.last_arrival_s.unwrap_or_default());
-        // He must have gone on for a while, or silence says nothing.
-        (self.attacked_for_s - contained >= GOAL_S).then_some(contained)
+        // He must have gone on sending for a while, or silence says nothing.
+        (self.last_sent_s? - contained >= GOAL_S).then_some(contained)
     }
 
     /// Whether it is as it should be: contained without harm to others; or, with nobody to defend, the attack complete.
@@ -262,6 +265,9 @@ fn drill(scene: &mut dyn Scene, run: usize, defended: bool, folder: &Path) -> Re
     for (host, words) in scene.victims() {
         sniffers.push(net.play(host, &format!("sniff {words}"))?);
     }
+    let (host, words) = scene.attacker();
+    let mut sender = net.start("attacker-sniff", &mut net.peer(host, &format!("sniff {words}"))?)?;
+    sender.expect("ready", PATIENCE)?;
     let first = scene.begin(&net)?;
     let steps = scene.steps();
     let mut steps_done = 0;
@@ -278,8 +284,8 @@ fn drill(scene: &mut dyn Scene, run: usize, defended: bool, folder: &Path) -> Re
             break;
         }
     }
-    let ended = now();
-    let arrived = arrived(sniffers)?;
+    let arrived = counted(sniffers)?;
+    let sent = counted(vec![sender])?;
     let mut broken = Vec::new();
     let count = benign.len();
     for (name, process) in benign {
@@ -302,7 +308,7 @@ fn drill(scene: &mut dyn Scene, run: usize, defended: bool, folder: &Path) -> Re
         action: report.acted.map(|(_, action)| action),
         last_arrival_s: arrived.last.map(after),
         arrivals: arrived.count,
-        attacked_for_s: after(ended),
+        last_sent_s: sent.last.map(after),
         steps_done,
         steps,
         benign: count,
@@ -310,29 +316,29 @@ fn drill(scene: &mut dyn Scene, run: usize, defended: bool, folder: &Path) -> Re
     })
 }
 
-/// What arrived of an attacker.
+/// What was seen of an attacker.
 #[derive(Default)]
-struct Arrived {
+struct Counted {
     count: u64,
     last: Option<Moment>,
 }
 
-fn arrived(sniffers: Vec<Process>) -> Result<Arrived, Failure> {
-    let mut arrived = Arrived::default();
+fn counted(sniffers: Vec<Process>) -> Result<Counted, Failure> {
+    let mut all = Counted::default();
     for sniffer in sniffers {
         let said = sniffer.finish(None)?;
         let words = said.iter().rev().find_map(|line| line.text.strip_prefix("arrived "));
         let numbers: Vec<u64> =
             words.unwrap_or_default().split(' ').filter_map(|word| word.parse().ok()).collect();
         let &[count, _, last, _] = numbers.as_slice() else {
-            return Err(Failure("nobody counted what arrived at a victim".into()));
+            return Err(Failure("somebody who was to count the attacker's packets did not".into()));
         };
-        arrived.count += count;
+        all.count += count;
         if count > 0 {
-            arrived.last = arrived.last.max(Some(last));
+            all.last = all.last.max(Some(last));
         }
     }
-    Ok(arrived)
+    Ok(all)
 }
 
 /// The outcomes for people.
@@ -399,7 +405,7 @@ mod tests {
             action: Some("contain".into()),
             last_arrival_s: Some(0.4),
             arrivals: 9,
-            attacked_for_s: 4.0,
+            last_sent_s: Some(3.9),
             steps_done: 1,
             steps: &["scan", "guess"],
             benign: 2,
@@ -416,6 +422,8 @@ mod tests {
         // Packets arrived until he ended by himself.
         let leaking = Outcome { last_arrival_s: Some(3.9), ..outcome(true) };
         assert!(!leaking.is_good());
+        let gave_up = Outcome { last_sent_s: Some(0.4), ..outcome(true) };
+        assert_eq!(gave_up.contained_after_s(), None);
         let harmful = Outcome { broken: vec!["till: broken".into()], ..outcome(true) };
         assert!(!harmful.is_good());
     }

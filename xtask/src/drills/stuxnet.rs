@@ -89,6 +89,10 @@ impl Scene for Plant {
         vec![("plc", "10.10.0.21".into())]
     }
 
+    fn attacker(&self) -> (&'static str, String) {
+        ("engineering", "10.10.0.21 --except 80".to_owned())
+    }
+
     fn attackers(&self) -> &'static [&'static str] {
         &["10.10.0.21"]
     }

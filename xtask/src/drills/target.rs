@@ -96,6 +96,10 @@ impl Scene for Shop {
         tills.chain([gathered, ("internet", format!("{HVAC} {FILES} --except 80"))]).collect()
     }
 
+    fn attacker(&self) -> (&'static str, String) {
+        ("hvac", format!("{HVAC} --except 80"))
+    }
+
     fn attackers(&self) -> &'static [&'static str] {
         &[HVAC, "10.30.1.11", "10.30.1.12", "10.30.1.13", FILES]
     }

@@ -41,8 +41,8 @@ pub struct Decision {
     pub rule: String,
     /// What is done.
     pub choice: Choice,
-    /// Whether the rule names the detectors for which it is meant.
-    pub is_named: bool,
+    /// The detectors that the rule names.
+    pub named: BTreeSet<String>,
 }
 
 /// What is done, whether a person is asked first, and for how long.
@@ -274,8 +274,7 @@ impl ResponsePolicy {
                 && any(&rule.zones, zones)
                 && rule.industrial.is_none_or(|wanted| wanted == industrial)
         })?;
-        let is_named = !rule.detectors.is_empty();
-        Some(Decision { rule: rule.name.clone(), choice: rule.choice, is_named })
+        Some(Decision { rule: rule.name.clone(), choice: rule.choice, named: rule.detectors.clone() })
     }
 }
 
@@ -341,10 +340,13 @@ ask = true
         let decision = policy.decide(Severity::Low, "discovery", &["x", "port-scan"], &["guests"]).unwrap();
         let choice =
             Choice { kind: Kind::RateLimit, ask: false, life: Duration::from_secs(900), packets_per_s: 50 };
-        assert_eq!(decision, Decision { rule: "scanners".into(), choice, is_named: true });
+        assert_eq!(
+            decision,
+            Decision { rule: "scanners".into(), choice, named: ["port-scan".into()].into() }
+        );
         assert_eq!(policy.decide(Severity::Low, "impact", &["port-scan"], &["guests"]), None);
         let rest = policy.decide(Severity::Critical, "impact", &[], &[]).unwrap();
-        assert_eq!((rest.rule.as_str(), rest.is_named), ("rest", false));
+        assert_eq!((rest.rule.as_str(), rest.named.len()), ("rest", 0));
         assert_eq!(policy.decide(Severity::Critical, "impact", &[], &["cell"]), None);
     }
 

@@ -246,6 +246,17 @@ fn whoever_is_behind_a_router_is_named_by_an_address_that_is_shown_to_be_true_or
 }
 
 #[test]
+fn a_router_of_which_nothing_is_known_yet_is_not_cut_off_for_one_behind_it() {
+    for ip in [BEYOND, OUTSIDE] {
+        let mut place = Place::new();
+        let first = Host { mac: Some(mac(77)), ip: Some(ip.parse().unwrap()) };
+        let flow = place.talk(100, first, host(PLC), 23, Some("telnet"));
+        let action = place.one(finding("brute-force", Severity::High, first, Some(host(PLC)), &[flow]));
+        assert_eq!(addresses(&action), [ip]);
+    }
+}
+
+#[test]
 fn a_router_that_attacks_is_named_by_its_address_alone() {
     let mut place = Place::new();
     let flow = place.talk(100, host(ROUTER), host(PLC), 23, Some("telnet"));
@@ -287,6 +298,24 @@ fn who_was_only_asked_and_did_nothing_to_anybody_is_not_cut_without_a_person() {
 }
 
 #[test]
+fn a_rule_that_names_a_detector_is_followed_for_whom_that_found_and_for_nobody_else() {
+    let mut place = Place::new();
+    let rule =
+        "[[rule]]\nname = \"let in\"\ndetectors = [\"exposed-device\", \"new-peer\"]\naction = \"contain\"";
+    place.policy = ResponsePolicy::parse("p", rule).unwrap();
+    let flow = place.talk(100, host(ATTACKER), host(PLC), 6667, Some("dbus"));
+    let exposed = finding("exposed-device", Severity::Medium, host(PLC), None, &[flow]);
+    let scan = finding("port-scan", Severity::Medium, host(ATTACKER), Some(host(PLC)), &[flow]);
+    let chosen = place.choose(&[exposed, scan]);
+    let done: BTreeSet<_> =
+        chosen.iter().map(|wanted| (wanted.target.as_str(), wanted.request.action.name())).collect();
+    assert_eq!(done, BTreeSet::from([(PLC.1, "contain"), (ATTACKER.1, "ask")]));
+    // What is only unusual cuts nobody, by whatever name.
+    let unusual = finding("new-peer", Severity::High, host(ATTACKER), Some(host(PLC)), &[flow]);
+    assert_eq!(place.one(unusual).name(), "ask");
+}
+
+#[test]
 fn what_is_told_because_of_another_finding_makes_nobody_a_target() {
     let mut place = Place::new();
     let flow = place.talk(100, host(ATTACKER), host(PLC), 23, Some("telnet"));
@@ -322,6 +351,17 @@ fn in_industrial_zones_a_person_is_asked() {
     let attack = |victim| finding("brute-force", Severity::High, host(ATTACKER), Some(victim), &[flow]);
     assert_eq!(place.one(attack(host(PLC))).name(), "ask");
     assert_eq!(place.one(attack(host(ROUTER))).name(), "contain");
+}
+
+#[test]
+fn no_more_actors_are_acted_on_than_the_limit() {
+    let place = Place::new();
+    let attack = |last: u8| {
+        let actor = Host::from_mac(MacAddr([2, 0, 0, 0, 1, last]));
+        finding("arp-spoofing", Severity::High, actor, Some(host(PLC)), &[])
+    };
+    let attacks: Vec<Finding> = (0..MAX_TARGETS as u8 + 4).map(attack).collect();
+    assert_eq!(place.choose(&attacks).len(), MAX_TARGETS);
 }
 
 #[test]
