@@ -221,3 +221,50 @@ pub(super) fn scan(at: &[SocketAddr]) -> Done {
     tell("scanned");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A server that says this, and then nothing more.
+    fn says(bytes: Vec<u8>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(&bytes).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            // What is left unread would have the connection reset, and what was said lost.
+            let _ = io::copy(&mut stream, &mut io::sink());
+        });
+        at
+    }
+
+    fn part(number: u32) -> Vec<u8> {
+        let body = picture(number);
+        [format!("--next\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), &body, b"\r\n"].concat()
+    }
+
+    #[test]
+    fn a_picture_that_is_missing_or_cut_off_breaks_the_conversation() {
+        let head = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        let whole = [head.clone(), part(0), part(1)].concat();
+        let mut watch = Watch::open(says(whole.clone())).unwrap();
+        assert!(watch.exchange().is_ok() && watch.exchange().is_ok());
+        assert!(watch.exchange().is_err(), "the camera has gone");
+        let mut watch = Watch::open(says([head, part(0), part(2)].concat())).unwrap();
+        assert!(watch.exchange().is_ok() && watch.exchange().is_err());
+        let mut watch = Watch::open(says(whole[..whole.len() - 9].to_vec())).unwrap();
+        assert!(watch.exchange().is_ok() && watch.exchange().is_err());
+    }
+
+    #[test]
+    fn an_answer_to_something_else_breaks_the_conversation() {
+        let answer = |path: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
+        let mut fetch = Fetch::open(says(answer("/status/0").repeat(2).into_bytes())).unwrap();
+        assert!(fetch.exchange().is_ok());
+        assert!(fetch.exchange().is_err(), "the same again is no answer");
+    }
+}
