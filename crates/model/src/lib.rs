@@ -28,7 +28,7 @@ pub use flow::{
 };
 pub use observation::{
     Anomaly, Binding, BindingSource, BusData, BusFrame, Fact, FlowIdentified, Message, Observation,
-    Operation, OperationKind, Outcome, Resolved, Sample, Samples, Shed, SourceSummary, Weakness, What,
+    Operation, OperationKind, Outcome, Point, Resolved, Sample, Samples, Shed, SourceSummary, Weakness, What,
 };
 pub use record::{Name, Record, RecordError, Value};
 pub use time::Timestamp;

@@ -209,10 +209,11 @@ impl Session {
         {
             self.links.push(frame.link);
         }
-        if let Some(evidence) = &mut self.evidence {
-            evidence.take(&batch.0);
-        }
         let batch = Arc::new(batch);
+        if let Some(evidence) = &mut self.evidence {
+            let spare = &mut self.spare;
+            evidence.take(&batch, |batch| spare.extend(Arc::into_inner(batch)));
+        }
         self.engine.submit(&batch);
         self.waiting.push_back(batch);
         if self.waiting.len() >= self.engine.capacity() {
