@@ -101,6 +101,14 @@ fn lines(truth: &Truth, findings: &[Finding]) -> String {
 /// off this list: the test insists.
 const MISSED: &[(&str, &str)] = &[];
 
+/// Stages that must be told for what they are, not only as what somebody known for an attack did besides.
+const TOLD_BY: &[(&str, &str, &str)] = &[
+    ("stuxnet", "replayed-values", "process-value"),
+    ("stuxnet", "spreading", "remote-execution"),
+    ("stuxnet", "block-download", "program-download"),
+    ("jeep", "brake-frames", "can-identifier"),
+];
+
 #[test]
 fn every_stage_of_every_attack_is_found() {
     let mut report = String::new();
@@ -119,6 +127,13 @@ fn every_stage_of_every_attack_is_found() {
             let found: Vec<_> =
                 by.iter().map(|(detector, after)| format!("{detector} +{after:.1} s")).collect();
             let _ = writeln!(report, "  {:<28} {}", stage.name, found.join(", "));
+            for (_, _, detector) in
+                TOLD_BY.iter().filter(|(of, name, _)| (*of, *name) == (attack.name, &*stage.name))
+            {
+                if !by.contains_key(detector) {
+                    wrong.push(format!("{}: {} is not told by {detector}", attack.name, stage.name));
+                }
+            }
             let is_missed = MISSED.contains(&(attack.name, &stage.name));
             if by.is_empty() != is_missed {
                 let how = if is_missed { "is found now: take it off the list" } else { "is not found" };

@@ -92,9 +92,6 @@ const MAX_POINTS: usize = 32;
 /// A point's value is told at most once in so many nanoseconds: a little less than the second in which panels ask for it,
 /// for some answers come a little early, and where some are left out no two courses of values are the same.
 const SAMPLE_EVERY: u64 = 900_000_000;
-/// Of a conversation with more points than this each is told as much more rarely: what a conversation tells in a second is
-/// bounded.
-const POINTS_AT_ONCE: usize = 4;
 /// A value that does not change is told again after so many nanoseconds.
 const SAMPLE_AGAIN: u64 = 60_000_000_000;
 
@@ -156,12 +153,11 @@ impl Points {
         if !first && at.as_nanos() < since.as_nanos().saturating_add(SAMPLE_EVERY) {
             return None;
         }
-        let rounds = points.len().div_ceil(POINTS_AT_ONCE).max(1) as u64;
         let place = match points.binary_search_by_key(&key, |point| point.key) {
             Ok(place) => {
                 let point = &mut points[place];
                 let passed = at.as_nanos().saturating_sub(point.told.as_nanos());
-                if passed < rounds * SAMPLE_EVERY || passed < SAMPLE_AGAIN && point.value == value {
+                if passed < SAMPLE_EVERY || passed < SAMPLE_AGAIN && point.value == value {
                     return None;
                 }
                 (point.value, point.told) = (value, at);
@@ -260,25 +256,6 @@ mod tests {
         let named = points.reported(7, 3.0, at(300_000), name(7));
         assert_eq!(named.as_deref(), Some("point 7"));
         assert!(Points::default().reported(8, 1.0, at(1), name(8)).is_some(), "a report is news at once");
-    }
-
-    #[test]
-    fn many_points_are_told_as_much_more_rarely() {
-        // A minute of ten readings a second, each another value.
-        let told = |count: u64| {
-            let mut points = Points::default();
-            let told = (0..600_u64).flat_map(|reading| (0..count).map(move |key| (reading, key))).filter(
-                |(reading, key)| {
-                    let at = Timestamp::from_micros(1_000_000_000 + reading * 100_000);
-                    points.news(*key, *reading as f64, at, || key.to_string()).is_some()
-                },
-            );
-            told.count()
-        };
-        let [few, some, all] = [4, 8, 32].map(told);
-        assert!((4 * 63..=4 * 66).contains(&few), "{few}");
-        assert!((8 * 30..=8 * 34).contains(&some), "{some}");
-        assert!((32 * 6..=32 * 9).contains(&all), "{all}");
     }
 
     #[test]
