@@ -78,6 +78,29 @@ impl Ring {
         let frame = &batch.frames[frame];
         (frame, batch.bytes(frame))
     }
+
+    /// Frames as a capture, on interfaces with the numbers that they had.
+    fn capture(&self, frames: &[Place]) -> io::Result<Vec<u8>> {
+        let mut writer = PcapngWriter::new(Vec::new())?;
+        let mut interfaces: Vec<(LinkType, Interface)> = Vec::new();
+        for (frame, bytes) in frames.iter().map(|place| self.at(*place)) {
+            let number = usize::from(frame.interface.min(MAX_INTERFACES - 1));
+            while interfaces.len() <= number {
+                interfaces.push((frame.link, writer.interface(frame.link, "")?));
+            }
+            let of_the_kind = || interfaces.iter().find(|(link, _)| *link == frame.link).copied();
+            let known = Some(interfaces[number]).filter(|(link, _)| *link == frame.link).or_else(of_the_kind);
+            let (_, interface) = match known {
+                Some(known) => known,
+                None => {
+                    interfaces.push((frame.link, writer.interface(frame.link, "")?));
+                    interfaces[interfaces.len() - 1]
+                }
+            };
+            writer.write(interface, frame.at, bytes, frame.wire_length)?;
+        }
+        writer.finish()
+    }
 }
 
 /// Whose addresses a frame bears.
@@ -281,27 +304,7 @@ impl Evidence {
 
     /// Writes frames as a capture, whole or not at all; its size and digest.
     fn write(&self, finding: &Finding, frames: &[Place]) -> io::Result<(u64, String)> {
-        let mut writer = PcapngWriter::new(Vec::new())?;
-        let mut interfaces: Vec<(LinkType, Interface)> = Vec::new();
-        for (frame, bytes) in frames.iter().map(|place| self.ring.at(*place)) {
-            let number = usize::from(frame.interface.min(MAX_INTERFACES - 1));
-            while interfaces.len() <= number {
-                interfaces.push((frame.link, writer.interface(frame.link, "")?));
-            }
-            let known = interfaces[number];
-            let of_the_kind = || interfaces.iter().find(|(link, _)| *link == frame.link);
-            let known = if known.0 == frame.link { Some(&known) } else { of_the_kind() };
-            let interface = match known {
-                Some((_, known)) => *known,
-                None => {
-                    let new = writer.interface(frame.link, "")?;
-                    interfaces.push((frame.link, new));
-                    new
-                }
-            };
-            writer.write(interface, frame.at, bytes, frame.wire_length)?;
-        }
-        let capture = writer.finish()?;
+        let capture = self.ring.capture(frames)?;
         let digest = digest(&capture);
         fs::create_dir_all(&self.folder)?;
         let path = self.folder.join(format!("{}.pcapng", finding.id));
@@ -372,5 +375,27 @@ mod tests {
                 "given back too soon"
             );
         }
+    }
+
+    #[test]
+    fn a_slice_has_the_interfaces_of_its_source() {
+        let mut batch = Captured::default();
+        let frames = [(1, LinkType::CAN_SOCKETCAN), (0, LinkType::CAN_SOCKETCAN), (1, LinkType::ETHERNET)];
+        for (number, (interface, link)) in (0_u64..).zip(frames) {
+            batch.0.push(Timestamp::from_secs(number), link, &[number as u8; 16], 16);
+            batch.0.frames.last_mut().unwrap().interface = interface;
+        }
+        let mut ring = Ring::new(1000);
+        ring.push(Arc::new(batch), |_| {});
+        let places: Vec<_> = ring.frames().map(|(place, ..)| place).collect();
+        let path = std::env::temp_dir().join(format!("pavise-slice-{}.pcapng", std::process::id()));
+        fs::write(&path, ring.capture(&places).unwrap()).unwrap();
+        let mut source = capture::open(&path.display().to_string(), &capture::Options::default()).unwrap();
+        let mut read = capture::Batch::default();
+        source.next_batch(&mut read).unwrap();
+        fs::remove_file(&path).unwrap();
+        let kinds: Vec<_> = read.frames.iter().map(|frame| (frame.interface, frame.link)).collect();
+        let expected = [(1, LinkType::CAN_SOCKETCAN), (0, LinkType::CAN_SOCKETCAN), (2, LinkType::ETHERNET)];
+        assert_eq!(kinds, expected);
     }
 }
