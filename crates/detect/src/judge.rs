@@ -534,6 +534,7 @@ impl Detect {
         }
         let what = &observation.what;
         let (kind, ends) = match what {
+            What::FlowAsked(head) => (Kind::Asked, ends(head)),
             What::FlowOpened(head) => (Kind::Opened, ends(head)),
             What::FlowIdentified(identified) => (Kind::Identified, ends(&identified.flow)),
             What::FlowEnded(record) => (Kind::Ended, ends(&record.head)),

@@ -87,9 +87,10 @@ impl Inventory {
             What::Fact(fact) => self.fact(fact, at),
             What::Operation(operation) => self.operation(operation, at),
             What::SourceEnded(_) => self.accept_waiting(None, at),
-            // Messages become facts and operations before they come here; anomalies, weaknesses, values, shedding and what
+            // Nobody is proven to be there by being asked. Messages become facts and operations before they come here; anomalies, weaknesses, values, shedding and what
             // is to come say nothing about who a device is.
-            What::Message(_)
+            What::FlowAsked(_)
+            | What::Message(_)
             | What::Anomaly(_)
             | What::Weakness(_)
             | What::BusFrame(_)

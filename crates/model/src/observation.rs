@@ -24,6 +24,8 @@ pub struct Observation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "observation", rename_all = "kebab-case")]
 pub enum What {
+    /// A TCP conversation was asked for. Told where somebody judges.
+    FlowAsked(Box<FlowHead>),
     /// A conversation was answered, or its protocol recognised, for the first time.
     FlowOpened(Box<FlowHead>),
     /// The protocol of a conversation was recognised.

@@ -375,7 +375,7 @@ impl Values {
             point.states.welcome(value.to_bits(), slot, STATES);
         }
         let is_new_state = (moves || point.count == 0)
-            && !point.is_measured()
+            && !point.states.is_overflown()
             && point.states.judge(value.to_bits(), slot, limits[STATE_LEVEL], !is_suspect, STATES)
                 == News::New;
         let mut wrong = None;
