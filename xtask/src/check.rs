@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("policy", &["model", "query"]),
     ("mud", &["model"]),
     ("store", &["model"]),
-    ("enforce", &["model"]),
+    ("enforce", &["model", "policy"]),
     ("lab", &["model"]),
     ("testkit", &[]),
     (
@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "policy",
             "mud",
             "store",
+            "enforce",
             "lab",
         ],
     ),

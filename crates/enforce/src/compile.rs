@@ -184,6 +184,7 @@ struct Compiler<'a> {
     ruleset: &'a Ruleset,
     support: Support,
     classes: BTreeMap<&'a str, &'a Class>,
+    groups: BTreeMap<&'a str, &'a [Network]>,
     /// Outward and inward allows, by the class that they are of.
     outward: BTreeMap<&'a str, Vec<&'a Allow>>,
     inward: BTreeMap<&'a str, Vec<&'a Allow>>,
@@ -221,6 +222,7 @@ impl<'a> Compiler<'a> {
             ruleset,
             support,
             classes: ruleset.classes.iter().map(|class| (class.name.as_str(), class)).collect(),
+            groups: ruleset.groups.iter().map(|group| (group.name.as_str(), &*group.networks)).collect(),
             outward,
             inward,
             table: Table::empty(ruleset.family, TABLE),
@@ -541,6 +543,7 @@ impl<'a> Compiler<'a> {
         let networks = match &allow.to {
             End::Anyone => vec![Network::ALL_IPV4, Network::ALL_IPV6],
             End::Networks(networks) => outermost(networks.iter().copied()),
+            End::Group(name) => outermost(self.group(name).iter().copied()),
             End::Class(name) => match self.members(name) {
                 Some(networks) => networks,
                 None => return false,
@@ -578,6 +581,10 @@ impl<'a> Compiler<'a> {
     fn share(&mut self, (set, protocol): (&'static str, u8), to: &Network, key: String, rule: Option<u32>) {
         let entry = Entry { rule, ..Entry::default() };
         self.shared.entry((set, protocol, !to.is_ipv4())).or_default().push((key.into(), entry));
+    }
+
+    fn group(&self, name: &str) -> &'a [Network] {
+        self.groups.get(name).copied().unwrap_or_default()
     }
 
     /// The networks of a class, or `None` if members are known by link-layer address.
@@ -621,6 +628,7 @@ impl<'a> Compiler<'a> {
             End::Anyone => return vec![(None, String::new())],
             End::Name(name) => return self.named(name, side),
             End::Networks(networks) => networks.iter().copied().map(Address::Net).collect(),
+            End::Group(name) => self.group(name).iter().copied().map(Address::Net).collect(),
             End::Class(name) => {
                 self.classes.get(name.as_str()).map(|class| class.members.clone()).unwrap_or_default()
             }
@@ -642,16 +650,21 @@ impl<'a> Compiler<'a> {
             if keys.is_empty() {
                 continue;
             }
-            let whom = match peer {
-                End::Class(name) if keys.len() > 1 => {
-                    let set = identifier("m", name) + layer.suffix();
+            let shared = match peer {
+                End::Class(name) if keys.len() > 1 => Some(identifier("m", name)),
+                End::Group(name) => Some(identifier("g", name)),
+                _ => None,
+            };
+            let whom = match shared {
+                Some(name) => {
+                    let set = name + layer.suffix();
                     let flags = if networks.iter().all(Network::is_host) { "" } else { "interval" };
                     let spec = SetSpec { key: layer.key(), flags, ..SetSpec::default() };
                     let found = self.set(set.clone(), spec);
                     found.elements.extend(keys.into_iter().map(|key| (key.into(), Entry::default())));
                     format!("@{set}")
                 }
-                _ => one_or_set(&keys.into_iter().collect::<Vec<_>>()),
+                None => one_or_set(&keys.into_iter().collect::<Vec<_>>()),
             };
             out.push((Some(layer), format!("{} {side} {whom}", layer.field())));
         }

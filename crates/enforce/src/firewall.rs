@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::table::{Command, SetSpec, Table, Transaction};
 use crate::{Chain, Family, Rule, Support};
 
@@ -89,7 +91,7 @@ pub enum FirewallError {
 }
 
 /// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     /// Packets.
     pub packets: u64,
@@ -105,7 +107,7 @@ impl std::ops::AddAssign for Counter {
 }
 
 /// A table as the firewall holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// Sets and maps, by name.
     pub sets: BTreeMap<String, ListedSet>,
@@ -114,7 +116,7 @@ pub struct Listing {
 }
 
 /// A set as the firewall holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedSet {
     /// Type, flags and size in the firewall's words.
     pub definition: String,
@@ -123,7 +125,7 @@ pub struct ListedSet {
 }
 
 /// An element as the firewall holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedElement {
     /// Of a map: what is done.
     pub verdict: Option<String>,
@@ -134,7 +136,7 @@ pub struct ListedElement {
 }
 
 /// A chain as the firewall holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedChain {
     /// Of a base chain: type, hook, priority and policy in the firewall's words.
     pub definition: String,
@@ -143,7 +145,7 @@ pub struct ListedChain {
 }
 
 /// A rule as the firewall holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedRule {
     /// What it does in the firewall's words, without what was counted.
     pub text: String,

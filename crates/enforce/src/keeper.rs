@@ -210,7 +210,9 @@ impl<F: Firewall> Keeper<F> {
         // Sets and chains that other classes use, too, are not this part's to take away or to make again.
         let used: BTreeSet<String> = old.names.values().flatten().cloned().collect();
         transaction.commands.retain(|command| match command {
-            Command::DeleteSet(set) => !used.contains(set) && !set.starts_with("m_"),
+            Command::DeleteSet(set) => {
+                !used.contains(set) && !set.starts_with("m_") && !set.starts_with("g_")
+            }
             Command::AddSet(set, _) => !kept.compiled.table.sets.contains_key(set),
             _ => true,
         });
@@ -250,6 +252,23 @@ impl<F: Firewall> Keeper<F> {
         let found = self.firewall.list(self.family, TABLE, Depth::Elements)?;
         let differs = drift(&compiled.table, None, found.as_ref(), Depth::Elements);
         Ok((differs, self.whole(compiled)?))
+    }
+
+    /// Takes a ruleset for what is in force, without changing or reading anything: after a restart, for counts and differences.
+    /// `listing` is what [`Keeper::listing`] gave when it was put in force; without it, the words of rules are not compared.
+    ///
+    /// # Errors
+    ///
+    /// If the ruleset cannot be in force.
+    pub fn adopt(&mut self, ruleset: &Ruleset, listing: Option<Listing>) -> Result<(), KeepError> {
+        let compiled = self.compile(ruleset)?;
+        self.kept = Some(Kept { compiled, listing, numbers: None });
+        Ok(())
+    }
+
+    /// What the firewall held, without elements, when the rules were put in force; nothing if it could not be read.
+    pub fn listing(&self) -> Option<&Listing> {
+        self.kept.as_ref()?.listing.as_ref()
     }
 
     /// Takes the rules out of force.

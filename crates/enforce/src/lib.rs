@@ -1,8 +1,8 @@
 //! Decisions made real.
 //!
 //! A [`Ruleset`] says what is to be in force; [`compile`] makes a table of nftables of it; a [`Keeper`] keeps it in
-//! force in a [`Firewall`]. What is done about incidents is in [`respond`]. This crate is an edge: it knows
-//! `model` only, and neither how rules come about nor who decides on a response.
+//! force in a [`Firewall`]. [`lower`](mod@lower) makes a ruleset of a policy. What is done about incidents is in [`respond`]. This crate
+//! is an edge: it does not know how policies come about nor who decides on a response.
 
 mod address;
 mod compile;
@@ -10,6 +10,7 @@ mod drift;
 pub mod export;
 mod firewall;
 mod keeper;
+pub mod lower;
 mod nft;
 pub mod notify;
 pub mod respond;
@@ -26,7 +27,7 @@ pub use firewall::{
 pub use keeper::{Change, Counts, KeepError, Keeper, NAME_LIFE_MAX, NAME_LIFE_MIN, OnDrift};
 pub use nft::{Nft, OUTPUT_MAX, TIME_MAX};
 pub use ruleset::{
-    ALLOWS_MAX, Allow, CLASSES_MAX, Class, End, Family, MEMBERS_MAX, Mode, NAME_BYTES_MAX, NAMES_MAX, Ports,
-    Ruleset, RulesetError, Service, dns_name,
+    ALLOWS_MAX, Allow, CLASSES_MAX, Class, End, Family, Group, MEMBERS_MAX, Mode, NAME_BYTES_MAX, NAMES_MAX,
+    Ports, Ruleset, RulesetError, Service, dns_name,
 };
 pub use table::{Chain, Command, Entry, Refused, Rule, Set, SetSpec, Table, Transaction};

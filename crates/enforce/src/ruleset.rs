@@ -61,6 +61,9 @@ pub struct Ruleset {
     /// Devices that may do the same.
     #[serde(default)]
     pub classes: Vec<Class>,
+    /// Networks that allows name together.
+    #[serde(default)]
+    pub groups: Vec<Group>,
     /// What is allowed.
     #[serde(default)]
     pub allows: Vec<Allow>,
@@ -78,6 +81,16 @@ pub struct Class {
     pub name: String,
     /// Who is in it.
     pub members: Vec<Address>,
+}
+
+/// Networks and addresses that many allows name. To be in one is not to be managed, and one can be in several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Its name, by which allows refer to it.
+    pub name: String,
+    /// What it holds.
+    pub networks: Vec<Network>,
 }
 
 /// Something that is allowed.
@@ -102,6 +115,8 @@ pub enum End {
     Class(String),
     /// Networks and addresses.
     Networks(Vec<Network>),
+    /// Those of a group.
+    Group(String),
     /// Whatever addresses a DNS name has: learnt from the answers that are seen, for as long as these say.
     Name(String),
     /// Anyone.
@@ -112,6 +127,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Class(name) => write!(f, "class {name}"),
+            Self::Group(name) => write!(f, "group {name}"),
             Self::Networks(networks) => {
                 let texts: Vec<_> = networks.iter().map(Network::to_string).collect();
                 f.write_str(&texts.join(", "))
@@ -278,6 +294,17 @@ pub enum RulesetError {
         /// The class.
         class: String,
     },
+    /// An allow names a group that is not there.
+    #[error("rule {rule:?} names the group {group:?}, which is not there: add it or correct the name")]
+    NoGroup {
+        /// Which rule.
+        rule: String,
+        /// The group.
+        group: String,
+    },
+    /// Two groups have one name.
+    #[error("there are two groups {0:?}: give one another name")]
+    TwoGroups(String),
     /// No end of an allow is managed.
     #[error("rule {0:?} is about no class: one of its ends must be one")]
     NoEnd(String),
@@ -337,11 +364,19 @@ impl Ruleset {
         many("allows", self.allows.len(), ALLOWS_MAX)?;
         many("members", self.classes.iter().map(|class| class.members.len()).sum(), MEMBERS_MAX)?;
         many("guarded addresses", self.guard.len(), MEMBERS_MAX)?;
+        many("networks of groups", self.groups.iter().map(|group| group.networks.len()).sum(), MEMBERS_MAX)?;
         self.validate_classes()?;
+        let mut groups = BTreeSet::new();
+        for group in &self.groups {
+            named(&group.name)?;
+            if !groups.insert(group.name.as_str()) {
+                return Err(RulesetError::TwoGroups(group.name.clone()));
+            }
+        }
         let mut names = BTreeSet::new();
         let classes: BTreeSet<&str> = self.classes.iter().map(|class| class.name.as_str()).collect();
         for allow in &self.allows {
-            self.validate_allow(allow, &classes, &mut names)?;
+            self.validate_allow(allow, &classes, &groups, &mut names)?;
         }
         many("DNS names", names.len(), NAMES_MAX)
     }
@@ -375,6 +410,7 @@ impl Ruleset {
         &self,
         allow: &Allow,
         classes: &BTreeSet<&str>,
+        groups: &BTreeSet<&str>,
         names: &mut BTreeSet<String>,
     ) -> Result<(), RulesetError> {
         named(&allow.name)?;
@@ -383,6 +419,11 @@ impl Ruleset {
                 && !classes.contains(class.as_str())
             {
                 return Err(RulesetError::NoClass { rule: allow.name.clone(), class: class.clone() });
+            }
+            if let End::Group(group) = end
+                && !groups.contains(group.as_str())
+            {
+                return Err(RulesetError::NoGroup { rule: allow.name.clone(), group: group.clone() });
             }
         }
         if !matches!(allow.from, End::Class(_)) && !matches!(allow.to, End::Class(_)) {
@@ -444,6 +485,10 @@ mod tests {
         refused(of(vec![class("a", &["ff:ff:ff:ff:ff:ff"])], vec![]), "no station");
         refused(of(a(), vec![allow(End::Class("b".into()), End::Anyone)]), "not there");
         refused(of(a(), vec![allow(End::Anyone, End::Anyone)]), "no class");
+        refused(of(a(), vec![allow(End::Class("a".into()), End::Group("g".into()))]), "the group \"g\"");
+        let group = Group { name: "g".into(), networks: Vec::new() };
+        let twice = Ruleset { groups: vec![group.clone(), group], ..Ruleset::default() };
+        refused(twice.validate().map_err(|error| error.to_string()), "two groups");
         refused(of(a(), vec![allow(End::Name("x.y".into()), End::Class("a".into()))]), "DNS name");
         refused(of(a(), vec![allow(End::Class("a".into()), End::Name("x..y".into()))]), "no DNS name");
         let mut back = allow(End::Class("a".into()), End::Anyone);

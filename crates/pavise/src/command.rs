@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Sees every connected thing on a network, says what it is, and shows why it believes so.
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Detectors(Detectors),
     /// Say what may talk to what: look at a policy, ask it, compare, prove it on what was seen, have one proposed
     Policy(Policy),
+    /// Put a policy in force in this host's firewall: plan, apply, look after, take out
+    Enforce(Enforce),
     /// Check, make, compare and sign manufacturers' usage descriptions (MUD, RFC 8520)
     Mud(Mud),
     /// Play an attack, show what Pavise sees of it, and explain each step
@@ -433,6 +435,196 @@ pub(crate) enum PolicyCommand {
     Prove(PolicyFile),
     /// Propose a policy from what was seen
     Propose(PolicyPropose),
+    /// Say a policy in the words of a firewall, switch or cluster
+    Export(PolicyExport),
+}
+
+/// For whom a policy is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportTo {
+    /// A file for `nft -f`
+    Nftables,
+    /// An extended access list of Cisco IOS
+    Cisco,
+    /// An access list of Aruba CX
+    Aruba,
+    /// Input for `iptables-restore --noflush`
+    Iptables,
+    /// Input for `ip6tables-restore --noflush`
+    Ip6tables,
+    /// NetworkPolicy objects
+    Kubernetes,
+    /// Attributes of a RADIUS server (FreeRADIUS `users`)
+    Radius,
+}
+
+/// Where packets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Passing {
+    /// The host routes between its networks
+    Routed,
+    /// The host is a bridge: a bump in the wire
+    Bridged,
+}
+
+/// What a policy does not say and a firewall must know.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Shape {
+    /// Where packets pass
+    #[arg(long, value_enum, default_value_t = Passing::Routed)]
+    family: Passing,
+    /// Hold hosts to the policy, too, that are neither known devices nor in a zone
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// An address, network or MAC address whose packets are never cut; may be given several times. Those whom the
+    /// policy's `guard` statements name are guarded anyway
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) guard: Vec<String>,
+}
+
+impl Shape {
+    pub(crate) fn bridged(&self) -> bool {
+        self.family == Passing::Bridged
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise policy export plant.policy --to nftables --out plant.nft
+  pavise policy export plant.policy --to cisco
+  pavise policy export plant.policy --to kubernetes --namespace plant
+
+What the format cannot say goes to standard error; it is denied there, or said less exactly.")]
+pub(crate) struct PolicyExport {
+    /// The policy
+    #[arg(value_name = "FILE.policy")]
+    pub(crate) file: PathBuf,
+    /// For whom
+    #[arg(long, value_enum)]
+    pub(crate) to: ExportTo,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+    /// The namespace of the objects, for kubernetes
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) namespace: String,
+    /// Write it to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  pavise enforce plan plant.policy                          what would be done; changes nothing
+  sudo pavise enforce apply plant.policy --mode observe     counts what it would cut
+  sudo pavise enforce status                                what it would have cut, by sender, receiver, port
+  sudo pavise enforce apply plant.policy --mode enforce     cuts it
+  sudo pavise enforce drift --repair                        puts right what somebody else has changed
+  sudo pavise enforce remove                                takes it out
+
+It takes root (or CAP_NET_ADMIN), nftables and a kernel with nf_tables on the host through which packets pass."
+)]
+pub(crate) struct Enforce {
+    #[command(subcommand)]
+    pub(crate) command: EnforceCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum EnforceCommand {
+    /// Tell what a policy would do to the firewall and to what was seen; changes nothing
+    Plan(EnforcePlan),
+    /// Put a policy in force
+    Apply(EnforceApply),
+    /// Tell what is in force, and what was or would have been cut
+    Status(EnforceState),
+    /// Tell what somebody else has changed, or put it right
+    Drift(EnforceDrift),
+    /// Take the rules out of force
+    Remove(EnforceState),
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise enforce plan plant.policy
+  pavise enforce plan plant.policy --family bridged --guard 10.0.0.1 --json")]
+pub(crate) struct EnforcePlan {
+    /// The policy
+    #[arg(value_name = "FILE.policy")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+/// Whether what is not allowed is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EnforceMode {
+    /// Count what would be cut, cut nothing
+    Observe,
+    /// Cut what is not allowed
+    Enforce,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo pavise enforce apply plant.policy --mode observe
+  sudo pavise enforce apply plant.policy --mode enforce --guard 10.0.0.1
+
+It refuses a policy in which `pavise policy lint` finds errors, and to enforce one that would cut conversations that
+were seen, were answered and are not between those of a finding (see `pavise verdict`), or of which nothing was seen.
+A change is one transaction: either all of it is in force, or what was before.")]
+pub(crate) struct EnforceApply {
+    #[command(flatten)]
+    pub(crate) plan: EnforcePlan,
+    /// Whether what is not allowed is cut
+    #[arg(long, value_enum)]
+    pub(crate) mode: EnforceMode,
+    /// Enforce it although it would cut what was seen, or nothing was seen
+    #[arg(long)]
+    pub(crate) despite_proof: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo pavise enforce status
+  sudo pavise enforce status --json | jq '.cut_by'
+  sudo pavise enforce remove")]
+pub(crate) struct EnforceState {
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo pavise enforce drift
+  sudo pavise enforce drift --repair
+
+Exit status: 1 if something differs and was not put right.")]
+pub(crate) struct EnforceDrift {
+    /// Put right what differs
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -5,6 +5,7 @@
 
 mod command;
 mod drill;
+mod enforce;
 mod evidence;
 mod found;
 mod lab;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Verdict(options) => found::verdict(&options),
         Command::Detectors(options) => found::detectors(&options),
         Command::Policy(options) => policy::run(&options),
+        Command::Enforce(options) => enforce::run(&options),
         Command::Mud(options) => mud::run(&options),
         Command::Drill(options) => drill::run(&options),
         Command::Lab(options) => lab::run(&options),

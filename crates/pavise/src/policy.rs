@@ -16,7 +16,7 @@ use store::{FlowQuery, Sqlite, Store};
 
 use crate::command::{self, PolicyCommand};
 use crate::output::{Output, Problem};
-use crate::query;
+use crate::{enforce, query};
 
 /// What a conversation is of whose protocol nobody has said on which ports it is found.
 const ANY_PORT: &[u16] = &[];
@@ -30,6 +30,7 @@ pub(crate) fn run(options: &command::Policy) -> Result<(), Problem> {
         PolicyCommand::Diff(options) => diff(options),
         PolicyCommand::Prove(options) => prove(options),
         PolicyCommand::Propose(options) => propose(options),
+        PolicyCommand::Export(options) => enforce::export(options),
     }
 }
 
@@ -60,14 +61,14 @@ pub(crate) fn log(store: &Sqlite) -> Result<UseLog, Problem> {
 
 /// The devices that are known, and the names that were resolved. The moment from which ages are told is that of the last
 /// packet, so that a capture of last year is judged as of then.
-fn estate(store: &Sqlite) -> Result<Estate, Problem> {
+pub(crate) fn estate(store: &Sqlite) -> Result<Estate, Problem> {
     let devices = store.devices()?;
     let now = devices.iter().map(|device| device.last).max().unwrap_or(Timestamp::EPOCH);
     Ok(Estate { devices, names: log(store)?.names(), now })
 }
 
 /// What was seen, put together.
-fn uses(store: &Sqlite) -> Result<Vec<Use>, Problem> {
+pub(crate) fn uses(store: &Sqlite) -> Result<Vec<Use>, Problem> {
     let mut flows = Vec::new();
     store.flows(&FlowQuery::default(), &mut |flow| {
         flows.push(flow);
@@ -77,13 +78,13 @@ fn uses(store: &Sqlite) -> Result<Vec<Use>, Problem> {
 }
 
 /// A policy and its file, for what is said of it.
-struct File<'a> {
+pub(crate) struct File<'a> {
     path: &'a Path,
     text: String,
 }
 
 impl<'a> File<'a> {
-    fn open(path: &'a Path) -> Result<Self, Problem> {
+    pub(crate) fn open(path: &'a Path) -> Result<Self, Problem> {
         let read = fs::read_to_string(path);
         let text = read.map_err(|error| {
             Problem::Other(format!("cannot read the policy {}: {error}; check its name", path.display()))
@@ -99,7 +100,7 @@ impl<'a> File<'a> {
         Problem::Other(format!("{} has {these}\n{}", self.path.display(), shown.join("\n")))
     }
 
-    fn show(&self, problem: &::policy::Problem) -> String {
+    pub(crate) fn show(&self, problem: &::policy::Problem) -> String {
         problem.show(&self.path.display().to_string(), &self.text)
     }
 
@@ -107,7 +108,7 @@ impl<'a> File<'a> {
         ::policy::parse(&self.text).map_err(|problems| self.refuse(&problems))
     }
 
-    fn compile(&self, estate: Estate) -> Result<Compiled, Problem> {
+    pub(crate) fn compile(&self, estate: Estate) -> Result<Compiled, Problem> {
         Compiled::new(self.parse()?, &protocols(), estate).map_err(|problems| self.refuse(&problems))
     }
 }
@@ -145,7 +146,7 @@ fn lint(options: &command::PolicyFile) -> Result<(), Problem> {
     failed_if(errors > 0, || format!("{} is not to be used as it is", options.file.display()))
 }
 
-fn failed_if(is_wrong: bool, why: impl FnOnce() -> String) -> Result<(), Problem> {
+pub(crate) fn failed_if(is_wrong: bool, why: impl FnOnce() -> String) -> Result<(), Problem> {
     if is_wrong { Err(Problem::Other(why())) } else { Ok(()) }
 }
 

@@ -363,7 +363,8 @@ impl Compiled {
 
     /// Takes in a device that is new or has changed. Costs what there is to say about it and about those with which it
     /// shares addresses, whatever the number of devices and rules.
-    pub fn update(&mut self, device: Device) {
+    /// Tells who was looked at again: whoever else's class or addresses may have changed.
+    pub fn update(&mut self, device: Device) -> Vec<DeviceId> {
         let mut touched = self.forget(device.id);
         self.register(&device);
         let shared = device.addresses.iter().filter_map(|known| self.by_ip.get(&known.ip.to_canonical()));
@@ -371,21 +372,23 @@ impl Compiled {
         let id = device.id;
         self.known.insert(id, Known { device, class: 0 });
         touched.push(id);
-        self.classify_all(touched);
+        self.classify_all(touched)
     }
 
-    /// Forgets a device; whoever uses its addresses is unknown from then on.
-    pub fn remove(&mut self, id: DeviceId) {
-        let touched = self.forget(id);
-        self.classify_all(touched);
+    /// Forgets a device; whoever uses its addresses is unknown from then on. Tells who was looked at again.
+    pub fn remove(&mut self, id: DeviceId) -> Vec<DeviceId> {
+        let mut touched = self.forget(id);
+        touched.push(id);
+        self.classify_all(touched)
     }
 
-    fn classify_all(&mut self, mut ids: Vec<DeviceId>) {
+    fn classify_all(&mut self, mut ids: Vec<DeviceId>) -> Vec<DeviceId> {
         ids.sort_unstable();
         ids.dedup();
-        for id in ids {
-            self.classify(id);
+        for id in &ids {
+            self.classify(*id);
         }
+        ids
     }
 
     /// Takes a device out; tells who shared its addresses.
@@ -530,8 +533,17 @@ impl Compiled {
         client: &'a Class,
         server: &'a Class,
     ) -> impl Iterator<Item = (u32, u32, &'a [Crossing])> + 'a {
-        let together = client.zones.iter().any(|zone| server.zones.contains(zone));
-        let pairs = client.zones.iter().flat_map(|from| server.zones.iter().map(|to| (*from, *to)));
+        self.conduits_between(&client.zones, &server.zones)
+    }
+
+    /// The same between those who are in some zones.
+    pub(crate) fn conduits_between<'a>(
+        &'a self,
+        client: &'a [u32],
+        server: &'a [u32],
+    ) -> impl Iterator<Item = (u32, u32, &'a [Crossing])> + 'a {
+        let together = client.iter().any(|zone| server.contains(zone));
+        let pairs = client.iter().flat_map(|from| server.iter().map(|to| (*from, *to)));
         pairs.filter(move |_| !together && !self.crossings.is_empty()).filter_map(|(from, to)| {
             self.crossings.get(&(from, to)).map(|crossings| (from, to, &**crossings))
         })

@@ -18,6 +18,7 @@
 //! What is not allowed is denied; `deny` overrides `allow`; the order of statements never matters; replies belong to the
 //! conversation, and its direction is who opens it. This crate does no input or output and knows no protocol by heart.
 
+mod classes;
 mod compile;
 mod decide;
 mod diff;
@@ -39,6 +40,7 @@ mod tests;
 mod uses;
 mod view;
 
+pub use classes::{Bonds, ClassRef, Located, Opens, Stretch};
 pub use compile::{Compiled, Estate};
 pub use decide::{Ask, Asked, Decision, Effect, Who, Why};
 pub use diff::{Change, Diff, ReachChange};

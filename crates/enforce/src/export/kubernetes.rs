@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::export::{Export, ExportError, OBSERVE, plain};
 use crate::ruleset::joined;
-use crate::{Allow, End, Mode, Ports, Ruleset, Service};
+use crate::{Allow, End, Mode, Network, Ports, Ruleset, Service};
 
 /// The label by which a workload says its class; its value is the class's name with other characters than letters, digits and -
 /// turned into _.
@@ -43,6 +43,8 @@ pub fn kubernetes(ruleset: &Ruleset, namespace: &str) -> Result<Export, ExportEr
             }
         }
     }
+    let groups: BTreeMap<&str, &[Network]> =
+        ruleset.groups.iter().map(|group| (group.name.as_str(), group.networks.as_slice())).collect();
     for class in &ruleset.classes {
         let label = label(&class.name);
         if !labels.insert(label.clone()) {
@@ -53,7 +55,7 @@ pub fn kubernetes(ruleset: &Ruleset, namespace: &str) -> Result<Export, ExportEr
         let mut of =
             |lists: &BTreeMap<&str, Vec<&Allow>>, word: &str, peer: fn(&Allow) -> &End| -> Vec<Value> {
                 let allows = lists.get(class.name.as_str()).into_iter().flatten();
-                allows.filter_map(|allow| rule(allow, word, peer(allow), &mut left_out)).collect()
+                allows.filter_map(|allow| rule(allow, word, peer(allow), &groups, &mut left_out)).collect()
             };
         let egress = of(&opened, "to", |allow| &allow.to);
         let ingress = of(&received, "from", |allow| &allow.from);
@@ -79,15 +81,23 @@ fn label(name: &str) -> String {
     plain.trim_matches(['-', '_']).to_owned()
 }
 
-fn rule(allow: &Allow, word: &str, peer: &End, left_out: &mut BTreeSet<String>) -> Option<Value> {
+fn rule(
+    allow: &Allow,
+    word: &str,
+    peer: &End,
+    groups: &BTreeMap<&str, &[Network]>,
+    left_out: &mut BTreeSet<String>,
+) -> Option<Value> {
+    let blocks = |networks: &[Network]| -> Vec<Value> {
+        let block = |network: &Network| json!({ "ipBlock": { "cidr": format!("{}/{}", network.address(), network.length()) } });
+        networks.iter().map(block).collect()
+    };
     let mut rule = serde_json::Map::new();
     let peers: Vec<Value> = match peer {
         End::Anyone => Vec::new(),
         End::Class(name) => vec![json!({ "podSelector": { "matchLabels": { LABEL: label(name) } } })],
-        End::Networks(networks) => networks
-            .iter()
-            .map(|network| json!({ "ipBlock": { "cidr": format!("{}/{}", network.address(), network.length()) } }))
-            .collect(),
+        End::Networks(networks) => blocks(networks),
+        End::Group(name) => blocks(groups.get(name.as_str()).copied().unwrap_or_default()),
         End::Name(name) => {
             left_out.insert(format!("rule {:?}: the DNS name {name}", allow.name));
             return None;

@@ -63,10 +63,17 @@ struct Flat<'a> {
 }
 
 /// The networks of an end and whether anything of it has no network address.
-fn networks(end: &End, classes: &BTreeMap<&str, &[Address]>) -> (Vec<Network>, bool) {
+fn networks(
+    end: &End,
+    classes: &BTreeMap<&str, &[Address]>,
+    groups: &BTreeMap<&str, &[Network]>,
+) -> (Vec<Network>, bool) {
     match end {
         End::Anyone => (vec![Network::ALL_IPV4, Network::ALL_IPV6], false),
         End::Networks(networks) => (outermost(networks.iter().copied()), false),
+        End::Group(name) => {
+            (outermost(groups.get(name.as_str()).copied().unwrap_or_default().iter().copied()), false)
+        }
         End::Name(_) => (Vec::new(), false),
         End::Class(name) => {
             let members = classes.get(name.as_str()).copied().unwrap_or_default();
@@ -83,9 +90,11 @@ fn flat(ruleset: &Ruleset, ipv4: bool) -> Result<Flat<'_>, ExportError> {
     ruleset.validate()?;
     let classes: BTreeMap<&str, &[Address]> =
         ruleset.classes.iter().map(|class| (class.name.as_str(), class.members.as_slice())).collect();
+    let groups: BTreeMap<&str, &[Network]> =
+        ruleset.groups.iter().map(|group| (group.name.as_str(), group.networks.as_slice())).collect();
     let mut flat = Flat { lines: Vec::new(), managed: Vec::new(), left_out: BTreeSet::new() };
     for class in &ruleset.classes {
-        let (members, has_macs) = networks(&End::Class(class.name.clone()), &classes);
+        let (members, has_macs) = networks(&End::Class(class.name.clone()), &classes, &groups);
         flat.managed.extend(members.into_iter().filter(|network| network.is_ipv4() == ipv4));
         if has_macs {
             flat.left_out.insert(format!("class {:?}: members by link-layer address", class.name));
@@ -110,7 +119,8 @@ fn flat(ruleset: &Ruleset, ipv4: bool) -> Result<Flat<'_>, ExportError> {
         if other_version {
             continue;
         }
-        let (from, to) = (networks(&allow.from, &classes).0, networks(&allow.to, &classes).0);
+        let (from, to) =
+            (networks(&allow.from, &classes, &groups).0, networks(&allow.to, &classes, &groups).0);
         let of_version = |network: &&Network| network.is_ipv4() == ipv4;
         for from in from.iter().filter(of_version) {
             for to in to.iter().filter(of_version) {

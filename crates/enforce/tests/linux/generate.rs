@@ -1,6 +1,6 @@
 //! Rulesets of all kinds, small enough that everything overlaps.
 
-use enforce::{Address, Allow, Class, End, Family, Mode, Network, Ports, Ruleset, Service};
+use enforce::{Address, Allow, Class, End, Family, Group, Mode, Network, Ports, Ruleset, Service};
 use proptest::prelude::*;
 
 const POOL: [&str; 16] = [
@@ -32,9 +32,14 @@ const NETWORKS: [&str; 8] = [
     "10.0.0.2",
 ];
 const CLASSES: usize = 5;
+const GROUPS: usize = 2;
 
 fn class(number: usize) -> String {
     format!("class {number}")
+}
+
+fn group(number: usize) -> String {
+    format!("group {number}")
 }
 
 fn end(opens: bool) -> impl Strategy<Value = End> {
@@ -43,7 +48,8 @@ fn end(opens: bool) -> impl Strategy<Value = End> {
     let name = prop::sample::select(&["time.example", "Update.Example."][..])
         .prop_map(|name| End::Name(name.into()));
     let other = if opens { Just(End::Anyone).boxed() } else { name.boxed() };
-    prop_oneof![4 => (0..CLASSES).prop_map(|number| End::Class(class(number))), 2 => networks, 1 => Just(End::Anyone), 1 => other]
+    let group = (0..GROUPS).prop_map(|number| End::Group(group(number)));
+    prop_oneof![4 => (0..CLASSES).prop_map(|number| End::Class(class(number))), 2 => networks, 1 => group, 1 => Just(End::Anyone), 1 => other]
 }
 
 fn service() -> impl Strategy<Value = Service> {
@@ -72,11 +78,12 @@ fn allow() -> impl Strategy<Value = Allow> {
 pub(crate) fn ruleset(family: Family) -> impl Strategy<Value = Ruleset> {
     (
         prop::collection::vec(prop::option::of(0..CLASSES), POOL.len()),
+        prop::collection::vec(prop::collection::vec(prop::sample::select(&NETWORKS[..]), 0..5), GROUPS),
         prop::collection::vec(allow(), 0..10),
         prop::collection::vec(prop::sample::select(&POOL[..]), 0..4),
         any::<[bool; 3]>(),
     )
-        .prop_map(move |(owners, allows, guard, [enforce, strict, count_singles])| {
+        .prop_map(move |(owners, groups, allows, guard, [enforce, strict, count_singles])| {
             let mut classes: Vec<Class> =
                 (0..CLASSES).map(|number| Class { name: class(number), members: Vec::new() }).collect();
             for (address, owner) in POOL.iter().zip(owners) {
@@ -84,8 +91,13 @@ pub(crate) fn ruleset(family: Family) -> impl Strategy<Value = Ruleset> {
                     classes[owner].members.push(address.parse().unwrap());
                 }
             }
+            let groups = (0..).zip(groups).map(|(number, networks)| Group {
+                name: group(number),
+                networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+            });
+            let groups = groups.collect();
             let guard: Vec<Address> = guard.iter().map(|text| text.parse().unwrap()).collect();
             let mode = if enforce { Mode::Enforce } else { Mode::Observe };
-            Ruleset { family, mode, strict, count_singles, classes, allows, guard }
+            Ruleset { family, mode, strict, count_singles, classes, groups, allows, guard }
         })
 }

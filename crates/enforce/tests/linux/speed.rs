@@ -1,12 +1,18 @@
 //! How long it takes at full size: `cargo test --release -p enforce --test linux -- --ignored --nocapture speed`.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
+use enforce::lower::{Live, Options};
 use enforce::{
     Allow, Class, Depth, End, Family, Firewall, Keeper, Mode, Network, OnDrift, Ports, Ruleset, Service,
     TABLE, compile, support,
 };
+
+use model::{AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Locality, Timestamp};
+use policy::{Estate, Protocols};
 
 use crate::namespaces::Namespaces;
 
@@ -109,4 +115,100 @@ fn speed() {
     let listed = |set: &str| listing.sets[set].elements.len();
     let exact = compiled.table.sets["exact_tcp4"].elements.len();
     assert_eq!((listed("exact_tcp4"), listed("exact_udp4")), (exact, 1));
+}
+
+/// A device with one address and a role.
+fn device(number: u32, role: &str) -> Device {
+    let seen = Timestamp::EPOCH;
+    let said = Evidence {
+        value: role.into(),
+        source: "example".into(),
+        confidence: Confidence::STRONG,
+        first: seen,
+        last: seen,
+        count: 1,
+    };
+    Device {
+        id: DeviceId(u64::from(number) + 1),
+        locality: Locality::OnLink,
+        macs: Vec::new(),
+        addresses: vec![AddressUse {
+            ip: host([10, 0, 0, 0], number),
+            binding: None,
+            first: seen,
+            last: seen,
+        }],
+        via: None,
+        first: seen,
+        last: seen,
+        attributes: BTreeMap::from([(Attribute::Role, vec![said])]),
+        offers: BTreeMap::new(),
+        uses: BTreeMap::new(),
+        protocols: Vec::new(),
+        peers: BTreeMap::new(),
+        packets_out: 0,
+        bytes_out: 0,
+        packets_in: 0,
+        bytes_in: 0,
+    }
+}
+
+/// A policy from its text to the firewall, and one device that changes from the inventory to the firewall.
+fn lowering_of(what: &str, text: &str) {
+    let Some(names) = Namespaces::new("lowering", &["r"]) else { return };
+    let timed =
+        |name: &str, from: Instant| println!("{what}, {name}: {:.1} ms", from.elapsed().as_secs_f64() * 1e3);
+    let roles = ["plc", "hmi", "camera", "server"];
+    let devices = (0..DEVICES).map(|number| device(number, roles[number as usize % roles.len()])).collect();
+    let estate = Estate { devices, names: BTreeMap::new(), now: Timestamp::EPOCH };
+    let policy = policy::parse(text).unwrap();
+    let mut compiled = policy::Compiled::new(policy, &Protocols::default(), estate).unwrap();
+    let options = Options { mode: Mode::Enforce, ..Options::default() };
+    let start = Instant::now();
+    let mut live = Live::new(&compiled, options);
+    timed("place", start);
+    let start = Instant::now();
+    let lowered = live.lowered(&compiled).unwrap();
+    timed("lower", start);
+    println!("{what}: {} classes, {} allows", lowered.ruleset.classes.len(), lowered.ruleset.allows.len());
+    let mut keeper = Keeper::new(names.nft("r"), Family::Routed, OnDrift::Repair).unwrap();
+    let start = Instant::now();
+    keeper.apply(&lowered.ruleset).unwrap();
+    timed("apply", start);
+    for (number, role) in [(777, "server"), (4_711, "plc"), (31_415, "hmi"), (777, "camera"), (20_001, "plc")]
+    {
+        let start = Instant::now();
+        let touched = compiled.update(device(number, role));
+        let change = live.follow(&compiled, &touched, &mut keeper).unwrap();
+        timed("a device that plays another part", start);
+        println!("  {change:?}");
+        let mut moved = device(number, role);
+        moved.addresses[0].ip = host([10, 9, 0, 0], number);
+        let start = Instant::now();
+        let touched = compiled.update(moved);
+        let change = live.follow(&compiled, &touched, &mut keeper).unwrap();
+        timed("a device that takes another address", start);
+        println!("  {change:?}");
+    }
+}
+
+#[test]
+#[ignore = "measures, does not judge; takes a quiet machine and a release build"]
+fn lowering_speed() {
+    let mut text = "allow role:hmi -> 192.0.2.0/24 tcp/443\n".to_owned();
+    for number in 0..DEVICES {
+        for rule in 0..RULES {
+            let peer = DeviceId(u64::from((number + 1 + rule * 977) % DEVICES) + 1);
+            let from = DeviceId(u64::from(number) + 1);
+            writeln!(text, "allow {from} -> {peer} tcp/{}", 1_000 + rule).unwrap();
+        }
+    }
+    lowering_of("rules by device", &text);
+    let mut text = String::new();
+    for (from, to) in [("hmi", "plc"), ("server", "plc"), ("hmi", "server"), ("server", "camera")] {
+        for port in 0..5 {
+            writeln!(text, "allow role:{from} -> role:{to} tcp/{}", 1_000 + port).unwrap();
+        }
+    }
+    lowering_of("rules by role", &text);
 }

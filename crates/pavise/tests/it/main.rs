@@ -1,5 +1,6 @@
 //! The command line: what each bad input says, and what is kept of it.
 
+mod enforce;
 mod findings;
 mod mud;
 mod policy;
