@@ -58,7 +58,8 @@ pub struct Zone {
 }
 
 impl Zone {
-    fn holds(&self, host: &Host, role: Option<&str>) -> bool {
+    /// Whether a host that plays a part is in it.
+    pub fn holds(&self, host: &Host, role: Option<&str>) -> bool {
         host.ip.is_some_and(|ip| self.networks.iter().any(|network| network.contains(ip)))
             || host.mac.is_some_and(|mac| self.macs.contains(&mac))
             || role.is_some_and(|role| self.roles.contains(role))

@@ -105,6 +105,8 @@ enum Work<B> {
     Batch(Arc<B>, Vec<Step>),
     /// Close the conversations of the shard's lane of this number.
     Finish(usize, Timestamp),
+    /// Packet time goes on without a packet.
+    Pass(Timestamp),
     Count,
 }
 
@@ -264,6 +266,10 @@ impl Shard {
                 }
                 Work::Finish(place, at) => {
                     self.finish(place, at);
+                    Result::Said(std::mem::take(&mut self.said))
+                }
+                Work::Pass(now) => {
+                    self.tick(0, now);
                     Result::Said(std::mem::take(&mut self.said))
                 }
                 Work::Count => Result::Counted(Box::new(self.counters())),
@@ -510,6 +516,24 @@ impl<B: Frames> Engine<B> {
         for (.., shard, count) in marks {
             out.extend(observations[shard].by_ref().take(count));
         }
+    }
+
+    /// Lets packet time go on to `now` without a packet, as it does where packets are read as they pass and the line is
+    /// quiet: what waits for time to pass is said. Where no packet has come yet, or another second has not begun, nothing
+    /// happens. All batches must have been collected.
+    pub fn pass(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
+        debug_assert!(self.in_flight == 0, "collect everything before time passes");
+        if self.now == Timestamp::EPOCH || now.as_secs() <= self.now.as_secs() {
+            return;
+        }
+        self.now = now;
+        if let Some(shard) = &mut self.inline {
+            shard.tick(0, now);
+        }
+        for worker in &self.workers {
+            let _ = worker.work.send(Work::Pass(now));
+        }
+        self.gather(out);
     }
 
     /// The source has ended: the conversations of some lanes are closed, the next ones with each call.

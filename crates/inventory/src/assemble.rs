@@ -97,6 +97,12 @@ impl Inventory {
         }
     }
 
+    /// Whether others are reached through this link-layer address: who cuts it off cuts them off, too.
+    pub fn forwards(&self, mac: MacAddr) -> bool {
+        let station = self.find_key(Key::of_mac(mac)).and_then(|node| self.station(node));
+        station.is_some_and(|known| known.forwards || known.routes || known.shared || known.proxies)
+    }
+
     /// The outlines of all devices, in the order of [`Inventory::devices`], at a small part of its cost.
     pub fn outlines(&self) -> impl Iterator<Item = Outline> + '_ {
         let ipv4 = |ip: IpAddr| if let IpAddr::V4(ip) = ip { Some(ip) } else { None };

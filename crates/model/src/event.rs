@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attribute, Device, DeviceId, Finding, Incident, MacAddr, Name, Service, Timestamp};
+use crate::{Attribute, Device, DeviceId, Finding, Incident, IncidentId, MacAddr, Name, Service, Timestamp};
 
 /// Something that followed, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,4 +68,56 @@ pub enum Change {
         /// As it is now.
         incident: Box<Incident>,
     },
+    /// Something was done about an incident, or asked, refused, undone; or its time was over.
+    ActionTaken {
+        /// What, to whom, and what came of it.
+        action: Box<ActionTaken>,
+    },
+}
+
+/// What a person says about a response, for whoever carries it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The id of the action.
+    pub action: Box<str>,
+    /// What is to become of it.
+    pub say: OrderKind,
+}
+
+/// What is to become of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderKind {
+    /// It is undone.
+    Revert,
+    /// What was asked is to be done.
+    Yes,
+    /// What was asked is not to be done.
+    No,
+}
+
+/// What came of something that was to be done about an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionTaken {
+    /// The id under which it can be undone or answered; empty for what was only told.
+    #[serde(skip_serializing_if = "str::is_empty", default)]
+    pub id: Box<str>,
+    /// What was to be done: `contain`, `quarantine`, `block-destination`, ...
+    pub action: Name,
+    /// What came of it: `taken`, `observed` (it would have been taken), `asked`, `told`, `declined`, `refused`, `failed`,
+    /// `reverted`, `expired`.
+    pub outcome: Name,
+    /// Whom it concerns.
+    pub target: Box<str>,
+    /// For which incident.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub incident: Option<IncidentId>,
+    /// Why.
+    pub reason: Box<str>,
+    /// Until when it holds, by the clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<Timestamp>,
+    /// How many of the conversations that were known at that moment it cut.
+    #[serde(default)]
+    pub cuts: u64,
 }

@@ -17,7 +17,7 @@ pub use address::{Endpoint, Host, MacAddr};
 pub use device::{
     AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Locality, Peer, Role, Service,
 };
-pub use event::{Change, Event};
+pub use event::{ActionTaken, Change, Event, Order, OrderKind};
 pub use finding::{
     About, Crossed, Factor, Finding, FindingId, FindingIdError, Incident, IncidentId, IncidentIdError,
     Judgement, NextStep, Party, Scope, Severity, Slice, Verdict,

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Incidents(Incidents),
     /// Say what you think of a finding: true, expected or false
     Verdict(Verdict),
+    /// List what is done about incidents, undo it, or answer what Pavise asks
+    Actions(Actions),
     /// List the detectors: what each finds, why it matters, what to do, and what can be set
     Detectors(Detectors),
     /// Say what may talk to what: look at a policy, ask it, compare, prove it on what was seen, have one proposed
@@ -61,6 +63,7 @@ Examples:
   pavise watch captures/ --report plant.html    a folder of them, with a page to show around
   sudo pavise watch eth1                        a live mirror port, until Ctrl-C
   ssh tap tcpdump -w - | pavise watch -         standard input
+  sudo pavise watch br0 --protect protect.toml  a bridge in the wire; whoever attacks is contained
   pavise watch plant.pcapng --json | jq 'select(.event == \"device-appeared\")'
 
 Reading a file that was interrupted, or has grown, goes on where the state says; a file that was read
@@ -103,6 +106,10 @@ pub(crate) struct Watch {
     /// How often what was learnt is kept, in milliseconds; at most so much is read again after a crash
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub(crate) commit_every: u64,
+    /// Respond to incidents on interfaces: contain whoever attacks, or say what would be done. The file says how
+    /// (docs/enforcement.md, docs/protect.toml); it takes root and nftables where it is to be done
+    #[arg(long, value_name = "FILE.toml", conflicts_with = "no_findings")]
+    pub(crate) protect: Option<PathBuf>,
     /// Do not show progress
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -278,6 +285,54 @@ pub(crate) struct Verdict {
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) state: State,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  pavise actions                         what is in force or asked
+  pavise actions --all                   and what has ended
+  pavise actions revert a1f0             lets somebody out before the time is over
+  pavise actions answer a1f0 yes         has done what Pavise asks about
+  pavise actions --json | jq '.[] | select(.outcome == \"asked\") | .id'
+
+Actions are taken by `pavise watch --protect` (docs/enforcement.md). A watch that is under way hears of an order within a
+second; where none is, the order is carried out at once, which takes root.")]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Actions {
+    #[command(subcommand)]
+    pub(crate) command: Option<ActionsCommand>,
+    /// Also those that have ended
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print a JSON array of all, those that have ended included
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ActionsCommand {
+    /// Undo an action before its time
+    Revert {
+        /// Its id, or the beginning of it
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        state: State,
+    },
+    /// Answer what Pavise asks about
+    Answer {
+        /// The id of the question, or the beginning of it
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Whether it is to be done
+        #[arg(value_name = "ANSWER", value_parser = ["yes", "no"])]
+        answer: String,
+        #[command(flatten)]
+        state: State,
+    },
 }
 
 #[derive(Args, Clone, Debug)]

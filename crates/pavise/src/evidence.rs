@@ -30,6 +30,8 @@ const MAX_FOLDER: u64 = 512 << 20;
 const MAX_SLIGHT: usize = 256;
 /// What a frame takes besides its bytes.
 const FRAME: usize = size_of::<Frame>();
+/// What a batch takes besides its frames.
+const OVERHEAD: usize = 256;
 /// Interfaces of a slice are numbered as in the source, up to so many.
 const MAX_INTERFACES: u16 = 64;
 /// EtherType of ARP (RFC 826).
@@ -55,7 +57,11 @@ impl Ring {
 
     /// Takes a batch in; those that make room for it are `given` back. The latest stays, whatever its size.
     fn push(&mut self, batch: Arc<Captured>, mut given: impl FnMut(Arc<Captured>)) {
-        let size = batch.0.frames.iter().map(|frame| FRAME + batch.0.bytes(frame).len()).sum();
+        let size: usize = batch.0.frames.iter().map(|frame| FRAME + batch.0.bytes(frame).len()).sum();
+        let size = size + OVERHEAD;
+        // Where packets are read as they pass, a few may lie in room for many.
+        let batch =
+            if batch.0.footprint() > 2 * size { Arc::new(Captured(batch.0.compact())) } else { batch };
         self.held += size;
         self.fresh += size;
         self.batches.push_back((batch, size));
@@ -345,7 +351,7 @@ mod tests {
 
     #[test]
     fn the_ring_holds_the_latest_batches_and_gives_the_others_back() {
-        let mut ring = Ring::new(1000);
+        let mut ring = Ring::new(2000);
         let mut back = Vec::new();
         for number in 0..500_u64 {
             let mut batch = Captured::default();
@@ -368,8 +374,10 @@ mod tests {
             let expected = (oldest..=number)
                 .flat_map(|number| (0..1 + number % 3).map(move |frame| 10 * number + frame));
             assert!(held.iter().copied().eq(expected));
-            let size = |number: u64| (1 + number % 3) as usize * (FRAME + 1 + (number * 37 % 200) as usize);
-            assert!((oldest..=number).map(size).sum::<usize>() <= 1000.max(size(number)));
+            let size = |number: u64| {
+                OVERHEAD + (1 + number % 3) as usize * (FRAME + 1 + (number * 37 % 200) as usize)
+            };
+            assert!((oldest..=number).map(size).sum::<usize>() <= 2000.max(size(number)));
             assert!(
                 oldest == 0 || (oldest - 1..=number).map(size).sum::<usize>() > 1000,
                 "given back too soon"

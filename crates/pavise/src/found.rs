@@ -10,6 +10,7 @@ use model::{Crossed, Device, Finding, Incident, Judgement, Party, Scope, Severit
 use serde::Serialize;
 use store::{Sqlite, Store};
 
+use crate::actions;
 use crate::command;
 use crate::evidence;
 use crate::output::{Array, Output, Problem, say};
@@ -139,7 +140,12 @@ fn array<'a, T: Serialize + 'a>(all: impl Iterator<Item = &'a T>) -> Result<(), 
 }
 
 /// The one thing whose id begins like that.
-fn begins<T>(all: Vec<T>, what: &str, text: &str, id: impl Fn(&T) -> String) -> Result<T, Problem> {
+pub(crate) fn begins<T>(
+    all: Vec<T>,
+    what: &str,
+    text: &str,
+    id: impl Fn(&T) -> String,
+) -> Result<T, Problem> {
     let lower = text.to_lowercase();
     let (mut found, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| id(one) == lower);
     if found.is_empty() && !lower.is_empty() {
@@ -414,6 +420,11 @@ pub(crate) fn incidents(options: &command::Incidents) -> Result<(), Problem> {
         store.findings()?.into_iter().filter(|finding| incident.findings.contains(&finding.id)).collect();
     timeline.sort_by_key(|finding| (finding.first, finding.id));
     out.line(story(&incident, &timeline))?;
+    let mut taken = actions::read(&options.state.state)?;
+    taken.retain(|action| action.incident == Some(incident.id));
+    if !taken.is_empty() {
+        out.line(format_args!("What was done\n{}", actions::list(&taken)))?;
+    }
     out.flush()
 }
 

@@ -3,6 +3,7 @@
 //! This crate is the command line and the wiring: what is judged is judged in the engines, what is kept
 //! is kept by the store.
 
+mod actions;
 mod command;
 mod drill;
 mod enforce;
@@ -15,6 +16,7 @@ mod output;
 mod play;
 mod policy;
 mod progress;
+mod protect;
 mod query;
 mod recorded;
 mod report;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Finding(options) => found::finding(&options),
         Command::Incidents(options) => found::incidents(&options),
         Command::Verdict(options) => found::verdict(&options),
+        Command::Actions(options) => actions::run(&options),
         Command::Detectors(options) => found::detectors(&options),
         Command::Policy(options) => policy::run(&options),
         Command::Enforce(options) => enforce::run(&options),

@@ -54,14 +54,14 @@ fn protocols() -> Protocols {
 }
 
 /// What was logged of uses beside the conversations.
-pub(crate) fn log(store: &Sqlite) -> Result<UseLog, Problem> {
+pub(crate) fn log(store: &dyn Store) -> Result<UseLog, Problem> {
     let learnt = store.learnt()?;
     Ok(UseLog::restore(learnt.get(brain::USES).map_or(&[], Vec::as_slice)))
 }
 
 /// The devices that are known, and the names that were resolved. The moment from which ages are told is that of the last
 /// packet, so that a capture of last year is judged as of then.
-pub(crate) fn estate(store: &Sqlite) -> Result<Estate, Problem> {
+pub(crate) fn estate(store: &dyn Store) -> Result<Estate, Problem> {
     let devices = store.devices()?;
     let now = devices.iter().map(|device| device.last).max().unwrap_or(Timestamp::EPOCH);
     Ok(Estate { devices, names: log(store)?.names(), now })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brain::Brain;
-use capture::Batch;
+use capture::{Batch, MAX_BATCH_FRAMES};
 use dissect::proto::Wants;
 use dissect::wire::{self, LinkType, Oddity};
 use flow::{Engine, Frame, Frames, Limits};
@@ -19,7 +19,8 @@ use serde::Serialize;
 use store::{Commit, Flows, SourceState, Store};
 
 use crate::evidence::Evidence;
-use crate::output::{Output, Problem};
+use crate::output::{Output, Problem, say};
+use crate::protect::{Protector, clock};
 use crate::recorded;
 use crate::tally::{Tally, Totals};
 
@@ -32,6 +33,11 @@ const DEVICE_INTERVAL: Duration = Duration::from_micros(300);
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// What the detectors have learnt is kept so often, and at the end: a crash costs so much of it.
 const LEARNT_INTERVAL: Duration = Duration::from_secs(60);
+/// Orders of people about responses are heard so often.
+const ORDERS_INTERVAL: Duration = Duration::from_millis(500);
+/// Where packets are read as they pass and none comes, packet time goes on with the clock, so far behind it: what the kernel
+/// still holds is not later than that.
+const BEHIND: Duration = Duration::from_millis(200);
 /// More conversations than this do not wait for the next commit; packed, each takes some 60 bytes.
 const MAX_UNCOMMITTED: u64 = 1 << 19;
 
@@ -67,6 +73,8 @@ pub(crate) struct Plan {
     pub(crate) scores: Option<BufWriter<File>>,
     pub(crate) settings: brain::Settings,
     pub(crate) evidence: Option<Evidence>,
+    /// Who responds to incidents, if somebody does.
+    pub(crate) protector: Option<Protector>,
 }
 
 /// How unusual an observation was, as a line of JSON.
@@ -97,6 +105,10 @@ pub(crate) struct Session {
     flows: Flows,
     /// The packets that show what is found, if they are kept.
     evidence: Option<Evidence>,
+    /// Who responds to incidents, if somebody does.
+    protector: Option<Protector>,
+    /// When orders were heard last.
+    last_orders: Instant,
     /// What was found in the run.
     found: BTreeSet<FindingId>,
     /// What analysts have said of findings.
@@ -120,7 +132,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(store: Box<dyn Store>, plan: Plan) -> Result<Self, Problem> {
-        let Plan { shards, max_flows, commit_interval, json, scores, settings, evidence } = plan;
+        let Plan { shards, max_flows, commit_interval, json, scores, settings, evidence, protector } = plan;
         let wants = Wants { messages: json.is_some(), judged: settings.off.len() < detect::DETECTORS.len() };
         let mut brain = Brain::new(inventory::Limits::default(), settings);
         for device in store.devices()? {
@@ -156,6 +168,8 @@ impl Session {
             events: Vec::new(),
             flows: Flows::default(),
             evidence,
+            protector,
+            last_orders: Instant::now(),
             found: BTreeSet::new(),
             judgements,
             source: SourceState::default(),
@@ -209,6 +223,8 @@ impl Session {
         {
             self.links.push(frame.link);
         }
+        // Where packets are read as they pass, there are no more for the moment, and what these say is told at once.
+        let is_all = self.source.is_live() && batch.0.frames.len() < MAX_BATCH_FRAMES;
         let batch = Arc::new(batch);
         if let Some(evidence) = &mut self.evidence {
             let spare = &mut self.spare;
@@ -217,6 +233,9 @@ impl Session {
         self.engine.submit(&batch);
         self.waiting.push_back(batch);
         if self.waiting.len() >= self.engine.capacity() {
+            self.collect()?;
+        }
+        while is_all && !self.waiting.is_empty() {
             self.collect()?;
         }
         if self.flows.len() >= MAX_UNCOMMITTED || self.is_time() {
@@ -279,21 +298,14 @@ impl Session {
             }
             let Some(observation) = waiting.next() else { break };
             self.tally.observe(&observation);
+            if let Some(protector) = &mut self.protector {
+                protector.observe(&observation);
+            }
             self.brain.observe(&observation, &mut self.events);
             if let Some(json) = &mut self.json {
                 json.json(&observation)?;
-                for event in &self.events {
-                    json.json(event)?;
-                }
             }
-            for event in self.events.drain(..) {
-                if let Change::FindingRaised { finding } = event.change {
-                    self.found.insert(finding.id);
-                    if let Some(evidence) = &mut self.evidence {
-                        evidence.want(finding.id);
-                    }
-                }
-            }
+            self.tell()?;
             if let What::FlowEnded(record) = observation.what {
                 self.source.recorded += record.sent.packets + record.received.packets;
                 self.flows.push(&record);
@@ -301,6 +313,7 @@ impl Session {
         }
         drop(waiting);
         self.observations = observations;
+        self.respond()?;
         let (tally, at) = (&mut self.tally, self.engine.now());
         self.brain.drain_shed(|shed| tally.observe(&Observation { at, what: What::Shed(Box::new(shed)) }));
         if let Some(out) = &mut self.scores {
@@ -320,6 +333,71 @@ impl Session {
         Ok(())
     }
 
+    /// Tells everybody who wants it what has followed.
+    fn tell(&mut self) -> Result<(), Problem> {
+        for event in self.events.drain(..) {
+            if let Some(json) = &mut self.json {
+                json.json(&event)?;
+            }
+            match event.change {
+                Change::FindingRaised { finding } => {
+                    self.found.insert(finding.id);
+                    if let Some(evidence) = &mut self.evidence {
+                        evidence.want(finding.id);
+                    }
+                }
+                Change::IncidentGrew { incident } => {
+                    if let Some(protector) = &mut self.protector {
+                        protector.grew(incident.id, event.at);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Has incidents responded to, if somebody does.
+    fn respond(&mut self) -> Result<(), Problem> {
+        let Some(protector) = &mut self.protector else { return Ok(()) };
+        self.events.extend(protector.respond(&self.brain));
+        self.tell()?;
+        if self.last_orders.elapsed() >= ORDERS_INTERVAL { self.hear_orders() } else { Ok(()) }
+    }
+
+    /// Hands on what people have said about responses.
+    fn hear_orders(&mut self) -> Result<(), Problem> {
+        self.last_orders = Instant::now();
+        let orders = self.store.orders()?;
+        let Some((last, _)) = orders.last() else { return Ok(()) };
+        for (_, order) in &orders {
+            match &self.protector {
+                Some(protector) => protector.order(order),
+                None => say(format_args!(
+                    "pavise: {} is left as it is: this watch was started without --protect",
+                    order.action
+                )),
+            }
+        }
+        Ok(self.store.carried_out(*last)?)
+    }
+
+    /// Packet time goes on with the clock.
+    fn pass(&mut self) -> Result<(), Problem> {
+        while !self.waiting.is_empty() {
+            self.collect()?;
+        }
+        let now = clock() - BEHIND;
+        if self.engine.now() == Timestamp::EPOCH || now.as_secs() <= self.engine.now().as_secs() {
+            return self.respond();
+        }
+        self.engine.pass(now, &mut self.observations);
+        self.take_in()?;
+        self.brain.tick(now, &mut self.events);
+        self.tell()?;
+        self.respond()
+    }
+
     /// Learns what analysts have said since the last time, of this process's findings or of others'.
     fn listen(&mut self) -> Result<(), Problem> {
         let judgements = self.store.judgements()?;
@@ -329,7 +407,7 @@ impl Session {
             }
         }
         self.judgements = judgements;
-        Ok(())
+        self.hear_orders()
     }
 
     /// Keeps everything learnt so far.
@@ -372,6 +450,8 @@ impl Session {
         let fresh = std::mem::take(&mut self.tally.fresh);
         self.totals.add(&fresh);
         let Totals { protocols, anomalies, shed } = fresh;
+        let follows = self.protector.as_ref().is_some_and(Protector::follows);
+        let (mut followed, lost) = (Vec::new(), if follows { gone.clone() } else { Vec::new() });
         let flows = std::mem::take(&mut self.flows);
         let commit = Commit {
             flows,
@@ -389,8 +469,15 @@ impl Session {
         let devices = self.brain.inventory_mut().drain_changed();
         let mut devices = devices.inspect(|device| {
             seen.insert(device.id);
+            if follows {
+                followed.push(device.clone());
+            }
         });
         self.store.commit(commit, &mut devices)?;
+        drop(devices);
+        if let Some(protector) = &self.protector {
+            protector.follow(followed, lost);
+        }
         self.source = source;
         self.before = counters;
         self.last_commit = Instant::now();
@@ -399,6 +486,9 @@ impl Session {
 
     /// Nothing comes at the moment: what was learnt is kept if it is time to.
     pub(crate) fn rest(&mut self) -> Result<(), Problem> {
+        if self.source.is_live() {
+            self.pass()?;
+        }
         if self.source.packets > 0 && self.is_time() {
             self.commit(false)?;
         }

@@ -14,6 +14,7 @@ use crate::evidence::Evidence;
 use crate::live::{Input, Next, Together};
 use crate::output::{Output, Problem, say};
 use crate::progress::{self, Line};
+use crate::protect::{self, Protector};
 use crate::recorded::{self, Recorded};
 use crate::report;
 use crate::session::{Plan, Session};
@@ -61,6 +62,15 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
     if options.no_findings {
         settings.off = detect::DETECTORS.iter().map(|rule| rule.id.to_owned()).collect();
     }
+    let protection = options.protect.as_deref().map(protect::read).transpose()?;
+    if let Some(source) =
+        sources.iter().find(|source| !source.key.starts_with(LIVE)).filter(|_| protection.is_some())
+    {
+        return Err(Problem::Other(format!(
+            "{} is no interface: --protect acts on whoever attacks now; leave it out, or watch an interface",
+            source.name
+        )));
+    }
     let (store, is_kept) = store_for(&mut sources, options)?;
     let ring = options.ring as usize * MIB;
     let evidence = (ring > 0 && is_kept).then(|| Evidence::new(ring, &options.state.state, settings.clone()));
@@ -68,6 +78,12 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
         Some(path) => {
             let file = fs::File::create(path).map_err(|error| Problem::file("scores", path, error))?;
             Some(io::BufWriter::new(file))
+        }
+        None => None,
+    };
+    let protector = match protection {
+        Some(protection) => {
+            Some(Protector::start(protection, settings.zones.clone(), &options.state.state, &*store)?)
         }
         None => None,
     };
@@ -79,6 +95,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
         scores,
         settings,
         evidence,
+        protector,
     };
     let mut session = Session::new(store, plan)?;
     let mut states = Vec::new();

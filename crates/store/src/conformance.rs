@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use model::{
     Attribute, Confidence, Device, DeviceId, EndReason, Endpoint, Evidence, Finding, FindingId, FlowHead,
-    FlowId, FlowRecord, Host, Incident, IncidentId, Judgement, Locality, MacAddr, Party, Reach, Scope,
-    Severity, Slice, TcpFlags, TcpState, TcpStats, Timestamp, Transport, Verdict, Volume,
+    FlowId, FlowRecord, Host, Incident, IncidentId, Judgement, Locality, MacAddr, Order, OrderKind, Party,
+    Reach, Scope, Severity, Slice, TcpFlags, TcpState, TcpStats, Timestamp, Transport, Verdict, Volume,
 };
 
 use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store};
@@ -114,6 +114,7 @@ pub fn all<S: Store>(mut open: impl FnMut() -> S) {
     sources_keep_their_order_and_latest_state(&mut open());
     findings_are_replaced_and_keep_their_verdicts(&mut open());
     what_is_told_because_of_findings_falls_with_the_last_of_them(&mut open());
+    orders_wait_until_they_are_carried_out(&mut open());
 }
 
 /// A finding that depends on its number.
@@ -222,7 +223,27 @@ fn what_is_told_because_of_findings_falls_with_the_last_of_them(store: &mut dyn 
     assert_eq!(of_part(store), Some(said(Verdict::True)), "its own goes before");
 }
 
+fn orders_wait_until_they_are_carried_out(store: &mut dyn Store) {
+    let order = |say| Order { action: "a0000000000000001".into(), say };
+    let said = |store: &dyn Store| -> Vec<OrderKind> {
+        store.orders().expect("readable").into_iter().map(|(_, order)| order.say).collect()
+    };
+    for say in [OrderKind::Yes, OrderKind::Revert] {
+        store.order(order(say)).expect("kept");
+    }
+    assert_eq!(said(store), [OrderKind::Yes, OrderKind::Revert], "in the order in which they were given");
+    let first = store.orders().expect("readable")[0].0;
+    store.carried_out(first).expect("kept");
+    assert_eq!(said(store), [OrderKind::Revert]);
+    let last = store.orders().expect("readable")[0].0;
+    store.carried_out(last).expect("kept");
+    assert!(said(store).is_empty());
+    store.order(order(OrderKind::No)).expect("kept");
+    assert!(store.orders().expect("readable")[0].0 > last, "numbers are not used again");
+}
+
 fn an_empty_store_has_nothing(store: &dyn Store) {
+    assert!(store.orders().expect("readable").is_empty());
     assert!(store.devices().expect("readable").is_empty());
     assert!(kept(store, &FlowQuery::default()).is_empty());
     assert!(store.protocols().expect("readable").is_empty());

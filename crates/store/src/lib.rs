@@ -31,7 +31,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::{
-    Device, DeviceId, Finding, FindingId, FlowRecord, Host, Incident, IncidentId, Judgement, Scope, Timestamp,
+    Device, DeviceId, Finding, FindingId, FlowRecord, Host, Incident, IncidentId, Judgement, Order, Scope,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -281,6 +282,15 @@ pub trait Store: Send {
 
     /// Keeps an analyst's verdict on a finding, or that it was taken back.
     fn judge(&mut self, finding: FindingId, judgement: Option<Judgement>) -> Result<(), StoreError>;
+
+    /// What people have said about responses and nobody has carried out yet, the oldest first, each with its number.
+    fn orders(&self) -> Result<Vec<(u64, Order)>, StoreError>;
+
+    /// Keeps what a person says about a response until it is carried out.
+    fn order(&mut self, order: Order) -> Result<(), StoreError>;
+
+    /// Takes note that all orders up to this number were carried out: they are forgotten. Numbers are not used again.
+    fn carried_out(&mut self, number: u64) -> Result<(), StoreError>;
 
     /// How far each source was read, in the order in which they were first seen.
     fn sources(&self) -> Result<Vec<SourceState>, StoreError>;

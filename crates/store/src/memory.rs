@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Device, DeviceId, Finding, FindingId, FlowRecord, Incident, IncidentId, Judgement};
+use model::{Device, DeviceId, Finding, FindingId, FlowRecord, Incident, IncidentId, Judgement, Order};
 
 use crate::segment::{self, Segment};
 use crate::{
@@ -22,6 +22,8 @@ pub struct Memory {
     incidents: BTreeMap<IncidentId, Incident>,
     learnt: BTreeMap<String, Vec<u8>>,
     judgements: BTreeMap<FindingId, Option<Judgement>>,
+    orders: BTreeMap<u64, Order>,
+    last_order: u64,
 }
 
 impl Store for Memory {
@@ -102,6 +104,21 @@ impl Store for Memory {
 
     fn judge(&mut self, finding: FindingId, judgement: Option<Judgement>) -> Result<(), StoreError> {
         self.judgements.insert(finding, judgement);
+        Ok(())
+    }
+
+    fn orders(&self) -> Result<Vec<(u64, Order)>, StoreError> {
+        Ok(self.orders.iter().map(|(number, order)| (*number, order.clone())).collect())
+    }
+
+    fn order(&mut self, order: Order) -> Result<(), StoreError> {
+        self.last_order += 1;
+        self.orders.insert(self.last_order, order);
+        Ok(())
+    }
+
+    fn carried_out(&mut self, number: u64) -> Result<(), StoreError> {
+        self.orders.retain(|known, _| *known > number);
         Ok(())
     }
 

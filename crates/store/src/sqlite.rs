@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use model::{Device, Finding, FindingId, FlowRecord, Incident, Judgement};
+use model::{Device, Finding, FindingId, FlowRecord, Incident, Judgement, Order};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use serde::Serialize;
@@ -43,7 +43,13 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE judgement (finding INTEGER PRIMARY KEY, body TEXT);
     CREATE TABLE learnt (detector TEXT PRIMARY KEY, body BLOB NOT NULL);
 ",
+    "
+    CREATE TABLE action_order (number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+",
 ];
+/// The formats in which findings and what goes with them, and orders, came to be.
+const WITH_FINDINGS: usize = 2;
+const WITH_ORDERS: usize = 3;
 /// So much of the database is held in memory while it is written, in KiB.
 const CACHE_KIB: i32 = 16 << 10;
 /// How long a reader waits for a writer's checkpoint, in milliseconds.
@@ -77,8 +83,8 @@ impl Sqlite {
         Ok(store)
     }
 
-    /// Opens the state in `folder` to judge what was found, also while another process writes: each verdict is a
-    /// transaction of its own, and nothing else may be changed.
+    /// Opens the state in `folder` to judge what was found and to order what becomes of responses, also while another
+    /// process writes: each verdict and order is a transaction of its own, and nothing else may be changed.
     pub fn open_to_judge(folder: &Path) -> Result<Self, StoreError> {
         let mut store = Self::open(folder)?;
         if store.version()? < MIGRATIONS.len() {
@@ -197,12 +203,16 @@ impl Sqlite {
 
     /// The same, of a table that a state of an earlier version does not have yet.
     fn newer<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>, StoreError> {
-        if self.version()? < MIGRATIONS.len() { Ok(Vec::new()) } else { self.bodies(query) }
+        if self.version()? < WITH_FINDINGS { Ok(Vec::new()) } else { self.bodies(query) }
     }
 
     /// All keys and values that `query` gives, of a table that a state of an earlier version does not have yet.
-    fn pairs<K: FromSql + Ord, V: FromSql>(&self, query: &str) -> Result<BTreeMap<K, V>, StoreError> {
-        if self.version()? < MIGRATIONS.len() {
+    fn pairs<K: FromSql + Ord, V: FromSql>(
+        &self,
+        since: usize,
+        query: &str,
+    ) -> Result<BTreeMap<K, V>, StoreError> {
+        if self.version()? < since {
             return Ok(BTreeMap::new());
         }
         let read = || {
@@ -335,11 +345,12 @@ impl Store for Sqlite {
     }
 
     fn learnt(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
-        self.pairs("SELECT detector, body FROM learnt ORDER BY detector")
+        self.pairs(WITH_FINDINGS, "SELECT detector, body FROM learnt ORDER BY detector")
     }
 
     fn judgements(&self) -> Result<BTreeMap<FindingId, Option<Judgement>>, StoreError> {
-        let bodies: BTreeMap<i64, Option<String>> = self.pairs("SELECT finding, body FROM judgement")?;
+        let bodies: BTreeMap<i64, Option<String>> =
+            self.pairs(WITH_FINDINGS, "SELECT finding, body FROM judgement")?;
         let read = |(id, body): (i64, Option<String>)| {
             let judgement = body.map(|body| serde_json::from_str(&body)).transpose();
             let id = FindingId::from_digest(id as u64);
@@ -360,6 +371,34 @@ impl Store for Sqlite {
             )
         };
         write().map(|_| ()).map_err(|source| self.problem(source))
+    }
+
+    fn orders(&self) -> Result<Vec<(u64, Order)>, StoreError> {
+        let bodies: BTreeMap<i64, String> =
+            self.pairs(WITH_ORDERS, "SELECT number, body FROM action_order ORDER BY number")?;
+        let read = |(number, body): (i64, String)| {
+            let order = serde_json::from_str(&body);
+            order.map(|order| (number as u64, order)).map_err(|error| self.damaged(error))
+        };
+        bodies.into_iter().map(read).collect()
+    }
+
+    fn order(&mut self, order: Order) -> Result<(), StoreError> {
+        if !self.judges {
+            return Err(StoreError::ReadOnly(self.path.clone()));
+        }
+        let write =
+            || self.connection.execute("INSERT INTO action_order (body) VALUES (?1)", [body(&order)?]);
+        write().map(|_| ()).map_err(|source| self.problem(source))
+    }
+
+    fn carried_out(&mut self, number: u64) -> Result<(), StoreError> {
+        if !self.judges {
+            return Err(StoreError::ReadOnly(self.path.clone()));
+        }
+        let forgotten =
+            self.connection.execute("DELETE FROM action_order WHERE number <= ?1", [number as i64]);
+        forgotten.map(|_| ()).map_err(|source| self.problem(source))
     }
 
     fn sources(&self) -> Result<Vec<SourceState>, StoreError> {
@@ -475,6 +514,24 @@ mod tests {
         drop(Sqlite::create(folder.path()).unwrap());
         let mut reader = Sqlite::open(folder.path()).unwrap();
         assert!(reader.commit(Commit::default(), &mut std::iter::empty()).is_err());
+    }
+
+    #[test]
+    fn a_state_of_an_earlier_version_is_read_as_far_as_it_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Sqlite::create(folder.path()).unwrap();
+        let found = Commit { findings: vec![crate::conformance::finding(1)], ..Commit::default() };
+        writer.commit(found, &mut std::iter::empty()).unwrap();
+        writer.connection.execute_batch("DROP TABLE action_order").unwrap();
+        writer.pragma("user_version", WITH_FINDINGS as u32).unwrap();
+        drop(writer);
+        let reader = Sqlite::open(folder.path()).unwrap();
+        assert_eq!(reader.findings().unwrap().len(), 1);
+        assert!(reader.orders().unwrap().is_empty());
+        drop(reader);
+        let order = Order { action: "a1".into(), say: model::OrderKind::Revert };
+        Sqlite::open_to_judge(folder.path()).unwrap().order(order).unwrap();
+        assert_eq!(Sqlite::open(folder.path()).unwrap().orders().unwrap().len(), 1);
     }
 
     #[test]

@@ -117,6 +117,20 @@ impl fmt::Display for ActionId {
     }
 }
 
+/// The text is not the id of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an action's id: expected a and 16 hexadecimal digits")]
+pub struct ActionIdError;
+
+impl std::str::FromStr for ActionId {
+    type Err = ActionIdError;
+
+    fn from_str(text: &str) -> Result<Self, ActionIdError> {
+        let digits = text.strip_prefix('a').filter(|digits| digits.len() == 16).ok_or(ActionIdError)?;
+        u64::from_str_radix(digits, 16).map(Self).map_err(|_| ActionIdError)
+    }
+}
+
 /// Why an action is not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

@@ -99,25 +99,8 @@ impl Journal {
         let name = path.display().to_string();
         let io = |source| JournalError::Io { path: name.clone(), source };
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
-        let bytes = file.metadata().map_err(io)?.len();
-        if bytes > JOURNAL_MAX {
-            return Err(JournalError::TooLarge { path: name, bytes });
-        }
-        let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(io)?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        let mut entries = Vec::new();
-        for (index, line) in text.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n').enumerate() {
-            if line.is_empty() {
-                continue;
-            }
-            entries.push(serde_json::from_slice(line).map_err(|error| JournalError::Broken {
-                path: name.clone(),
-                line: index + 1,
-                reason: error.to_string(),
-            })?);
-        }
-        if whole < text.len() {
+        let (text, whole, entries) = Self::all(&mut file, &name)?;
+        if whole < text {
             file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0)).map(drop)).map_err(io)?;
         }
         // The name of a new file is kept with its folder.
@@ -125,6 +108,44 @@ impl Journal {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
         }
         Ok((Self { file, path: name }, entries))
+    }
+
+    /// What a journal holds, which may be another process's that writes to it meanwhile; nothing if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or holds what no journal holds.
+    pub fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
+        let name = path.display().to_string();
+        match File::open(path) {
+            Ok(mut file) => Self::all(&mut file, &name).map(|(_, _, entries)| entries),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(JournalError::Io { path: name, source }),
+        }
+    }
+
+    /// How many bytes there are, how many of them are whole lines, and what these say.
+    fn all(file: &mut File, name: &str) -> Result<(usize, usize, Vec<Entry>), JournalError> {
+        let io = |source| JournalError::Io { path: name.to_owned(), source };
+        let bytes = file.metadata().map_err(io)?.len();
+        if bytes > JOURNAL_MAX {
+            return Err(JournalError::TooLarge { path: name.to_owned(), bytes });
+        }
+        let mut text = Vec::new();
+        file.take(JOURNAL_MAX).read_to_end(&mut text).map_err(io)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let mut entries = Vec::new();
+        for (index, line) in text.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n').enumerate() {
+            if line.is_empty() {
+                continue;
+            }
+            entries.push(serde_json::from_slice(line).map_err(|error| JournalError::Broken {
+                path: name.to_owned(),
+                line: index + 1,
+                reason: error.to_string(),
+            })?);
+        }
+        Ok((text.len(), whole, entries))
     }
 
     /// Writes an entry; when this returns it is on the disk.

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use model::{FlowHead, Timestamp};
 
-pub use action::{Action, ActionId, BLAST_MAX, BlastRadius, Need, Refusal, Request, Session, TARGETS_MAX};
+pub use action::{
+    Action, ActionId, ActionIdError, BLAST_MAX, BlastRadius, Need, Refusal, Request, Session, TARGETS_MAX,
+};
 pub use journal::{Entry as JournalEntry, JOURNAL_MAX, Journal, JournalError, Step};
 pub use policy::{Choice, Decision, Kind, PolicyError, RULES_MAX, ResponsePolicy, ResponseRule};
 pub use table::TABLE as RESPONSE_TABLE;

@@ -105,6 +105,15 @@ struct Text {
     rule: Vec<Spanned<RuleText>>,
 }
 
+/// The same within a file that holds other things, too.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    industrial: BTreeSet<String>,
+    #[serde(default)]
+    rule: Vec<Spanned<RuleText>>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleText {
@@ -158,12 +167,31 @@ impl ResponsePolicy {
     ///
     /// The first thing that is wrong, with its line.
     pub fn parse(path: &str, text: &str) -> Result<Self, PolicyError> {
+        Self::read(path, text, |text| toml::from_str(text))
+    }
+
+    /// The same of a file that holds other things, too, which are left to their own reader.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with its line.
+    pub fn parse_part(path: &str, text: &str) -> Result<Self, PolicyError> {
+        let part =
+            |text: &str| toml::from_str(text).map(|Part { industrial, rule }| Text { industrial, rule });
+        Self::read(path, text, part)
+    }
+
+    fn read(
+        path: &str,
+        text: &str,
+        take: impl Fn(&str) -> Result<Text, toml::de::Error>,
+    ) -> Result<Self, PolicyError> {
         let wrong = |at: usize, reason: String| PolicyError {
             path: path.into(),
             line: 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count(),
             reason,
         };
-        let read: Text = toml::from_str(text)
+        let read: Text = take(text)
             .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message().into()))?;
         if let Some(beyond) = read.rule.get(RULES_MAX) {
             return Err(wrong(beyond.span().start, format!("more than {RULES_MAX} rules: merge some")));
@@ -314,6 +342,18 @@ ask = true
         assert_eq!(policy.decide(Severity::Low, "impact", &["port-scan"], &["guests"]), None);
         assert_eq!(policy.decide(Severity::Critical, "impact", &[], &[]).unwrap().rule, "rest");
         assert_eq!(policy.decide(Severity::Critical, "impact", &[], &["cell"]), None);
+    }
+
+    #[test]
+    fn within_a_file_of_other_things_only_the_policy_is_read() {
+        let text = "mode = \"observe\"\nindustrial = [\"cell\"]\n[tell]\nfile = \"x\"";
+        let policy = ResponsePolicy::parse_part("p.toml", text).unwrap();
+        assert_eq!(policy, ResponsePolicy::parse("p.toml", "industrial = [\"cell\"]").unwrap());
+        assert!(
+            ResponsePolicy::parse("p.toml", text).unwrap_err().to_string().contains("line 1: unknown field")
+        );
+        let wrong = ResponsePolicy::parse_part("p.toml", "mode = 3\nindustrial = 3").unwrap_err();
+        assert!(wrong.to_string().starts_with("p.toml, line 2: "), "{wrong}");
     }
 
     #[test]

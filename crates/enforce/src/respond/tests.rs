@@ -371,6 +371,31 @@ fn what_somebody_else_lets_out_is_put_back() {
 }
 
 #[test]
+fn ids_come_back_from_their_text_and_nonsense_is_refused() {
+    let id = quarantine(&["10.0.0.5"]).id();
+    assert_eq!(id.to_string().parse(), Ok(id));
+    for bad in ["", "a", "a1", "b0000000000000001", "a000000000000000g", "a00000000000000011"] {
+        assert_eq!(bad.parse::<super::ActionId>(), Err(super::ActionIdError), "{bad}");
+    }
+}
+
+#[test]
+fn a_journal_is_read_while_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    assert_eq!(Journal::read(&path).unwrap(), []);
+    let mut responder = open(&folder);
+    responder.act(request(quarantine(&["10.0.0.5"]), 60), START).unwrap();
+    let mut text = std::fs::read(&path).unwrap();
+    let whole = Journal::read(&path).unwrap();
+    assert_eq!(whole.len(), 2);
+    text.extend(b"{\"at\":");
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(Journal::read(&path).unwrap(), whole, "what is being written is not read yet");
+    assert_eq!(std::fs::read(&path).unwrap(), text, "and stays");
+}
+
+#[test]
 fn a_journal_that_is_broken_is_told_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");

@@ -4,6 +4,7 @@ mod enforce;
 mod findings;
 mod mud;
 mod policy;
+mod protect;
 mod report;
 
 use std::fs::{self, File};
@@ -348,7 +349,7 @@ fn a_state_that_cannot_be_used_is_refused_and_left_as_it_is() {
     fs::write(&database, &bytes).unwrap();
     for command in [&["watch", "plant.pcapng"][..], &["devices"]] {
         place.run(command).refused(&format!(
-            "{} was written by a later version of Pavise (format 99, this one knows up to 2): update Pavise",
+            "{} was written by a later version of Pavise (format 99, this one knows up to 3): update Pavise",
             database.display()
         ));
     }

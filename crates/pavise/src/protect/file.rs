@@ -1,0 +1,137 @@
+//! The file that says how to respond.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use enforce::respond::{ACTIONS_PER_HOUR, Kind, ResponsePolicy};
+use enforce::{Address, Family, Mode};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use toml::Spanned;
+
+use super::rules::Kept;
+use super::tell::Tell;
+use crate::output::Problem;
+
+/// How to respond.
+pub(crate) struct Protection {
+    pub(crate) family: Family,
+    /// Whether what is chosen is done, or only told.
+    pub(crate) is_real: bool,
+    pub(crate) guard: Vec<Address>,
+    pub(crate) per_hour: usize,
+    pub(crate) policy: ResponsePolicy,
+    pub(crate) tell: Tell,
+    /// The policy that is kept in force, if one is.
+    pub(crate) kept: Option<Kept>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    family: Family,
+    #[serde(default)]
+    mode: Mode,
+    policy: Option<PathBuf>,
+    /// As `mode`, unless given.
+    policy_mode: Option<Mode>,
+    #[serde(default)]
+    guard: Vec<Address>,
+    #[serde(default = "per_hour")]
+    per_hour: Spanned<usize>,
+    tell: Option<Spanned<Tell>>,
+    // These are the policy's.
+    #[serde(default, rename = "industrial")]
+    _industrial: IgnoredAny,
+    #[serde(default, rename = "rule")]
+    _rule: IgnoredAny,
+}
+
+fn per_hour() -> Spanned<usize> {
+    Spanned::new(0..0, ACTIONS_PER_HOUR)
+}
+
+/// Reads the file.
+pub(crate) fn read(path: &Path) -> Result<Protection, Problem> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| {
+        Problem::Other(format!("cannot read {name}: {error}; name another file with --protect"))
+    })?;
+    parse(&name, &text).map_err(|why| Problem::Other(format!("{why}; docs/protect.toml is an example")))
+}
+
+fn parse(name: &str, text: &str) -> Result<Protection, String> {
+    let wrong = |at: usize, why: &str| {
+        let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        format!("{name}, line {line}: {why}")
+    };
+    let read: Text = toml::from_str(text)
+        .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message()))?;
+    let policy = ResponsePolicy::parse_part(name, text).map_err(|error| error.to_string())?;
+    if let Some(rule) = policy.rules.iter().find(|rule| rule.choice.kind == Kind::RevokeCredential) {
+        return Err(format!(
+            "{name}: rule {:?} revokes credentials, and nobody who issues them is known to a watch: let it ask or notify",
+            rule.name
+        ));
+    }
+    if *read.per_hour.get_ref() == 0 {
+        return Err(wrong(
+            read.per_hour.span().start,
+            "per_hour = 0 allows no action: take it out, or use mode = \"observe\"",
+        ));
+    }
+    let tell = match read.tell {
+        Some(tell) => {
+            tell.get_ref().check().map_err(|why| wrong(tell.span().start, &why))?;
+            tell.into_inner()
+        }
+        None => Tell::default(),
+    };
+    Ok(Protection {
+        family: read.family,
+        is_real: matches!(read.mode, Mode::Enforce),
+        guard: read.guard,
+        per_hour: *read.per_hour.get_ref(),
+        policy,
+        tell,
+        kept: read.policy.map(|file| Kept { file, mode: read.policy_mode.unwrap_or(read.mode) }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_read_and_without_a_mode_nothing_is_done() {
+        let path = testkit::workspace().join("docs/protect.toml");
+        let read = read(&path).unwrap();
+        assert_eq!(read.family, Family::Bridged);
+        assert!(!read.is_real && !read.guard.is_empty() && !read.policy.rules.is_empty());
+        let least = parse("p.toml", "family = \"routed\"").unwrap();
+        assert!(!least.is_real && least.guard.is_empty());
+        assert_eq!((least.policy, least.per_hour), (ResponsePolicy::default(), ACTIONS_PER_HOUR));
+        assert!(parse("p.toml", "family = \"routed\"\nmode = \"enforce\"").unwrap().is_real);
+        for (more, mode) in [("", Mode::Enforce), ("policy_mode = \"observe\"", Mode::Observe)] {
+            let text = format!("family = \"routed\"\nmode = \"enforce\"\npolicy = \"p.policy\"\n{more}");
+            let kept = Some(Kept { file: "p.policy".into(), mode });
+            assert_eq!(parse("p.toml", &text).unwrap().kept, kept);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let of = |text: &str| parse("p.toml", text).err().unwrap();
+        assert!(of("mode = \"observe\"").contains("missing field `family`"));
+        assert!(of("family = \"routed\"\nmode = \"maybe\"").starts_with("p.toml, line 2: unknown variant"));
+        assert!(of("family = \"routed\"\nguard = [\"nobody\"]").starts_with("p.toml, line 2: "));
+        assert!(of("family = \"routed\"\n\ncolour = 1").starts_with("p.toml, line 3: unknown field"));
+        assert!(of("family = \"routed\"\nper_hour = 0").starts_with("p.toml, line 2: per_hour = 0"));
+        let rule = "family = \"routed\"\n[[rule]]\nname = \"a\"\naction = ";
+        assert!(of(&format!("{rule}\"explode\"")).starts_with("p.toml, line 4: unknown variant"));
+        assert!(of(&format!("{rule}\"revoke-credential\"")).contains("rule \"a\" revokes credentials"));
+        let tell = "family = \"routed\"\n[tell]\n";
+        assert!(of(&format!("{tell}webhook = \"https://a/\"")).contains("http://"));
+        assert!(of(&format!("{tell}syslog = \"a:514\"")).contains("udp://"));
+    }
+}
