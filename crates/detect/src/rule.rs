@@ -68,11 +68,13 @@ pub enum Kind {
     BusFrame,
     /// Process values were read.
     Samples,
+    /// Something was done that people have said is not to be.
+    Denied,
 }
 
 impl Kind {
     /// How many there are.
-    pub(crate) const COUNT: usize = 11;
+    pub(crate) const COUNT: usize = 12;
 }
 
 /// Looks for one kind of thing that is wrong. Deterministic: what it says depends on what it was shown and on

@@ -20,6 +20,7 @@ mod der;
 mod file;
 mod generate;
 mod json;
+mod peer;
 mod pem;
 mod read;
 mod signature;

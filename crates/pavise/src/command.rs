@@ -60,6 +60,8 @@ Examples:
   sudo pavise watch eth1                        a live mirror port, until Ctrl-C
   ssh tap tcpdump -w - | pavise watch -         standard input
   pavise watch plant.pcapng --json | jq 'select(.event == \"device-appeared\")'
+  pavise watch eth1 --policy plant.policy       what the policy would cut, as findings; nothing is cut
+  pavise watch eth1 --mud profiles/             what devices do that their makers do not say
 
 Reading a file that was interrupted, or has grown, goes on where the state says; a file that was read
 to its end is shown again without being added twice. Ctrl-C ends with what was learnt; twice, at once.
@@ -92,6 +94,8 @@ pub(crate) struct Watch {
     /// fingerprints; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) intel: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) rules: crate::rules::Named,
     /// Write how unusual each observation was, from 0 to 1, as JSON lines: for measuring the detectors that learn
     #[arg(long, value_name = "FILE")]
     pub(crate) scores: Option<PathBuf>,

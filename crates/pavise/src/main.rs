@@ -17,6 +17,7 @@ mod progress;
 mod query;
 mod recorded;
 mod report;
+mod rules;
 mod session;
 mod settings;
 mod show;

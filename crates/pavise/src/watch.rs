@@ -16,6 +16,7 @@ use crate::output::{Output, Problem, say};
 use crate::progress::{self, Line};
 use crate::recorded::{self, Recorded};
 use crate::report;
+use crate::rules;
 use crate::session::{Plan, Session};
 use crate::settings;
 use crate::show;
@@ -61,6 +62,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
     if options.no_findings {
         settings.off = detect::DETECTORS.iter().map(|rule| rule.id.to_owned()).collect();
     }
+    let rules = rules::read(&options.rules)?;
     let (store, is_kept) = store_for(&mut sources, options)?;
     let ring = options.ring as usize * MIB;
     let evidence = (ring > 0 && is_kept).then(|| Evidence::new(ring, &options.state.state, settings.clone()));
@@ -78,6 +80,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
         json: options.json.then(Output::new),
         scores,
         settings,
+        rules,
         evidence,
     };
     let mut session = Session::new(store, plan)?;

@@ -30,6 +30,7 @@ mod reach;
 mod recommend;
 mod service;
 mod sets;
+mod standing;
 mod syntax;
 mod target;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The command line: what each bad input says, and what is kept of it.
 
 mod findings;
+mod judged;
 mod mud;
 mod policy;
 mod report;
