@@ -562,7 +562,8 @@ Examples:
   pavise mud generate lamp --out lamp.json        what the device was seen to do, as a description
   pavise mud check lamp.json                      is it sound?
   pavise mud compare maker.json lamp              what does the device do that its maker does not say?
-  pavise mud compare maker.json lamp.json         how do two descriptions differ, rule by rule?"
+  pavise mud compare maker.json lamp.json         how do two descriptions differ, rule by rule?
+  pavise mud policy lamp.json --for lamp          what it allows, as rules of a policy"
 )]
 pub(crate) struct Mud {
     #[command(subcommand)]
@@ -579,6 +580,8 @@ pub(crate) enum MudCommand {
     Compare(MudCompare),
     /// Sign a description (RFC 8520, section 13)
     Sign(MudSign),
+    /// Say what a description allows as rules of a policy
+    Policy(crate::mud_policy::MudPolicy),
 }
 
 #[derive(Args, Clone, Debug)]

@@ -10,6 +10,7 @@ mod found;
 mod lab;
 mod live;
 mod mud;
+mod mud_policy;
 mod output;
 mod play;
 mod policy;

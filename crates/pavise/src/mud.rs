@@ -13,6 +13,7 @@ use serde_json::json;
 use store::{FlowQuery, Sqlite, Store};
 
 use crate::command::{self, MudCommand};
+use crate::mud_policy;
 use crate::output::{Output, Problem};
 use crate::policy::log;
 use crate::query;
@@ -26,6 +27,7 @@ pub(crate) fn run(options: &command::Mud) -> Result<(), Problem> {
         MudCommand::Generate(options) => generate(options),
         MudCommand::Compare(options) => compare(options),
         MudCommand::Sign(options) => sign(options),
+        MudCommand::Policy(options) => mud_policy::run(options),
     }
 }
 
