@@ -563,7 +563,8 @@ Examples:
   pavise mud check lamp.json                      is it sound?
   pavise mud compare maker.json lamp              what does the device do that its maker does not say?
   pavise mud compare maker.json lamp.json         how do two descriptions differ, rule by rule?
-  pavise mud policy lamp.json --for lamp          what it allows, as rules of a policy"
+  pavise mud policy lamp.json --for lamp          what it allows, as rules of a policy
+  pavise mud fetch --seen --trust maker-root.pem  those that devices name, from their makers"
 )]
 pub(crate) struct Mud {
     #[command(subcommand)]
@@ -580,6 +581,8 @@ pub(crate) enum MudCommand {
     Compare(MudCompare),
     /// Sign a description (RFC 8520, section 13)
     Sign(MudSign),
+    /// Fetch descriptions by HTTPS from where devices say that they are, judge and keep them
+    Fetch(crate::mud_fetch::MudFetch),
     /// Say what a description allows as rules of a policy
     Policy(crate::mud_policy::MudPolicy),
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use store::{FlowQuery, Sqlite, Store};
 
 use crate::command::{self, MudCommand};
+use crate::mud_fetch;
 use crate::mud_policy;
 use crate::output::{Output, Problem};
 use crate::policy::log;
@@ -27,11 +28,12 @@ pub(crate) fn run(options: &command::Mud) -> Result<(), Problem> {
         MudCommand::Generate(options) => generate(options),
         MudCommand::Compare(options) => compare(options),
         MudCommand::Sign(options) => sign(options),
+        MudCommand::Fetch(options) => mud_fetch::run(options),
         MudCommand::Policy(options) => mud_policy::run(options),
     }
 }
 
-fn bytes_of(what: &str, path: &Path) -> Result<Vec<u8>, Problem> {
+pub(crate) fn bytes_of(what: &str, path: &Path) -> Result<Vec<u8>, Problem> {
     fs::read(path).map_err(|error| {
         Problem::Other(format!("cannot read the {what} {}: {error}; check its name", path.display()))
     })
@@ -44,7 +46,7 @@ pub(crate) fn read(path: &Path) -> Result<(Vec<u8>, ::mud::Read), Problem> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "whether a certificate is valid now is told by the clock")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_secs(since.as_secs())
 }

@@ -1,5 +1,6 @@
 //! The command line: what each bad input says, and what is kept of it.
 
+mod fetched;
 mod findings;
 mod judged;
 mod mud;
