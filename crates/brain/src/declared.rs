@@ -224,14 +224,22 @@ impl Declared {
         }
     }
 
-    /// Lets the policy know the latest of the devices that have changed.
-    fn catch_up(&mut self, known: Known<'_>) {
-        let Some(policy) = &mut self.policy else { return };
-        for id in std::mem::take(&mut self.changed) {
-            if let Some(device) = known.inventory.device(id) {
-                self.taken.insert(id, known.at);
-                policy.update(device);
+    /// Lets the policy know the latest of these, as far as they have changed.
+    fn catch_up(&mut self, hosts: [&Host; 2], known: Known<'_>) {
+        if self.changed.is_empty() {
+            return;
+        }
+        for glance in hosts.into_iter().filter_map(|host| known.inventory.glance(host)) {
+            if self.changed.remove(&glance.id) {
+                self.take_in(glance.id, known);
             }
+        }
+    }
+
+    fn take_in(&mut self, id: DeviceId, known: Known<'_>) {
+        if let (Some(policy), Some(device)) = (&mut self.policy, known.inventory.device(id)) {
+            self.taken.insert(id, known.at);
+            policy.update(device);
         }
     }
 
@@ -239,7 +247,7 @@ impl Declared {
         if flow.transport == Transport::Tcp {
             return;
         }
-        self.catch_up(known);
+        self.catch_up([&flow.client.host, &flow.server.host], known);
         let question = Question::of(DeniedBy::Policy, flow);
         if self.is_final(&question, known) {
             self.judge(question, flow, known, told);
@@ -261,7 +269,7 @@ impl Declared {
     }
 
     fn identified(&mut self, flow: &FlowHead, protocol: &Name, known: Known<'_>, told: &mut Vec<Denied>) {
-        self.catch_up(known);
+        self.catch_up([&flow.client.host, &flow.server.host], known);
         let question = Question::of(DeniedBy::Policy, flow);
         if !self.is_final(&question, known) {
             self.judge(Question { protocol: Some(protocol.clone()), ..question }, flow, known, told);
@@ -275,8 +283,8 @@ impl Declared {
         if record.protocol.is_some() {
             return;
         }
-        self.catch_up(known);
         let flow = &record.head;
+        self.catch_up([&flow.client.host, &flow.server.host], known);
         let was_opened = !matches!(
             record.tcp.map(|tcp| tcp.state),
             Some(TcpState::SynSent | TcpState::SynReceived | TcpState::Refused)
@@ -297,8 +305,8 @@ impl Declared {
         if operation.from != Side::Client {
             return;
         }
-        self.catch_up(known);
         let flow = &operation.flow;
+        self.catch_up([&flow.client.host, &flow.server.host], known);
         let conversation =
             Question { protocol: Some(operation.protocol.clone()), ..Question::of(DeniedBy::Policy, flow) };
         let Some(policy) = &self.policy else { return };
@@ -361,8 +369,8 @@ impl Declared {
         let (due, still): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|(_, waiting)| is_due(waiting));
         self.waiting = still;
-        self.catch_up(known);
         for (question, waiting) in due {
+            self.catch_up([&question.client, &question.server], known);
             if let Some(ruled) = self.ruling(&question, &waiting.flow, known) {
                 told.push(denied(question, &waiting, ruled));
             }
@@ -389,8 +397,10 @@ impl Declared {
         let ids = hosts.into_iter().filter_map(|host| known.inventory.glance(host)).map(|glance| glance.id);
         let is_stale = |id: &DeviceId| self.taken.get(id).is_none_or(|last| known.at.since(*last) >= STALE);
         let stale: Vec<DeviceId> = ids.filter(is_stale).collect();
-        self.changed.extend(&stale);
-        self.catch_up(known);
+        for id in &stale {
+            self.changed.remove(id);
+            self.take_in(*id, known);
+        }
         !stale.is_empty()
     }
 

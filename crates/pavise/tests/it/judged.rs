@@ -40,9 +40,15 @@ fn what_a_policy_was_proposed_from_is_silent_and_an_attack_violates_it() {
     let modbus = all.iter().find(|finding| finding["matter"] == "modbus").unwrap();
     assert_eq!((&modbus["actor"]["ip"], &modbus["severity"]), (&"198.51.100.201".into(), &"medium".into()));
     assert!(modbus["summary"].as_str().unwrap().ends_with("denied: no rule allows it"), "{modbus}");
+    // How many packets are cut out depends on when; what is found does not.
+    let alike = |mut all: Vec<Value>| {
+        all.iter_mut().for_each(|finding| _ = finding.as_object_mut().unwrap().remove("evidence"));
+        all
+    };
+    let all = alike(all);
     for shards in ["2", "4"] {
         watch(&place, "attack.pcapng", shards, &["--policy", "plant.policy", "--shards", shards]);
-        assert_eq!(found(&place, shards, "policy-violation"), all, "{shards} shards");
+        assert_eq!(alike(found(&place, shards, "policy-violation")), all, "{shards} shards");
     }
 }
 
