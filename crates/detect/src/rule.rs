@@ -70,6 +70,8 @@ pub enum Kind {
     BusFrame,
     /// Process values were read.
     Samples,
+    /// Something was done that people have said is not to be.
+    Denied,
 }
 
 impl Kind {

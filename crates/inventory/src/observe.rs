@@ -96,6 +96,7 @@ impl Inventory {
             | What::BusFrame(_)
             | What::Samples(_)
             | What::Resolved(_)
+            | What::Denied(_)
             | What::Shed(_) => {}
         }
         if self.unproven.is_due(at) {

@@ -166,6 +166,7 @@ impl Inventory {
             | What::BusFrame(_)
             | What::Samples(_)
             | What::Resolved(_)
+            | What::Denied(_)
             | What::Shed(_)
             | What::SourceEnded(_) => NOTHING,
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
-    Attribute, Confidence, FlowHead, FlowId, FlowRecord, Host, MacAddr, Name, Record, Side, Timestamp, Value,
+    Attribute, Confidence, Denied, FlowHead, FlowId, FlowRecord, Host, MacAddr, Name, Record, Side,
+    Timestamp, Value,
 };
 
 /// Something that was learnt, and when.
@@ -50,6 +51,8 @@ pub enum What {
     Samples(Box<Samples>),
     /// Somebody was told which addresses a name has.
     Resolved(Box<Resolved>),
+    /// Something was done that people have said is not to be.
+    Denied(Box<Denied>),
     /// Pavise itself gave something up to stay within its limits.
     Shed(Box<Shed>),
     /// A source was read to its end.
