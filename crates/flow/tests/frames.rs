@@ -149,6 +149,33 @@ fn an_opening_is_unanswered_after_five_seconds_and_an_answer_after_that_is_told_
     assert_eq!(told(&frames), [unanswered, (TcpState::Established, 9, EndReason::SourceEnd)]);
 }
 
+#[test]
+fn time_that_passes_without_packets_ends_what_waits_for_it() {
+    for shards in [1, 3] {
+        let wants = Wants { messages: true, judged: true };
+        let mut engine = Engine::<Given>::new(Limits::default(), wants, shards, 7);
+        let mut observations = Vec::new();
+        let at = |seconds: u64| Timestamp::from_secs(1_700_000_000 + seconds);
+        engine.pass(at(0), &mut observations);
+        assert_eq!(engine.now(), Timestamp::EPOCH, "time begins with the first packet");
+        engine.submit(&Arc::new(Given(LinkType::ETHERNET, vec![segment(true, 0, 0, 0x02, &[])])));
+        engine.collect(&mut observations);
+        for seconds in 0..=4 {
+            engine.pass(at(seconds), &mut observations);
+        }
+        let ended = |observations: &[Observation]| {
+            observations.iter().filter(|observation| matches!(observation.what, What::FlowEnded(_))).count()
+        };
+        assert_eq!(ended(&observations), 0);
+        engine.pass(at(7), &mut observations);
+        assert_eq!((ended(&observations), engine.now()), (1, at(7)), "{shards} shards");
+        engine.pass(at(6), &mut observations);
+        assert_eq!(engine.now(), at(7), "it does not go back");
+        while engine.finish(&mut observations) {}
+        assert_eq!(ended(&observations), 1);
+    }
+}
+
 /// Frames on two interfaces by turns.
 struct Two(Vec<Vec<u8>>);
 

@@ -331,6 +331,7 @@ fn unbound_addresses_of_several_networks_are_hosts_beyond_a_router() {
     story.talk(&Talk::tcp(host(1, "10.0.0.1"), host(9, "9.9.9.9"), 80));
     assert_eq!(story.map(), ["1 10.0.0.1", "8.8.8.8 via 9", "9 ", "9.9.9.9 via 9"]);
     assert_eq!(story.device(&mac(9).to_string()).roles().next(), Some("router"));
+    assert!(story.inventory.forwards(mac(9)) && !story.inventory.forwards(mac(1)));
     let appeared = story.changes().iter().filter(|change| change.starts_with("appeared")).count();
     assert_eq!(appeared, 4);
 }

@@ -3,8 +3,8 @@
 //! Only who did something is acted on, never to whom it was done: the actors of findings of at least high severity. By what
 //! address follows from what an attacker cannot make up:
 //!
-//! * A device on the link is named by its own link-layer address, and by the network address that the inventory knows as
-//!   its own. Where the attack is a lie about addresses, or two claim one, by the link-layer address alone.
+//! * A device on the link is named by its own link-layer address, and by the network address that ARP, neighbour discovery or
+//!   DHCP have shown to be its own. Where the attack is a lie about addresses, or two claim one, by the link-layer address alone.
 //! * Whoever is reached through a router is named by network address alone, as are routers themselves: cutting a router off
 //!   by its link-layer address would cut off everybody behind it.
 //! * A network address alone can be made up in one packet. Unless a conversation with a handshake shows that it is true, a
@@ -245,6 +245,14 @@ fn aim(site: &Site<'_>, actor: &Host, findings: &[&Finding]) -> Aim {
     let came_through_a_router = talks.iter().any(|(talk, side)| talk.head.reach(*side) == Reach::Routed);
     let passes_on = mac.is_some_and(|mac| inventory.forwards(mac))
         || by_mac.and_then(|known| known.role).is_some_and(|role| PASS_ON.contains(&role));
+    // Whether ARP, neighbour discovery or DHCP say so, of a device on the link.
+    let is_bound = by_ip
+        .filter(|known| known.locality == Locality::OnLink)
+        .and_then(|known| inventory.device(known.id))
+        .is_some_and(|device| {
+            let mut uses = device.addresses.iter();
+            uses.any(|used| used.binding.is_some() && ip.is_some_and(|ip| same(ip, used.ip)))
+        });
     let lies = findings.iter().any(|finding| LIES.contains(&&*finding.detector));
     let is_outside = match (&by_ip, ip) {
         (Some(known), _) => known.locality == Locality::External,
@@ -265,9 +273,13 @@ fn aim(site: &Site<'_>, actor: &Host, findings: &[&Finding]) -> Aim {
         (Some(mac), _) if lies => own(vec![mac.into()]),
         (Some(mac), None) => own(vec![mac.into()]),
         (Some(mac), Some(ip)) => match (by_ip, by_mac) {
-            (Some(one), Some(other)) if one.id == other.id => own(vec![mac.into(), ip.into()]),
+            (Some(one), Some(other)) if one.id == other.id && is_bound => own(vec![mac.into(), ip.into()]),
             // The address is that of another device on the link, which must not be cut off for it.
-            (Some(one), Some(_)) if one.locality == Locality::OnLink => own(vec![mac.into()]),
+            (Some(one), Some(other)) if one.id != other.id && is_bound => Aim {
+                doubt: talks.is_empty().then_some("two devices use its address").or(doubt_of_part),
+                ..own(vec![mac.into()])
+            },
+            // The link-layer address may be that of a router of which nothing is known yet.
             _ => by_address(ip),
         },
         (None, Some(_)) if lies => Aim { addresses: Vec::new(), is_outside, doubt: None },

@@ -246,6 +246,17 @@ fn whoever_is_behind_a_router_is_named_by_an_address_that_is_shown_to_be_true_or
 }
 
 #[test]
+fn a_router_of_which_nothing_is_known_yet_is_not_cut_off_for_one_behind_it() {
+    for ip in [BEYOND, OUTSIDE] {
+        let mut place = Place::new();
+        let first = Host { mac: Some(mac(77)), ip: Some(ip.parse().unwrap()) };
+        let flow = place.talk(100, first, host(PLC), 23, Some("telnet"));
+        let action = place.one(finding("brute-force", Severity::High, first, Some(host(PLC)), &[flow]));
+        assert_eq!(addresses(&action), [ip]);
+    }
+}
+
+#[test]
 fn a_router_that_attacks_is_named_by_its_address_alone() {
     let mut place = Place::new();
     let flow = place.talk(100, host(ROUTER), host(PLC), 23, Some("telnet"));
@@ -322,6 +333,17 @@ fn in_industrial_zones_a_person_is_asked() {
     let attack = |victim| finding("brute-force", Severity::High, host(ATTACKER), Some(victim), &[flow]);
     assert_eq!(place.one(attack(host(PLC))).name(), "ask");
     assert_eq!(place.one(attack(host(ROUTER))).name(), "contain");
+}
+
+#[test]
+fn no_more_actors_are_acted_on_than_the_limit() {
+    let place = Place::new();
+    let attack = |last: u8| {
+        let actor = Host::from_mac(MacAddr([2, 0, 0, 0, 1, last]));
+        finding("arp-spoofing", Severity::High, actor, Some(host(PLC)), &[])
+    };
+    let attacks: Vec<Finding> = (0..MAX_TARGETS as u8 + 4).map(attack).collect();
+    assert_eq!(place.choose(&attacks).len(), MAX_TARGETS);
 }
 
 #[test]
