@@ -76,7 +76,7 @@ pub enum Kind {
 
 impl Kind {
     /// How many there are.
-    pub(crate) const COUNT: usize = 12;
+    pub(crate) const COUNT: usize = Self::Denied as usize + 1;
 }
 
 /// Looks for one kind of thing that is wrong. Deterministic: what it says depends on what it was shown and on

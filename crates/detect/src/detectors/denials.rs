@@ -21,9 +21,10 @@ pub(super) const TIMES: Threshold = Threshold {
 };
 pub(super) const IN_VAIN: Threshold = Threshold {
     name: "in-vain",
-    about: "so often it was tried without an answer, where only no rule allows it, before it is told",
+    about: "so often it was tried without an answer, with whomever, where only no rule allows it, before it is told",
     unit: "times",
-    usual: 3.0,
+    // As many as host-scan lets pass.
+    usual: 12.0,
 };
 /// Their places in the descriptors of both detectors.
 const TIMES_AT: usize = 0;
@@ -67,8 +68,14 @@ impl Denials {
         }
         let matter = matter(denied);
         let address = |host: &Host| Addr::of(host).map_or([0; 16], Addr::bytes);
-        let digest = digest_of(&[matter.as_bytes(), &address(client), &address(server)]);
+        // Whoever looks for somebody tries many: where it comes to nothing, it does not matter with whom.
         let is_attempt = denied.ground == Ground::Unlisted && !denied.answered;
+        if is_attempt && is_stranger {
+            // The Internet tries everybody, always; who is within its reach `exposed-address` tells.
+            return;
+        }
+        let ends = if is_attempt { [[0; 16]; 2] } else { [address(client), address(server)] };
+        let digest = digest_of(&[matter.as_bytes(), &ends[0], &ends[1]]);
         let kinds = self.kinds.of(who);
         if !kinds.iter().any(|kind| kind.digest == digest) {
             if kinds.len() >= NAMED
@@ -107,7 +114,8 @@ impl Denials {
         }
         kind.is_told = true;
         let (since, times) = if was_told { (denied.since, denied.times) } else { (kind.since, kind.times) };
-        let alarm = Alarm { actor: *client, ..alarm }.to(*server).matter(&matter).since(since).times(times);
+        let alarm = if is_attempt { alarm } else { Alarm { actor: *client, ..alarm }.to(*server) };
+        let alarm = alarm.matter(&matter).since(since).times(times);
         out.raise(alarm.crossed(threshold, kind.times as f64), says);
     }
 }
