@@ -16,7 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flow", &["model", "dissect"]),
     ("inventory", &["model"]),
     ("detect", &["model", "inventory"]),
-    ("brain", &["model", "inventory", "detect", "policy"]),
+    ("brain", &["model", "inventory", "detect", "policy", "mud"]),
     ("query", &["model"]),
     ("policy", &["model", "query"]),
     ("mud", &["model"]),

@@ -5,11 +5,17 @@
 //! observations in the same order give the same events, byte for byte, today or in a replay next year. It
 //! knows no edge.
 
+mod declared;
+mod profiles;
+
+use declared::{Declared, Known};
+pub use declared::{MAX_WAITING, Rules, SETTLING};
 use detect::DETECTORS;
 pub use detect::{Detect, Expected, Settings};
 pub use inventory::{GROUP, Inventory, Limits};
-use model::{Event, Observation, Shed, Timestamp};
-use policy::UseLog;
+use model::{Denied, Event, Observation, Shed, Timestamp, What};
+use policy::{Problem, UseLog};
+pub use profiles::Profiles;
 
 /// The name under which the log of uses is kept, beside what the detectors have learnt.
 pub const USES: &str = "policy.uses";
@@ -19,6 +25,8 @@ pub struct Brain {
     inventory: Inventory,
     detect: Detect,
     uses: UseLog,
+    declared: Declared,
+    denied: Vec<Denied>,
     judges: bool,
 }
 
@@ -27,7 +35,18 @@ impl Brain {
     pub fn new(limits: Limits, settings: Settings) -> Self {
         let judges = settings.off.len() < DETECTORS.len();
         let (inventory, detect) = (Inventory::new(limits), Detect::new(settings));
-        Self { inventory, detect, uses: UseLog::default(), judges }
+        let (uses, declared, denied) = (UseLog::default(), Declared::default(), Vec::new());
+        Self { inventory, detect, uses, declared, denied, judges }
+    }
+
+    /// Judges from now on by what people have declared, with the devices and names that are known already.
+    ///
+    /// # Errors
+    ///
+    /// What makes a policy meaningless: see [`policy::Compiled::new`].
+    pub fn declare(&mut self, rules: Rules) -> Result<(), Vec<Problem>> {
+        self.declared = Declared::new(rules, &self.inventory, &self.uses)?;
+        Ok(())
     }
 
     /// Fetches what observations are about to need, and changes nothing: see [`Inventory::prepare`]. Best
@@ -38,17 +57,36 @@ impl Brain {
 
     /// Takes an observation and adds what follows to `events`.
     pub fn observe(&mut self, observation: &Observation, events: &mut Vec<Event>) {
+        let before = events.len();
         self.inventory.observe(observation, events);
+        if self.judges {
+            let known = Known { at: observation.at, inventory: &self.inventory, names: &self.uses };
+            self.declared.observe(observation, &events[before..], known, &mut self.denied);
+        }
         self.detect.observe(observation, &self.inventory, events);
+        self.tell_denied(observation.at, events);
         if self.judges {
             self.uses.observe(observation);
+        }
+    }
+
+    /// Shows the detectors what people have said is not to be.
+    fn tell_denied(&mut self, at: Timestamp, events: &mut Vec<Event>) {
+        for denied in self.denied.drain(..) {
+            let observation = Observation { at, what: What::Denied(Box::new(denied)) };
+            self.detect.observe(&observation, &self.inventory, events);
         }
     }
 
     /// Lets packet time go on to `now`, without an observation.
     pub fn tick(&mut self, now: Timestamp, events: &mut Vec<Event>) {
         self.inventory.tick(now, events);
+        if self.judges {
+            let known = Known { at: now, inventory: &self.inventory, names: &self.uses };
+            self.declared.tick(known, &mut self.denied);
+        }
         self.detect.tick(now, &self.inventory, events);
+        self.tell_denied(now, events);
     }
 
     /// The devices.

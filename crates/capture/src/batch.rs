@@ -175,6 +175,24 @@ impl Batch {
         }
     }
 
+    /// How many bytes of memory the batch alone holds, room that nothing lies in included.
+    pub const fn footprint(&self) -> usize {
+        let memory = match &self.data {
+            Data::Owned(memory) => memory.capacity(),
+            Data::Shared(_) => 0,
+        };
+        memory + self.frames.capacity() * size_of::<Frame>()
+    }
+
+    /// The same frames, in no more memory than they take.
+    pub fn compact(&self) -> Self {
+        let data = match &self.data {
+            Data::Owned(memory) => Data::Owned(memory.clone()),
+            Data::Shared(held) => Data::Shared(Arc::clone(held)),
+        };
+        Self { data, frames: self.frames.clone(), first: self.first }
+    }
+
     /// How many bytes of its own the batch holds.
     pub(crate) const fn owned_bytes(&self) -> usize {
         match &self.data {
@@ -193,6 +211,21 @@ fn lying_in<'a>(memory: &'a [u8], frame: &Frame) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compact_batch_has_the_same_frames_and_no_room() {
+        let mut batch = Batch::new();
+        for number in 0..1000_u64 {
+            batch.push(Timestamp::from_secs(number), LinkType::ETHERNET, &[7; 100], 100);
+        }
+        let full = batch.footprint();
+        batch.own();
+        batch.push(Timestamp::from_secs(1), LinkType::ETHERNET, b"abc", 60);
+        assert_eq!(batch.footprint(), full, "it keeps its buffers");
+        let compact = batch.compact();
+        assert_eq!(compact.footprint(), 3 + size_of::<Frame>());
+        assert!(compact.iter().eq(batch.iter()));
+    }
 
     #[test]
     fn a_pushed_frame_comes_back_and_the_wire_is_never_shorter_than_the_capture() {

@@ -50,7 +50,7 @@ pub(crate) fn digest_of(parts: &[&[u8]]) -> u64 {
 
 /// Two words as one, of which every bit depends on every bit of theirs (the finaliser of SplitMix64: Steele, Lea and
 /// Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
-const fn mix(sum: u64, word: u64) -> u64 {
+pub(crate) const fn mix(sum: u64, word: u64) -> u64 {
     let mixed = sum.rotate_left(23) ^ word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -534,6 +534,7 @@ impl Detect {
         }
         let what = &observation.what;
         let (kind, ends) = match what {
+            What::FlowAsked(head) => (Kind::Asked, ends(head)),
             What::FlowOpened(head) => (Kind::Opened, ends(head)),
             What::FlowIdentified(identified) => (Kind::Identified, ends(&identified.flow)),
             What::FlowEnded(record) => (Kind::Ended, ends(&record.head)),
@@ -548,6 +549,7 @@ impl Detect {
             What::Weakness(weakness) => (Kind::Weakness, ends(&weakness.flow)),
             What::BusFrame(_) => (Kind::BusFrame, [None, None]),
             What::Samples(samples) => (Kind::Samples, ends(&samples.flow)),
+            What::Denied(denied) => (Kind::Denied, ends(&denied.flow)),
             What::Resolved(_) | What::Shed(_) | What::SourceEnded(_) => return,
         };
         if self.listening[kind as usize].is_empty() {

@@ -46,6 +46,8 @@ pub struct Threshold {
 /// The kinds of observation, for those who want some of them only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A TCP conversation was asked for.
+    Asked,
     /// A conversation was answered or recognised.
     Opened,
     /// Its protocol was recognised.
@@ -68,11 +70,13 @@ pub enum Kind {
     BusFrame,
     /// Process values were read.
     Samples,
+    /// Something was done that people have said is not to be.
+    Denied,
 }
 
 impl Kind {
     /// How many there are.
-    pub(crate) const COUNT: usize = 11;
+    pub(crate) const COUNT: usize = Self::Denied as usize + 1;
 }
 
 /// Looks for one kind of thing that is wrong. Deterministic: what it says depends on what it was shown and on

@@ -13,7 +13,6 @@ mod region;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use model::{Host, MacAddr, Transport};
 use policy::{Ask, Bonds, ClassRef, Compiled, Located, Opens, SetRef, Verdict, Who};
@@ -136,7 +135,7 @@ struct Writer<'a> {
     compiled: &'a Compiled,
     options: &'a Options,
     places: &'a Places,
-    cells: BTreeMap<(Bonds, SetRef), Rc<[Cell]>>,
+    cells: BTreeMap<(SetRef, Bonds), Rc<[Cell]>>,
     groups: BTreeMap<String, Vec<Network>>,
     rules: BTreeMap<u32, Rc<str>>,
     allows: Vec<Allow>,
@@ -206,7 +205,7 @@ impl<'a> Writer<'a> {
 
     /// The cells of a destination for those who are bound so.
     fn cells(&mut self, bonds: &Bonds, to: SetRef) -> Rc<[Cell]> {
-        if let Some(cells) = self.cells.get(&(bonds.clone(), to)) {
+        if let Some(cells) = self.cells.get(&(to, bonds.clone())) {
             return cells.clone();
         }
         let mut found: BTreeMap<policy::Ports, Vec<Unit>> = BTreeMap::new();
@@ -227,7 +226,7 @@ impl<'a> Writer<'a> {
                 Cell { taken, units, ends }
             })
             .collect();
-        self.cells.insert((bonds.clone(), to), cells.clone());
+        self.cells.insert((to, bonds.clone()), cells.clone());
         cells
     }
 
@@ -437,42 +436,59 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A class of the ruleset, as it stands.
+    /// A class of the ruleset, as it stands. Single hosts are listed as such, so that one that comes or goes changes nothing
+    /// else.
     fn class(&self, unit: Unit, name: &str) -> Class {
-        let macs = self.places.units.get(&unit).into_iter().flat_map(|content| &content.macs);
-        let networks = self.region(&[unit]).into_iter().map(Address::from);
-        Class { name: name.into(), members: networks.chain(macs.copied().map(Address::from)).collect() }
+        let Some(content) = self.places.units.get(&unit) else {
+            return Class { name: name.into(), members: Vec::new() };
+        };
+        let networks = if content.stretches.is_empty() {
+            content.points.iter().map(|point| Network::host(ip(*point))).collect()
+        } else {
+            self.region(&[unit])
+        };
+        let macs = content.macs.iter().copied().map(Address::from);
+        Class { name: name.into(), members: networks.into_iter().map(Address::from).chain(macs).collect() }
     }
 
-    fn finish(self) -> Lowered {
+    fn finish(mut self) -> Lowered {
         let classes = self.places.names.iter().map(|(unit, name)| self.class(*unit, name)).collect();
-        let ruleset = self.ruleset(classes);
-        Lowered { ruleset, notes: self.notes.into_iter().collect() }
+        let notes = std::mem::take(&mut self.notes).into_iter().collect();
+        Lowered { ruleset: self.ruleset(classes), notes }
     }
 
     /// What was written, with the classes that it names and some more.
     fn part(self, units: &BTreeSet<Unit>) -> Ruleset {
         let ends = self.allows.iter().flat_map(|allow| [&allow.from, &allow.to]);
-        let named: BTreeSet<&str> = ends
-            .filter_map(|end| if let End::Class(name) = end { Some(name.as_str()) } else { None })
-            .collect();
-        let wanted = |(unit, name): &(&Unit, &Arc<str>)| units.contains(unit) || named.contains(&***name);
-        let classes = self.places.names.iter().filter(wanted).map(|(unit, name)| self.class(*unit, name));
-        let classes = classes.collect();
+        let named = ends.filter_map(|end| match end {
+            End::Class(name) => self.places.by_name.get(name.as_str()).copied(),
+            _ => None,
+        });
+        let units: BTreeSet<Unit> = named.chain(units.iter().copied()).collect();
+        let names = units.iter().filter_map(|unit| Some((*unit, self.places.names.get(unit)?)));
+        let classes = names.map(|(unit, name)| self.class(unit, name)).collect();
         self.ruleset(classes)
     }
 
     /// The ruleset of what was written.
-    fn ruleset(&self, classes: Vec<Class>) -> Ruleset {
+    fn ruleset(self, classes: Vec<Class>) -> Ruleset {
         let Options { family, mode, strict, count_singles, ref guard, .. } = *self.options;
         let ends = self.allows.iter().flat_map(|allow| [&allow.from, &allow.to]);
         let used: BTreeSet<&str> = ends
             .filter_map(|end| if let End::Group(name) = end { Some(name.as_str()) } else { None })
             .collect();
-        let groups = self.groups.iter().filter(|(name, _)| used.contains(name.as_str()));
-        let groups = groups.map(|(name, networks)| Group { name: name.clone(), networks: networks.clone() });
-        let (groups, allows, guard) = (groups.collect(), self.allows.clone(), guard.clone());
-        Ruleset { family, mode, strict, count_singles, classes, groups, allows, guard }
+        let groups = self.groups.into_iter().filter(|(name, _)| used.contains(name.as_str()));
+        let groups = groups.map(|(name, networks)| Group { name, networks }).collect();
+        Ruleset {
+            family,
+            mode,
+            strict,
+            count_singles,
+            classes,
+            groups,
+            allows: self.allows,
+            guard: guard.clone(),
+        }
     }
 }
 
@@ -484,11 +500,12 @@ fn listed(items: &[String]) -> String {
     format!("{}{more}", first.join(", "))
 }
 
-/// What a rule is called where its packets are counted: its label, or its text.
+/// What a rule is called where its packets are counted: its label, or its text on one line.
 fn rule_name(rule: &policy::Rule) -> String {
     let text = rule.label.as_ref().map_or_else(|| rule.to_string(), ToString::to_string);
-    let text = fitting(&text.split_whitespace().collect::<Vec<_>>().join(" "), NAME_BYTES_MAX);
-    if text.is_empty() { "a rule".into() } else { text }
+    let lines: Vec<&str> = text.split('\n').map(str::trim).collect();
+    let name = fitting(&lines.join(" "), NAME_BYTES_MAX);
+    if name.is_empty() { "a rule".into() } else { name }
 }
 
 /// A name that a ruleset takes, of at most so many bytes.

@@ -203,6 +203,10 @@ impl Lane {
         self.unanswered.push_back((index, self.generation));
         self.reader.counters.flows += 1;
         self.schedule(index, at, at + limit, &environment.limits);
+        let is_asked = environment.wants.judged && transport == model::Transport::Tcp;
+        if let Some(flow) = self.slab.get(index).filter(|flow| is_asked && flow.tcp.is_opening()) {
+            out.push(Observation { at, what: What::FlowAsked(Box::new(flow.head())) });
+        }
         index
     }
 
@@ -241,6 +245,11 @@ impl Lane {
             flow.note_oddities(side, packet.oddities, &mut reading);
             flow.read(side, packet, &mut reading);
             self.held_bytes = self.held_bytes + flow.application.held_bytes() - held;
+        }
+        if over && flow.tcp.is_refused() {
+            // Whoever asks again begins anew: there is nothing to wait for.
+            self.end(index, EndReason::Finished, at, environment, out);
+            return;
         }
         if flow.packets() >= environment.limits.active_packets && !over {
             self.interim(index, at, out);

@@ -56,6 +56,11 @@ impl Tcp {
         matches!(self.state, TcpState::Closed | TcpState::Reset | TcpState::Refused)
     }
 
+    /// Whether the server has refused it.
+    pub(crate) const fn is_refused(&self) -> bool {
+        matches!(self.state, TcpState::Refused)
+    }
+
     /// Whether only an unanswered SYN was seen.
     pub(crate) const fn is_opening(&self) -> bool {
         matches!(self.state, TcpState::SynSent)

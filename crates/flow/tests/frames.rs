@@ -224,26 +224,40 @@ fn equal_identifiers_on_two_buses_are_two_conversations() {
 }
 
 #[test]
-fn where_it_is_to_be_told_soon_a_refusal_is_within_a_quarter_of_a_second_and_its_packets_add_up() {
-    let (syn, refuse) = (0x02, 0x14);
-    let frames =
-        || Given(LinkType::ETHERNET, vec![segment(true, 0, 0, syn, &[]), segment(false, 0, 1, refuse, &[])]);
-    let last = Timestamp::from_secs(1_700_000_001);
+fn where_it_is_to_be_told_soon_an_end_is_within_a_quarter_of_a_second_and_its_packets_add_up() {
+    let (syn, accept, ack, finish) = (0x02, 0x12, 0x10, 0x11);
+    let frames = || {
+        Given(
+            LinkType::ETHERNET,
+            vec![
+                segment(true, 0, 0, syn, &[]),
+                segment(false, 0, 1, accept, &[]),
+                segment(true, 1, 1, ack, &[]),
+                segment(true, 1, 1, finish, &[]),
+                segment(false, 1, 2, finish, &[]),
+                segment(true, 2, 2, ack, &[]),
+            ],
+        )
+    };
+    let last = Timestamp::from_secs(1_700_000_005);
     let told = |limits: Limits, after: Duration| {
         let mut engine = Engine::<Given>::new(limits, Wants { messages: false, judged: true }, 1, 7);
         let mut observations = Vec::new();
         engine.submit(&Arc::new(frames()));
         engine.collect(&mut observations);
         engine.pass(last + after, &mut observations);
-        let ended = observations.iter().find_map(|observation| match &observation.what {
+        let ended = |observation: &Observation| match &observation.what {
             What::FlowEnded(record) => Some((record.sent.packets, record.received.packets, record.end)),
             _ => None,
-        });
-        ended.map(|ended| (ended, engine.counters().packets_open))
+        };
+        let ended: Vec<_> = observations.iter().filter_map(ended).collect();
+        (ended, engine.counters().packets_open)
     };
-    let ended = Some(((1, 1, EndReason::Finished), 0));
-    assert_eq!(told(Limits::prompt(), Duration::from_millis(150)), None);
-    assert_eq!(told(Limits::prompt(), Duration::from_millis(250)), ended);
-    assert_eq!(told(Limits::default(), Duration::from_millis(4_900)), None);
-    assert_eq!(told(Limits::default(), Duration::from_millis(6_000)), ended);
+    let whole = (vec![(4, 2, EndReason::Finished)], 0);
+    // Between two of its packets there is a second here, in which the one after its end would be too late.
+    let prompt = Limits { tcp_closed: Duration::from_millis(1_200), ..Limits::prompt() };
+    assert_eq!(told(prompt.clone(), Duration::from_millis(1_150)).1, 6);
+    assert_eq!(told(prompt, Duration::from_millis(1_250)), whole);
+    assert_eq!(told(Limits::default(), Duration::from_millis(4_900)).1, 6);
+    assert_eq!(told(Limits::default(), Duration::from_millis(6_000)), whole);
 }

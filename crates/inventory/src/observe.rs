@@ -87,14 +87,16 @@ impl Inventory {
             What::Fact(fact) => self.fact(fact, at),
             What::Operation(operation) => self.operation(operation, at),
             What::SourceEnded(_) => self.accept_waiting(None, at),
-            // Messages become facts and operations before they come here; anomalies, weaknesses, values, shedding and what
+            // Nobody is proven to be there by being asked. Messages become facts and operations before they come here; anomalies, weaknesses, values, shedding and what
             // is to come say nothing about who a device is.
-            What::Message(_)
+            What::FlowAsked(_)
+            | What::Message(_)
             | What::Anomaly(_)
             | What::Weakness(_)
             | What::BusFrame(_)
             | What::Samples(_)
             | What::Resolved(_)
+            | What::Denied(_)
             | What::Shed(_) => {}
         }
         if self.unproven.is_due(at) {

@@ -53,7 +53,7 @@ fn fetch<T>(group: &[T], read: impl Fn(&T) -> u64) {
 fn read(observation: &Observation) -> u64 {
     let ends = |head: &FlowHead| u64::from(head.client.port ^ head.server.port);
     match &observation.what {
-        What::FlowOpened(head) => ends(head),
+        What::FlowAsked(head) | What::FlowOpened(head) => ends(head),
         What::FlowIdentified(identified) => ends(&identified.flow) ^ identified.protocol.len() as u64,
         What::FlowEnded(record) => ends(&record.head) ^ record.sent.packets ^ record.end as u64,
         What::Fact(fact) => u64::from(fact.confidence.get()) ^ fact.value.len() as u64,
@@ -159,12 +159,14 @@ impl Inventory {
                 let host = &operation.flow.endpoint(operation.from).host;
                 Ahead { digests: [digest(host), 0], ..NOTHING }
             }
-            What::Message(_)
+            What::FlowAsked(_)
+            | What::Message(_)
             | What::Anomaly(_)
             | What::Weakness(_)
             | What::BusFrame(_)
             | What::Samples(_)
             | What::Resolved(_)
+            | What::Denied(_)
             | What::Shed(_)
             | What::SourceEnded(_) => NOTHING,
         }

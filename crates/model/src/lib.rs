@@ -5,6 +5,7 @@
 //! knows no other crate of the house, does no input or output and reads no clock.
 
 mod address;
+mod denied;
 mod device;
 mod event;
 mod finding;
@@ -14,6 +15,7 @@ mod record;
 mod time;
 
 pub use address::{Endpoint, Host, MacAddr};
+pub use denied::{Denied, DeniedBy, Ground};
 pub use device::{
     AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Locality, Peer, Role, Service,
 };
@@ -28,7 +30,7 @@ pub use flow::{
 };
 pub use observation::{
     Anomaly, Binding, BindingSource, BusData, BusFrame, Fact, FlowIdentified, Message, Observation,
-    Operation, OperationKind, Outcome, Resolved, Sample, Samples, Shed, SourceSummary, Weakness, What,
+    Operation, OperationKind, Outcome, Point, Resolved, Sample, Samples, Shed, SourceSummary, Weakness, What,
 };
 pub use record::{Name, Record, RecordError, Value};
 pub use time::Timestamp;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
-    Attribute, Confidence, FlowHead, FlowId, FlowRecord, Host, MacAddr, Name, Record, Side, Timestamp, Value,
+    Attribute, Confidence, Denied, FlowHead, FlowId, FlowRecord, Host, MacAddr, Name, Record, Side,
+    Timestamp, Value,
 };
 
 /// Something that was learnt, and when.
@@ -24,6 +25,8 @@ pub struct Observation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "observation", rename_all = "kebab-case")]
 pub enum What {
+    /// A TCP conversation was asked for. Told where somebody judges.
+    FlowAsked(Box<FlowHead>),
     /// A conversation was answered, or its protocol recognised, for the first time.
     FlowOpened(Box<FlowHead>),
     /// The protocol of a conversation was recognised.
@@ -48,6 +51,8 @@ pub enum What {
     Samples(Box<Samples>),
     /// Somebody was told which addresses a name has.
     Resolved(Box<Resolved>),
+    /// Something was done that people have said is not to be.
+    Denied(Box<Denied>),
     /// Pavise itself gave something up to stay within its limits.
     Shed(Box<Shed>),
     /// A source was read to its end.
@@ -348,11 +353,69 @@ impl Resolved {
 /// The value of a point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// What was read, in the protocol's own terms, such as `holding-registers 12 unit 1`. Shared by all that is told
-    /// of the point in a conversation.
-    pub point: Arc<str>,
+    /// What was read.
+    pub point: Point,
     /// Its value, as a number.
     pub value: f64,
+}
+
+/// What has a value, in the protocol's own terms, such as `holding-registers 12 unit 1`. The name is shared by all that is
+/// told of the point in a conversation, and has its key with it.
+#[derive(Clone, Debug)]
+pub struct Point {
+    key: u64,
+    name: Arc<str>,
+}
+
+impl Point {
+    /// The key of a name: the same for all points of that name, whoever tells of them (FNV-1a, 64 bits).
+    pub fn key_of(name: &str) -> u64 {
+        name.bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |key, byte| (key ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    }
+
+    /// The key of its name.
+    pub const fn key(&self) -> u64 {
+        self.key
+    }
+}
+
+impl From<&str> for Point {
+    fn from(name: &str) -> Self {
+        Self { key: Self::key_of(name), name: name.into() }
+    }
+}
+
+impl std::ops::Deref for Point {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.name
+    }
+}
+
+impl PartialEq for Point {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl Serialize for Point {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(String::deserialize(deserializer)?.as_str().into())
+    }
 }
 
 /// Something Pavise gave up to stay within its limits. Nothing is ever given up without one of these.

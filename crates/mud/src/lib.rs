@@ -8,6 +8,7 @@
 //! * [`decide`] tells whether a description allows a conversation, and by which rule.
 //! * [`generate`] makes a description of what a device was seen to do.
 //! * [`deviations`] holds what was seen against a description, [`compare`] holds two descriptions against each other.
+//! * [`policy_rules`] says what a description allows as rules of a policy.
 //! * [`verify`] and [`sign`] are about signatures, [`judge`] about how far a description is trusted, and until when.
 //!
 //! What is decided, and why, is in `docs/mud.md`. The crate does no input or output and reads no clock.
@@ -20,8 +21,10 @@ mod der;
 mod file;
 mod generate;
 mod json;
+mod peer;
 mod pem;
 mod read;
+mod rules;
 mod signature;
 mod trust;
 mod write;
@@ -48,6 +51,7 @@ pub use read::{
     EXTENSIONS, Fault, MAX_ACES, MAX_ACLS, MAX_BYTES, MAX_DEPTH, MAX_EXTENSIONS, MAX_FAULTS, MAX_NAME,
     MAX_TEXT, Read, ReadError, read,
 };
+pub use rules::{PolicyRules, Terms, policy_rules};
 pub use signature::{
     MAX_CERTIFICATES, MAX_SIGNATURE, MAX_SIGNERS, SignatureError, Signer, SigningKey, sign, verify,
 };

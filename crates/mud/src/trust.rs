@@ -302,13 +302,26 @@ pub fn judge(
     if !origin.is_proven() {
         reasons.push(Reason::Unproven(origin));
     }
-    let trust = |is_approved: bool| {
-        let weights = reasons.iter().map(Reason::weight);
-        let left = weights.filter(|(_, can_be)| !(is_approved && *can_be)).map(|(trust, _)| trust);
-        left.min().unwrap_or(Trust::Trusted)
-    };
-    let (found, best) = (trust(is_approved), trust(true));
-    Verdict { trust: found, may_be_approved: best > found, reasons }
+    Verdict::of(reasons, is_approved)
+}
+
+impl Verdict {
+    fn of(reasons: Vec<Reason>, is_approved: bool) -> Self {
+        let trust = |is_approved: bool| {
+            let weights = reasons.iter().map(Reason::weight);
+            let left = weights.filter(|(_, can_be)| !(is_approved && *can_be)).map(|(trust, _)| trust);
+            left.min().unwrap_or(Trust::Trusted)
+        };
+        let (found, best) = (trust(is_approved), trust(true));
+        Self { trust: found, may_be_approved: best > found, reasons }
+    }
+
+    /// The same, if the administrator allows hosts of this network to be asked.
+    #[must_use]
+    pub fn with_local_hosts(mut self, is_approved: bool) -> Self {
+        self.reasons.retain(|reason| *reason != Reason::Url(UrlFault::Local));
+        Self::of(self.reasons, is_approved)
+    }
 }
 
 /// Where the file came from, and where it says that it belongs.

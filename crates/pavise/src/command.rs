@@ -65,6 +65,8 @@ Examples:
   ssh tap tcpdump -w - | pavise watch -         standard input
   sudo pavise watch br0 --protect protect.toml  a bridge in the wire; whoever attacks is contained
   pavise watch plant.pcapng --json | jq 'select(.event == \"device-appeared\")'
+  pavise watch eth1 --policy plant.policy       what the policy would cut, as findings; nothing is cut
+  pavise watch eth1 --mud profiles/             what devices do that their makers do not say
 
 Reading a file that was interrupted, or has grown, goes on where the state says; a file that was read
 to its end is shown again without being added twice. Ctrl-C ends with what was learnt; twice, at once.
@@ -97,6 +99,8 @@ pub(crate) struct Watch {
     /// fingerprints; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) intel: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) rules: crate::rules::Named,
     /// Write how unusual each observation was, from 0 to 1, as JSON lines: for measuring the detectors that learn
     #[arg(long, value_name = "FILE")]
     pub(crate) scores: Option<PathBuf>,
@@ -805,7 +809,9 @@ Examples:
   pavise mud generate lamp --out lamp.json        what the device was seen to do, as a description
   pavise mud check lamp.json                      is it sound?
   pavise mud compare maker.json lamp              what does the device do that its maker does not say?
-  pavise mud compare maker.json lamp.json         how do two descriptions differ, rule by rule?"
+  pavise mud compare maker.json lamp.json         how do two descriptions differ, rule by rule?
+  pavise mud policy lamp.json --for lamp          what it allows, as rules of a policy
+  pavise mud fetch --seen --trust maker-root.pem  those that devices name, from their makers"
 )]
 pub(crate) struct Mud {
     #[command(subcommand)]
@@ -822,6 +828,10 @@ pub(crate) enum MudCommand {
     Compare(MudCompare),
     /// Sign a description (RFC 8520, section 13)
     Sign(MudSign),
+    /// Fetch descriptions by HTTPS from where devices say that they are, judge and keep them
+    Fetch(crate::mud_fetch::MudFetch),
+    /// Say what a description allows as rules of a policy
+    Policy(crate::mud_policy::MudPolicy),
 }
 
 #[derive(Args, Clone, Debug)]

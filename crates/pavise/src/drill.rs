@@ -134,7 +134,7 @@ impl<'a> Stage<'a> {
             lab::Link::Ethernet => LinkType::ETHERNET,
             lab::Link::Can => LinkType::CAN_SOCKETCAN,
         };
-        if self.play.push(at, link, frame, frame.len() as u32) {
+        if self.play.push(at, link, 0, frame, frame.len() as u32) {
             self.look()?;
         }
         Ok(())

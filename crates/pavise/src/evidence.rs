@@ -6,15 +6,17 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use brain::{Brain, Settings};
-use capture::Batch;
-use capture::write::PcapngWriter;
+use capture::Frame;
+use capture::write::{Interface, PcapngWriter};
 use dissect::wire::{self, LinkType, Network};
-use model::{Finding, FindingId, Host, MacAddr, Severity, Slice, Timestamp};
+use model::{Finding, FindingId, Host, MacAddr, Severity, Slice};
 use sha2::{Digest, Sha256};
 
 use crate::play::Play;
+use crate::session::Captured;
 
 /// The folder in the state in which slices lie.
 const FOLDER: &str = "evidence";
@@ -26,65 +28,84 @@ const MAX_BYTES: usize = 2 << 20;
 const MAX_FOLDER: u64 = 512 << 20;
 /// Of findings below medium so many slices are cut in a run: weaknesses may be as many as devices.
 const MAX_SLIGHT: usize = 256;
-/// Longer frames are kept in part.
-const MAX_FRAME: usize = 64 << 10;
+/// What a frame takes besides its bytes.
+const FRAME: usize = size_of::<Frame>();
+/// What a batch takes besides its frames.
+const OVERHEAD: usize = 256;
+/// Interfaces of a slice are numbered as in the source, up to so many.
+const MAX_INTERFACES: u16 = 64;
 /// EtherType of ARP (RFC 826).
 const ARP: u16 = 0x0806;
 
-/// A frame in the ring.
-#[derive(Clone, Copy)]
-struct Kept {
-    at: Timestamp,
-    link: LinkType,
-    wire_length: u32,
-    offset: usize,
-    length: usize,
-}
+/// Where a frame is in the ring: in which batch, and there.
+type Place = (usize, usize);
 
-/// The latest frames, up to a number of bytes.
+/// The latest batches, up to a number of bytes of frames. Their frames lie where they were read to, or in the mapped file.
 struct Ring {
-    bytes: Vec<u8>,
-    frames: VecDeque<Kept>,
+    batches: VecDeque<(Arc<Captured>, usize)>,
     capacity: usize,
-    /// Where the next frame goes.
-    next: usize,
+    /// How many bytes they have.
+    held: usize,
     /// How many bytes were taken in since the latest slices were cut.
     fresh: usize,
 }
 
 impl Ring {
     const fn new(capacity: usize) -> Self {
-        Self { bytes: Vec::new(), frames: VecDeque::new(), capacity, next: 0, fresh: 0 }
+        Self { batches: VecDeque::new(), capacity, held: 0, fresh: 0 }
     }
 
-    fn push(&mut self, at: Timestamp, link: LinkType, wire_length: u32, frame: &[u8]) {
-        let frame = frame.get(..MAX_FRAME.min(self.capacity / 2)).unwrap_or(frame);
-        if self.next + frame.len() > self.capacity {
-            // What lies behind the last frame is never used; those that lie there are the oldest.
-            while self.frames.front().is_some_and(|first| first.offset >= self.next) {
-                self.frames.pop_front();
+    /// Takes a batch in; those that make room for it are `given` back. The latest stays, whatever its size.
+    fn push(&mut self, batch: Arc<Captured>, mut given: impl FnMut(Arc<Captured>)) {
+        let size: usize = batch.0.frames.iter().map(|frame| FRAME + batch.0.bytes(frame).len()).sum();
+        let size = size + OVERHEAD;
+        // Where packets are read as they pass, a few may lie in room for many.
+        let batch =
+            if batch.0.footprint() > 2 * size { Arc::new(Captured(batch.0.compact())) } else { batch };
+        self.held += size;
+        self.fresh += size;
+        self.batches.push_back((batch, size));
+        while self.held > self.capacity && self.batches.len() > 1 {
+            let Some((batch, size)) = self.batches.pop_front() else { break };
+            self.held -= size;
+            given(batch);
+        }
+    }
+
+    /// All frames with their places and bytes, the oldest first.
+    fn frames(&self) -> impl Iterator<Item = (Place, &Frame, &[u8])> {
+        self.batches.iter().enumerate().flat_map(|(number, (batch, _))| {
+            batch.0.iter().enumerate().map(move |(at, (frame, bytes))| ((number, at), frame, bytes))
+        })
+    }
+
+    fn at(&self, (batch, frame): Place) -> (&Frame, &[u8]) {
+        let batch = &self.batches[batch].0.0;
+        let frame = &batch.frames[frame];
+        (frame, batch.bytes(frame))
+    }
+
+    /// Frames as a capture, on interfaces with the numbers that they had.
+    fn capture(&self, frames: &[Place]) -> io::Result<Vec<u8>> {
+        let mut writer = PcapngWriter::new(Vec::new())?;
+        let mut interfaces: Vec<(LinkType, Interface)> = Vec::new();
+        for (frame, bytes) in frames.iter().map(|place| self.at(*place)) {
+            let number = usize::from(frame.interface.min(MAX_INTERFACES - 1));
+            while interfaces.len() <= number {
+                interfaces.push((frame.link, writer.interface(frame.link, "")?));
             }
-            self.next = 0;
+            let of_the_kind = || interfaces.iter().find(|(link, _)| *link == frame.link).copied();
+            let known = Some(interfaces[number]).filter(|(link, _)| *link == frame.link).or_else(of_the_kind);
+            let (_, interface) = match known {
+                Some(known) => known,
+                None => {
+                    interfaces.push((frame.link, writer.interface(frame.link, "")?));
+                    interfaces[interfaces.len() - 1]
+                }
+            };
+            writer.write(interface, frame.at, bytes, frame.wire_length)?;
         }
-        let end = self.next + frame.len();
-        while self
-            .frames
-            .front()
-            .is_some_and(|first| first.offset >= self.next && first.offset < end.max(self.next + 1))
-        {
-            self.frames.pop_front();
-        }
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        self.bytes[self.next..end].copy_from_slice(frame);
-        self.frames.push_back(Kept { at, link, wire_length, offset: self.next, length: frame.len() });
-        self.next = end;
-        self.fresh += frame.len();
-    }
-
-    fn bytes(&self, kept: &Kept) -> &[u8] {
-        &self.bytes[kept.offset..kept.offset + kept.length]
+        writer.finish()
     }
 }
 
@@ -123,8 +144,8 @@ impl Bears {
         ips.chain(macs).chain(self.is_bus.then_some(Address::Bus))
     }
 
-    fn of(kept: &Kept, bytes: &[u8]) -> Self {
-        let packet = wire::decode(kept.link, bytes, kept.wire_length as usize);
+    fn of(frame: &Frame, bytes: &[u8]) -> Self {
+        let packet = wire::decode(frame.link, bytes, frame.wire_length as usize);
         let mut bears = Self {
             ips: [None; 2],
             macs: [packet.source_mac, packet.destination_mac],
@@ -187,11 +208,9 @@ impl Evidence {
         Self { ring: Ring::new(capacity), folder, used, settings, pending: BTreeSet::new(), slight: 0 }
     }
 
-    /// Takes in what is about to be looked at.
-    pub(crate) fn take(&mut self, batch: &Batch) {
-        for frame in &batch.frames {
-            self.ring.push(frame.at, frame.link, frame.wire_length, batch.bytes(frame));
-        }
+    /// Takes in what is about to be looked at; what it holds no longer is `given` back.
+    pub(crate) fn take(&mut self, batch: &Arc<Captured>, given: impl FnMut(Arc<Captured>)) {
+        self.ring.push(Arc::clone(batch), given);
     }
 
     /// A finding was raised.
@@ -239,20 +258,20 @@ impl Evidence {
                 about.entry(address).or_default().push(number);
             }
         }
-        let mut chosen: Vec<VecDeque<Kept>> = vec![VecDeque::new(); wanted.len()];
+        let mut chosen: Vec<VecDeque<Place>> = vec![VecDeque::new(); wanted.len()];
         let mut concerned = BTreeSet::new();
-        for kept in &self.ring.frames {
-            let bears = Bears::of(kept, self.ring.bytes(kept));
+        for (place, frame, bytes) in self.ring.frames() {
+            let bears = Bears::of(frame, bytes);
             concerned.extend(bears.addresses().filter_map(|address| about.get(&address)).flatten().copied());
             for number in std::mem::take(&mut concerned) {
-                let (finding, chosen): (&Finding, &mut VecDeque<Kept>) =
+                let (finding, chosen): (&Finding, &mut VecDeque<Place>) =
                     (&wanted[number], &mut chosen[number]);
                 let victim = finding.victim.as_ref().map(|victim| &victim.host);
                 if bears.concerns(&finding.actor.host, victim) {
                     if chosen.len() >= MAX_FRAMES {
                         chosen.pop_front();
                     }
-                    chosen.push_back(*kept);
+                    chosen.push_back(place);
                 }
             }
         }
@@ -265,11 +284,11 @@ impl Evidence {
     }
 
     /// Writes a slice.
-    fn keep(&mut self, finding: &Finding, mut frames: Vec<Kept>) -> Slice {
+    fn keep(&mut self, finding: &Finding, mut frames: Vec<Place>) -> Slice {
         let missing = |reason: &str| Slice::Missing { reason: reason.into() };
         let mut size = 0;
-        let fit = frames.iter().rev().take_while(|kept| {
-            size += kept.length;
+        let fit = frames.iter().rev().take_while(|place| {
+            size += self.ring.at(**place).1.len();
             size <= MAX_BYTES
         });
         frames.drain(..frames.len() - fit.count());
@@ -290,22 +309,8 @@ impl Evidence {
     }
 
     /// Writes frames as a capture, whole or not at all; its size and digest.
-    fn write(&self, finding: &Finding, frames: &[Kept]) -> io::Result<(u64, String)> {
-        let mut writer = PcapngWriter::new(Vec::new())?;
-        let mut interfaces = Vec::new();
-        for kept in frames {
-            let known = interfaces.iter().find(|(link, _)| *link == kept.link).map(|(_, known)| *known);
-            let interface = match known {
-                Some(known) => known,
-                None => {
-                    let new = writer.interface(kept.link, "")?;
-                    interfaces.push((kept.link, new));
-                    new
-                }
-            };
-            writer.write(interface, kept.at, self.ring.bytes(kept), kept.wire_length)?;
-        }
-        let capture = writer.finish()?;
+    fn write(&self, finding: &Finding, frames: &[Place]) -> io::Result<(u64, String)> {
+        let capture = self.ring.capture(frames)?;
         let digest = digest(&capture);
         fs::create_dir_all(&self.folder)?;
         let path = self.folder.join(format!("{}.pcapng", finding.id));
@@ -316,10 +321,10 @@ impl Evidence {
     }
 
     /// Whether the frames by themselves yield the finding.
-    fn shows(&self, finding: &Finding, frames: &[Kept]) -> bool {
+    fn shows(&self, finding: &Finding, frames: &[Place]) -> bool {
         let mut play = Play::new(MAX_FRAMES, self.settings.clone());
-        for kept in frames {
-            if play.push(kept.at, kept.link, self.ring.bytes(kept), kept.wire_length) {
+        for (frame, bytes) in frames.iter().map(|place| self.ring.at(*place)) {
+            if play.push(frame.at, frame.link, frame.interface, bytes, frame.wire_length) {
                 play.look();
             }
         }
@@ -340,22 +345,65 @@ pub(crate) fn path(state: &Path, finding: FindingId) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use model::Timestamp;
+
     use super::*;
 
     #[test]
-    fn the_ring_holds_the_latest_frames_whole() {
-        let mut ring = Ring::new(1000);
+    fn the_ring_holds_the_latest_batches_and_gives_the_others_back() {
+        let mut ring = Ring::new(2000);
+        let mut back = Vec::new();
         for number in 0..500_u64 {
-            let length = 1 + (number * 37 % 200) as usize;
-            ring.push(Timestamp::from_nanos(number), LinkType::ETHERNET, 0, &vec![number as u8; length]);
-            let mut held = 0;
-            for (kept, expected) in ring.frames.iter().rev().zip((0..=number).rev()) {
-                assert_eq!(kept.at.as_nanos(), expected);
-                assert_eq!(kept.length, 1 + (expected * 37 % 200) as usize);
-                assert!(ring.bytes(kept).iter().all(|byte| *byte == expected as u8), "frame {expected}");
-                held += kept.length;
+            let mut batch = Captured::default();
+            for frame in 0..1 + number % 3 {
+                let length = 1 + (number * 37 % 200) as usize;
+                let at = Timestamp::from_nanos(10 * number + frame);
+                batch.0.push(at, LinkType::ETHERNET, &vec![number as u8; length], 0);
             }
-            assert!(held >= 600.min((0..=number).map(|n| 1 + n as usize * 37 % 200).sum()), "{held}");
+            ring.push(Arc::new(batch), |batch| back.push(batch.0.frames[0].at.as_nanos() / 10));
+            let oldest = back.len() as u64;
+            assert!(back.iter().copied().eq(0..oldest), "{back:?}");
+            let held: Vec<_> = ring
+                .frames()
+                .map(|(place, frame, bytes)| {
+                    assert_eq!(ring.at(place), (frame, bytes));
+                    assert!(bytes.iter().all(|byte| u64::from(*byte) == frame.at.as_nanos() / 10 % 256));
+                    frame.at.as_nanos()
+                })
+                .collect();
+            let expected = (oldest..=number)
+                .flat_map(|number| (0..1 + number % 3).map(move |frame| 10 * number + frame));
+            assert!(held.iter().copied().eq(expected));
+            let size = |number: u64| {
+                OVERHEAD + (1 + number % 3) as usize * (FRAME + 1 + (number * 37 % 200) as usize)
+            };
+            assert!((oldest..=number).map(size).sum::<usize>() <= 2000.max(size(number)));
+            assert!(
+                oldest == 0 || (oldest - 1..=number).map(size).sum::<usize>() > 1000,
+                "given back too soon"
+            );
         }
+    }
+
+    #[test]
+    fn a_slice_has_the_interfaces_of_its_source() {
+        let mut batch = Captured::default();
+        let frames = [(1, LinkType::CAN_SOCKETCAN), (0, LinkType::CAN_SOCKETCAN), (1, LinkType::ETHERNET)];
+        for (number, (interface, link)) in (0_u64..).zip(frames) {
+            batch.0.push(Timestamp::from_secs(number), link, &[number as u8; 16], 16);
+            batch.0.frames.last_mut().unwrap().interface = interface;
+        }
+        let mut ring = Ring::new(1000);
+        ring.push(Arc::new(batch), |_| {});
+        let places: Vec<_> = ring.frames().map(|(place, ..)| place).collect();
+        let path = std::env::temp_dir().join(format!("pavise-slice-{}.pcapng", std::process::id()));
+        fs::write(&path, ring.capture(&places).unwrap()).unwrap();
+        let mut source = capture::open(&path.display().to_string(), &capture::Options::default()).unwrap();
+        let mut read = capture::Batch::default();
+        source.next_batch(&mut read).unwrap();
+        fs::remove_file(&path).unwrap();
+        let kinds: Vec<_> = read.frames.iter().map(|frame| (frame.interface, frame.link)).collect();
+        let expected = [(1, LinkType::CAN_SOCKETCAN), (0, LinkType::CAN_SOCKETCAN), (2, LinkType::ETHERNET)];
+        assert_eq!(kinds, expected);
     }
 }

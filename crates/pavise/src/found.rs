@@ -318,6 +318,8 @@ pub(crate) fn evidence(finding: &Finding, state: &Path) -> Vec<String> {
             let path = evidence::path(state, finding.id);
             let alone = if *replays {
                 "they show it by themselves"
+            } else if matches!(&*finding.detector, "policy-violation" | "mud-deviation") {
+                "they do not show it by themselves: it takes the policy or description that denies it"
             } else {
                 "they do not show it by themselves: it takes what was learnt before"
             };

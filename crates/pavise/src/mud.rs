@@ -6,15 +6,15 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ::mud::{
-    CLASS_DNS, CLASS_GATEWAY, CLASS_NTP, Initiator, IpVersion, MudFile, Peer, Seen, SigningKey, Subject,
-};
+use ::mud::{Initiator, IpVersion, MudFile, Peer, Seen, SigningKey, Subject};
 use ::policy::UseLog;
-use model::{Attribute, Device, FlowRecord, Host, Locality, Role, Timestamp, Transport};
+use model::{Attribute, Device, FlowRecord, Host, Timestamp, Transport};
 use serde_json::json;
 use store::{FlowQuery, Sqlite, Store};
 
 use crate::command::{self, MudCommand};
+use crate::mud_fetch;
+use crate::mud_policy;
 use crate::output::{Output, Problem};
 use crate::policy::log;
 use crate::query;
@@ -28,32 +28,25 @@ pub(crate) fn run(options: &command::Mud) -> Result<(), Problem> {
         MudCommand::Generate(options) => generate(options),
         MudCommand::Compare(options) => compare(options),
         MudCommand::Sign(options) => sign(options),
+        MudCommand::Fetch(options) => mud_fetch::run(options),
+        MudCommand::Policy(options) => mud_policy::run(options),
     }
 }
 
-fn bytes_of(what: &str, path: &Path) -> Result<Vec<u8>, Problem> {
+pub(crate) fn bytes_of(what: &str, path: &Path) -> Result<Vec<u8>, Problem> {
     fs::read(path).map_err(|error| {
         Problem::Other(format!("cannot read the {what} {}: {error}; check its name", path.display()))
     })
 }
 
-fn read(path: &Path) -> Result<(Vec<u8>, ::mud::Read), Problem> {
+pub(crate) fn read(path: &Path) -> Result<(Vec<u8>, ::mud::Read), Problem> {
     let bytes = bytes_of("description", path)?;
     let read = ::mud::read(&bytes).map_err(|error| Problem::Other(format!("{}: {error}", path.display())))?;
     Ok((bytes, read))
 }
 
-/// Whether an address belongs to no public network (RFC 1918, RFC 4193), or to the link.
-fn is_inner(ip: IpAddr) -> bool {
-    let is_private = match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_private(),
-        IpAddr::V6(ip) => ip.is_unique_local(),
-    };
-    is_private || ::mud::is_never_routed(&ip)
-}
-
 #[expect(clippy::disallowed_methods, reason = "whether a certificate is valid now is told by the clock")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_secs(since.as_secs())
 }
@@ -124,35 +117,8 @@ impl Place {
     /// The other end of a conversation of a device.
     fn peer(&self, own: &Device, client: Host, other: Host, port: u16) -> Peer {
         let known = other.ip.and_then(|ip| self.by_ip.get(&ip)).and_then(|number| self.devices.get(*number));
-        let plays = |role: Role| known.is_some_and(|known| known.best(Attribute::Role) == Some(role.name()));
-        let is_external = known.map_or_else(
-            || other.ip.is_some_and(|ip| !is_inner(ip)),
-            |known| known.locality == Locality::External,
-        );
-        let is_router = plays(Role::Router) || plays(Role::Gateway);
-        let mut classes = Vec::new();
-        for (class, is_one) in [
-            (CLASS_DNS, port == 53 && (plays(Role::DnsServer) || is_router)),
-            (CLASS_NTP, port == 123 && !is_external),
-            (CLASS_GATEWAY, is_router),
-        ] {
-            if is_one {
-                classes.push(class.to_owned());
-            }
-        }
-        let vendor = own.best(Attribute::Vendor);
-        let is_same = vendor.is_some() && known.and_then(|known| known.best(Attribute::Vendor)) == vendor;
         let name = client.ip.zip(other.ip).and_then(|(client, ip)| self.log.name(client, ip));
-        Peer {
-            names: name.map(str::to_owned).into_iter().collect(),
-            address: other.ip,
-            mac: other.mac,
-            is_local: !is_external,
-            classes,
-            is_my_controller: false,
-            is_same_manufacturer: is_same && !is_external,
-            mud_url: None,
-        }
+        Peer::of(own, known, other, port, name)
     }
 
     /// What a device was seen to do, put together.

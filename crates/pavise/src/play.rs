@@ -33,8 +33,18 @@ impl Play {
     }
 
     /// Adds a frame; whether there are so many that they should be looked at.
-    pub(crate) fn push(&mut self, at: Timestamp, link: LinkType, frame: &[u8], wire_length: u32) -> bool {
+    pub(crate) fn push(
+        &mut self,
+        at: Timestamp,
+        link: LinkType,
+        interface: u16,
+        frame: &[u8],
+        wire_length: u32,
+    ) -> bool {
         self.batch.0.push(at, link, frame, wire_length);
+        if let Some(frame) = self.batch.0.frames.last_mut() {
+            frame.interface = interface;
+        }
         self.batch.0.frames.len() >= capture::MAX_BATCH_FRAMES
     }
 

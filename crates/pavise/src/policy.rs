@@ -35,7 +35,7 @@ pub(crate) fn run(options: &command::Policy) -> Result<(), Problem> {
 }
 
 /// Where protocols are usually found.
-fn protocols() -> Protocols {
+pub(crate) fn protocols() -> Protocols {
     Protocols::new(PROTOCOLS.iter().flat_map(|protocol| {
         protocol.carriers.iter().map(|carrier| {
             let (transport, ports) = match *carrier {
@@ -75,6 +75,13 @@ pub(crate) fn uses(store: &Sqlite) -> Result<Vec<Use>, Problem> {
         true
     })?;
     Ok(log(store)?.uses(flows))
+}
+
+/// Reads a policy that is to be judged by, and refuses one that means nothing.
+pub(crate) fn read(path: &Path) -> Result<Policy, Problem> {
+    let file = File::open(path)?;
+    file.compile(Estate::default())?;
+    file.parse()
 }
 
 /// A policy and its file, for what is said of it.

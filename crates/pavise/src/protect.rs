@@ -43,6 +43,8 @@ const TICK: Duration = Duration::from_millis(500);
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// Incidents that go on without growing, from before the start or after a response to them has ended, are looked for so often.
 const SWEEP: Duration = Duration::from_millis(200);
+/// What has failed is tried again when its incident has gone on for so long, or has grown.
+const RETRY: Duration = Duration::from_secs(10);
 /// So many responses that were asked for are remembered, so as not to be asked for with every finding that joins.
 pub(crate) const MAX_SENT: usize = 1 << 16;
 
@@ -333,8 +335,9 @@ impl Protector {
         if let Change::ActionTaken { action } = &event.change
             && let Some(incident) = action.incident
         {
+            let pause = if &*action.outcome == "failed" { RETRY } else { Duration::ZERO };
             self.considered.remove(&incident);
-            self.over.insert(incident, event.at);
+            self.over.insert(incident, event.at + pause);
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::evidence::Evidence;
 use crate::output::{Output, Problem, say};
 use crate::protect::{Protector, clock};
 use crate::recorded;
+use crate::rules;
 use crate::tally::{Tally, Totals};
 
 /// So many kinds of link are told apart in one source.
@@ -72,6 +73,8 @@ pub(crate) struct Plan {
     /// Where scores of observations are written as JSON, if they are.
     pub(crate) scores: Option<BufWriter<File>>,
     pub(crate) settings: brain::Settings,
+    /// What people have declared, by which it is judged.
+    pub(crate) rules: brain::Rules,
     pub(crate) evidence: Option<Evidence>,
     /// Who responds to incidents, if somebody does.
     pub(crate) protector: Option<Protector>,
@@ -132,7 +135,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(store: Box<dyn Store>, plan: Plan) -> Result<Self, Problem> {
-        let Plan { shards, max_flows, commit_interval, json, scores, settings, evidence, protector } = plan;
+        let Plan { shards, max_flows, commit_interval, json, scores, settings, rules, evidence, protector } =
+            plan;
         let wants = Wants { messages: json.is_some(), judged: settings.off.len() < detect::DETECTORS.len() };
         let mut brain = Brain::new(inventory::Limits::default(), settings);
         for device in store.devices()? {
@@ -147,6 +151,7 @@ impl Session {
         for (detector, learnt) in store.learnt()? {
             brain.restore_learnt(&detector, &learnt);
         }
+        brain.declare(rules).map_err(|problems| rules::refused(&problems))?;
         if scores.is_some() {
             brain.detect_mut().want_scores();
         }
@@ -225,12 +230,13 @@ impl Session {
         {
             self.links.push(frame.link);
         }
-        if let Some(evidence) = &mut self.evidence {
-            evidence.take(&batch.0);
-        }
         // Where packets are read as they pass, there are no more for the moment, and what these say is told at once.
         let is_all = self.source.is_live() && batch.0.frames.len() < MAX_BATCH_FRAMES;
         let batch = Arc::new(batch);
+        if let Some(evidence) = &mut self.evidence {
+            let spare = &mut self.spare;
+            evidence.take(&batch, |batch| spare.extend(Arc::into_inner(batch)));
+        }
         self.engine.submit(&batch);
         self.waiting.push_back(batch);
         if self.waiting.len() >= self.engine.capacity() {

@@ -17,6 +17,7 @@ use crate::progress::{self, Line};
 use crate::protect::{self, Protector};
 use crate::recorded::{self, Recorded};
 use crate::report;
+use crate::rules;
 use crate::session::{Plan, Session};
 use crate::settings;
 use crate::show;
@@ -71,6 +72,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
             source.name
         )));
     }
+    let rules = rules::read(&options.rules)?;
     let (store, is_kept) = store_for(&mut sources, options)?;
     let ring = options.ring as usize * MIB;
     let evidence = (ring > 0 && is_kept).then(|| Evidence::new(ring, &options.state.state, settings.clone()));
@@ -94,6 +96,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
         json: options.json.then(Output::new),
         scores,
         settings,
+        rules,
         evidence,
         protector,
     };

@@ -472,7 +472,9 @@ impl Compiled {
 
     /// The class of a host, as a packet names it.
     pub(crate) fn class_of_host(&self, host: &Host) -> ClassId {
-        if let Some(mac) = host.mac.filter(|mac| mac.is_group()) {
+        // A group that has an address is the one of that address.
+        let has_group = host.ip.is_some_and(|ip| ip.to_canonical().is_multicast());
+        if let Some(mac) = host.mac.filter(|mac| mac.is_group() && !has_group) {
             return if mac == MacAddr::BROADCAST { self.broadcast } else { self.multicast };
         }
         if let Some(ip) = host.ip {

@@ -31,6 +31,7 @@ mod reach;
 mod recommend;
 mod service;
 mod sets;
+mod standing;
 mod syntax;
 mod target;
 #[cfg(test)]

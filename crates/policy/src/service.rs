@@ -194,6 +194,13 @@ impl Ports {
     /// The same with all ports of all transports as far as packets of IP have them: of TCP, UDP and SCTP their ports, of others
     /// whether they are among them, with 0 for both ports. EtherTypes are told only where they were named.
     pub fn ip_ranges(&self) -> Vec<(Transport, u16, u16)> {
+        if self.0.iter().all(|(first, last)| first >> 16 == last >> 16) {
+            let whole = |(transport, first, last): (Transport, u16, u16)| match transport {
+                Transport::Tcp | Transport::Udp | Transport::Sctp => Some((transport, first, last)),
+                _ => (first == 0).then_some((transport, 0, 0)),
+            };
+            return self.ranges().filter_map(whole).collect();
+        }
         let mut out = Vec::new();
         for transport in [Transport::Tcp, Transport::Udp, Transport::Sctp] {
             let of = self.intersection(&Self::range(transport, 0, u16::MAX));
@@ -423,6 +430,27 @@ mod tests {
             prop_assert_eq!(a.covers(&b), (0..26).all(|port| has(&a, port) || !has(&b, port)));
             prop_assert_eq!(a.difference(&b).union(&a.intersection(&b)), a);
         }
+    }
+
+    #[test]
+    fn ranges_of_packets_are_the_same_whether_they_span_transports_or_not() {
+        let few = Ports::range(Transport::Udp, 5, 9)
+            .union(&Ports::range(Transport::Icmp, 0, u16::MAX))
+            .union(&Ports::range(Transport::Ip(47), 0, u16::MAX))
+            .union(&Ports::range(Transport::Ether(0x88b8), 0, u16::MAX));
+        let of_few = [
+            (Transport::Udp, 5, 9),
+            (Transport::Icmp, 0, 0),
+            (Transport::Ip(47), 0, 0),
+            (Transport::Ether(0x88b8), 0, 0),
+        ];
+        assert_eq!(few.ip_ranges(), of_few);
+        let rest = Ports::all().difference(&Ports::range(Transport::Tcp, 80, 80)).ip_ranges();
+        assert_eq!(rest[..2], [(Transport::Tcp, 0, 79), (Transport::Tcp, 81, u16::MAX)]);
+        assert_eq!(rest.iter().filter(|(transport, ..)| matches!(transport, Transport::Ip(_))).count(), 251);
+        assert!(
+            !rest.iter().any(|(transport, ..)| matches!(transport, Transport::Ether(_) | Transport::Can))
+        );
     }
 
     #[test]

@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use model::{FlowId, Host, OperationKind, Role, Severity, Timestamp, What};
 
-use super::contacts::{Contact, Contacts};
+use super::contacts::{Contact, Contacts, PATIENCE};
 use crate::hosts::{Addr, PerHost, Who};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -46,8 +45,6 @@ const FORGIVEN: usize = 1;
 
 /// So many questions of a host wait for their answers.
 const MAX_WAITING: usize = 256;
-/// Whoever is there answers within this time.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Asker {

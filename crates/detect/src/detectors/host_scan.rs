@@ -1,8 +1,8 @@
 //! One host looks for others: see [`DETECTOR`].
 
-use model::{FlowRecord, Severity, Transport, What};
+use model::{FlowHead, Severity, Transport, What};
 
-use super::contacts::{Contact, Contacts, FORGIVEN_EVERY};
+use super::contacts::{Contact, Contacts, FORGIVEN_EVERY, Failures};
 use super::services;
 use crate::hosts::{Addr, PerHost, Who};
 use crate::judge::{Alarm, Out, Seen};
@@ -30,7 +30,7 @@ pub(super) const DETECTOR: Rule = Rule {
         },
         FORGIVEN_EVERY,
     ],
-    listens: &[Kind::Ended],
+    listens: &[Kind::Asked, Kind::Opened, Kind::Ended],
     keeps: "256 contacts of each watched host",
     start: || Box::<HostScan>::default(),
 };
@@ -41,9 +41,8 @@ const FORGIVEN: usize = 1;
 /// Whether somebody outside is asked for the time. Clients are given many servers of a pool by name and go on to others
 /// when these do not answer (RFC 5905, section 3.1; RFC 8633, section 3.2): where answers are held back, they try ever new
 /// ones.
-fn asks_for_time(seen: &Seen<'_>, record: &FlowRecord) -> bool {
+fn asks_for_time(seen: &Seen<'_>, head: &FlowHead) -> bool {
     const NTP: u16 = 123;
-    let head = &record.head;
     (head.transport, head.server.port) == (Transport::Udp, NTP) && seen.site.is_external(&head.server.host)
 }
 
@@ -52,39 +51,58 @@ struct HostScan {
     contacts: PerHost<Contacts>,
 }
 
+impl HostScan {
+    fn tell(head: &FlowHead, found: &Failures, out: &mut Out<'_>) {
+        let (client, port, failed) = (&head.client.host, head.server.port, found.failed);
+        let alarm = Alarm::about(*client)
+            .since(found.since)
+            .flows(&found.shown)
+            .flow(head.id)
+            .crossed(FAILURES, found.balance)
+            .factor("first contacts that failed", failed, "hardly any")
+            .factor("time between them", format_args!("{:.1} s", found.pace()), "does not matter");
+        out.raise(alarm, || {
+            let at = if port == 0 { String::new() } else { format!(", the last at port {port}") };
+            format!("{client} tried to reach {failed} hosts that did not answer or refused{at}")
+        });
+    }
+}
+
 impl Detector for HostScan {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
-        let What::FlowEnded(record) = seen.what else { return };
-        let (client, server) = (&record.head.client.host, &record.head.server.host);
-        let (true, Some(target), Some(contact)) =
-            (seen.client.is_somebody(), Addr::of(server), Contact::of(record))
-        else {
-            return;
+        let (head, record) = match seen.what {
+            What::FlowAsked(head) => (&**head, None),
+            What::FlowOpened(head) => {
+                if let Some(contacts) = self.contacts.get_mut(seen.client) {
+                    contacts.answered(head.id);
+                }
+                return;
+            }
+            What::FlowEnded(record) => (&record.head, Some(record)),
+            _ => return,
         };
-        if services::industrial(&record.head).is_some() || asks_for_time(seen, record) {
+        let client = &head.client.host;
+        let (true, Some(target)) = (seen.client.is_somebody(), Addr::of(&head.server.host)) else { return };
+        if services::industrial(head).is_some() || asks_for_time(seen, head) {
             return;
         }
+        let limit = out.limit(FAILURES, client);
+        let Some(record) = record else {
+            let contacts = self.contacts.of(seen.client);
+            if let Some(found) = contacts.ask(target.digest(), head, seen.at, limit) {
+                Self::tell(head, &found, out);
+            }
+            return;
+        };
+        let Some(contact) = Contact::of(record) else { return };
         let contacts = self.contacts.of(seen.client);
         let Some(balance) = contacts.take(target.digest(), contact, record, out.limit(FORGIVEN, client))
         else {
             return;
         };
-        if balance < out.limit(FAILURES, client) {
-            return;
+        if balance >= limit {
+            Self::tell(head, &contacts.failures(), out);
         }
-        let port = record.head.server.port;
-        let alarm = Alarm::about(*client)
-            .since(contacts.since)
-            .flows(&contacts.shown)
-            .flow(record.head.id)
-            .crossed(FAILURES, balance)
-            .factor("first contacts that failed", contacts.failed, "hardly any")
-            .factor("time between them", format_args!("{:.1} s", contacts.pace()), "does not matter");
-        let failed = contacts.failed;
-        out.raise(alarm, || {
-            let at = if port == 0 { String::new() } else { format!(", the last at port {port}") };
-            format!("{client} tried to reach {failed} hosts that did not answer or refused{at}")
-        });
     }
 
     fn forget(&mut self, who: Who) {
@@ -96,7 +114,7 @@ impl Detector for HostScan {
 mod tests {
     use super::DETECTOR;
     use crate::testing::{Story, answered, datagrams, unanswered};
-    use model::{TcpFlags, TcpStats};
+    use model::{TcpFlags, TcpStats, What};
 
     #[test]
     fn a_scan_is_found_however_slow_and_told_once() {
@@ -110,6 +128,38 @@ mod tests {
             assert!((27..=29).contains(&finding.count), "{}", finding.count);
             assert!(finding.conversations.len() > 12);
         }
+    }
+
+    #[test]
+    fn who_looks_quickly_is_not_waited_for() {
+        let asks = |story: Story, last: u32, port: u16| {
+            let head = unanswered("10.0.0.5", &format!("10.0.1.{last}"), port).head;
+            story.wait_ms(25).then(What::FlowAsked(Box::new(head)))
+        };
+        // Forty a second: the twelfth has waited for half a second when that long has passed since it was asked.
+        let story =
+            (1..=31).fold(Story::of(&DETECTOR).with_host("10.0.0.5"), |story, last| asks(story, last, 23));
+        story.silent();
+        let story = (32..=60).fold(story, |story, last| asks(story, last, 23));
+        assert_eq!(story.only().count, 1);
+        // When they end it is the same scan.
+        let story = (1..=60)
+            .fold(story, |story, last| story.flow(unanswered("10.0.0.5", &format!("10.0.1.{last}"), 23)));
+        story.only();
+    }
+
+    #[test]
+    fn who_is_answered_in_time_or_is_cut_off_where_he_was_answered_is_silent() {
+        let head = |last: u32| Box::new(answered("10.0.0.5", &format!("10.0.1.{last}"), 443, "tls").head);
+        let story = (1..=60).fold(Story::of(&DETECTOR).with_host("10.0.0.5"), |story, last| {
+            story
+                .wait_ms(25)
+                .then(What::FlowAsked(head(last)))
+                .wait_ms(100)
+                .then(What::FlowOpened(head(last)))
+        });
+        let story = story.flow(answered("10.0.0.5", "10.0.1.1", 443, "tls"));
+        (61..=120).fold(story, |story, last| story.wait_ms(25).then(What::FlowAsked(head(last)))).silent();
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod controller_start;
 mod controller_stop;
 mod dead_drop;
 mod default_credentials;
+mod denials;
 mod diagnostic_access;
 mod dnp3_reporting;
 mod dns_tunnel;
@@ -57,12 +58,14 @@ mod lateral_movement;
 mod lead_up;
 mod loopback_on_link;
 mod memory_write;
+mod mud_deviation;
 mod new_operation;
 mod new_peer;
 mod new_service;
 mod outbound_flood;
 mod outbound_transfer;
 mod password_spraying;
+mod policy_violation;
 mod port_scan;
 mod process_value;
 mod program_download;
@@ -180,6 +183,9 @@ pub static DETECTORS: &[&Rule] = &[
     &process_value::DETECTOR,
     &related_values::DETECTOR,
     &behaviour::DETECTOR,
+    // What people have said is not to be.
+    &policy_violation::DETECTOR,
+    &mud_deviation::DETECTOR,
     // What came before an attack and what came after: they ask what the others have found, and stand last.
     &lead_up::DETECTOR,
     &follow_up::DETECTOR,

@@ -42,7 +42,7 @@ struct Operations {
 }
 
 /// Whether operations of a kind change something, so that each is told.
-const fn changes(kind: OperationKind) -> bool {
+pub(super) const fn changes(kind: OperationKind) -> bool {
     !matches!(
         kind,
         OperationKind::Discover

@@ -1,9 +1,10 @@
 //! Values that a process never had: see [`DETECTOR`].
 
-use model::{FlowId, Host, Operation, OperationKind, Outcome, Sample, Severity, Timestamp, Value, What};
+use model::{FlowId, Host, Operation, OperationKind, Outcome, Severity, Timestamp, Value, What};
 use serde::{Deserialize, Serialize};
 
-use super::channel::{digest_of, digest_of_host};
+use super::channel::digest_of_host;
+use crate::hosts::mix;
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Hours, News, Novelty, Reservoir, from_bytes, to_bytes};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -250,10 +251,7 @@ impl Point {
         self.follows = match goes_on {
             Some((place, run)) => Some((place + 1, run + 1)),
             // The latest earlier place from which the value goes on.
-            None => self.course[..length.saturating_sub(1)]
-                .iter()
-                .rposition(|known| *known == value)
-                .map(|place| (place + 1, 1)),
+            None => last_place(&self.course[..length.saturating_sub(1)], value).map(|place| (place + 1, 1)),
         };
         if goes_on.is_none() {
             self.follows_since = at;
@@ -276,20 +274,48 @@ impl Point {
     }
 }
 
-/// A value, whose it is, and who gave it.
-struct Given<'a> {
+/// A message that gives values: whose they are, who is given them or gives them, and what goes for all of them.
+struct Message {
     owner: Host,
     other: Host,
-    point: &'a str,
-    value: f64,
     flow: FlowId,
     written: bool,
+    at: Timestamp,
+    /// The keys of both.
+    keys: [u64; 2],
+    is_suspect: bool,
+    /// The thresholds for the owner.
+    limits: [f64; DETECTOR.thresholds.len()],
+}
+
+impl Message {
+    /// Nothing if either is nobody.
+    fn new(
+        [owner, other]: [Host; 2],
+        flow: FlowId,
+        written: bool,
+        at: Timestamp,
+        out: &Out<'_>,
+    ) -> Option<Self> {
+        let keys = [digest_of_host(&owner)?, digest_of_host(&other)?];
+        let is_suspect = out.is_suspect(&other) || out.is_suspect(&owner);
+        let limits = std::array::from_fn(|which| out.limit(which, &owner));
+        Some(Self { owner, other, flow, written, at, keys, is_suspect, limits })
+    }
+}
+
+/// A value of it.
+struct Given<'a> {
+    message: &'a Message,
+    point: &'a str,
+    value: f64,
 }
 
 impl Given<'_> {
     /// Who is to blame, and whose value it is if that is another one.
     fn parties(&self) -> (Host, Option<Host>) {
-        if self.written { (self.other, Some(self.owner)) } else { (self.owner, None) }
+        let Message { owner, other, written, .. } = *self.message;
+        if written { (other, Some(owner)) } else { (owner, None) }
     }
 
     /// What the finding is about that says this of the value.
@@ -316,32 +342,30 @@ struct Wrong {
 }
 
 impl Values {
-    fn given(&mut self, given: &Given<'_>, at: Timestamp, out: &mut Out<'_>) {
-        let Some(owner) = digest_of_host(&given.owner) else { return };
-        let key = digest_of(&[&owner.to_le_bytes(), given.point.as_bytes(), &[given.written.into()]]);
-        if self.points.get(&key).is_none() {
-            let (count, _) = self.devices.entry(owner, || 0);
-            if *count >= MAX_OF_DEVICE {
-                return;
+    /// Takes a value of the point of that key.
+    fn given(&mut self, key: u64, given: &Given<'_>, out: &mut Out<'_>) {
+        let [owner, _] = given.message.keys;
+        let key = mix(mix(owner, key), given.message.written.into());
+        let slot = match self.points.find(&key) {
+            Some(slot) => slot,
+            None => {
+                let (count, _) = self.devices.entry(owner, || 0);
+                if *count >= MAX_OF_DEVICE {
+                    return;
+                }
+                *count += 1;
+                self.points.place(key, || Point::new(key, given.value, given.message.at)).slot
             }
-            *count += 1;
-        }
-        let (point, _) = self.points.entry(key, || Point::new(key, given.value, at));
-        let is_suspect = out.is_suspect(&given.other) || out.is_suspect(&given.owner);
-        let wrong = Self::judge(point, given, at, is_suspect, out);
+        };
+        let wrong = Self::judge(self.points.at_mut(slot), given, out);
         if let Some(wrong) = wrong {
             Self::tell(given, &wrong, out);
         }
     }
 
-    fn judge(
-        point: &mut Point,
-        given: &Given<'_>,
-        at: Timestamp,
-        is_suspect: bool,
-        out: &mut Out<'_>,
-    ) -> Option<Wrong> {
-        let (value, host) = (given.value, &given.owner);
+    fn judge(point: &mut Point, given: &Given<'_>, out: &mut Out<'_>) -> Option<Wrong> {
+        let &Message { at, is_suspect, limits, .. } = given.message;
+        let value = given.value;
         let rate = (value - point.last).abs() / at.since(point.at).as_secs_f64().max(1.0);
         let moves = value != point.last;
         // What comes is a trial, what stays is none.
@@ -351,7 +375,8 @@ impl Values {
             point.states.welcome(value.to_bits(), slot, STATES);
         }
         let is_new_state = (moves || point.count == 0)
-            && point.states.judge(value.to_bits(), slot, out.limit(STATE_LEVEL, host), !is_suspect, STATES)
+            && !point.states.is_overflown()
+            && point.states.judge(value.to_bits(), slot, limits[STATE_LEVEL], !is_suspect, STATES)
                 == News::New;
         let mut wrong = None;
         if let Some((low, high)) = point.range().filter(|_| point.knows()) {
@@ -364,13 +389,14 @@ impl Values {
             }
         }
         let is_wrong = wrong.is_some();
-        if !given.written && !is_wrong {
-            let is_reader = point.is_reader(digest_of_host(&given.other).unwrap_or(0), at);
+        if !given.message.written && !is_wrong {
+            let [_, reader] = given.message.keys;
+            let is_reader = point.is_reader(reader, at);
             wrong = Self::judge_course(
                 point,
                 value,
                 at,
-                is_reader.then(|| [REPEATED, SURPRISE].map(|which| out.limit(which, host))),
+                is_reader.then_some([REPEATED, SURPRISE].map(|which| limits[which])),
             );
         }
         point.learn(value, rate, at, !is_suspect, |what| given.is_accepted(what, out));
@@ -390,7 +416,7 @@ impl Values {
     /// Whether a value of a point that measures something lies far out, or leaps.
     fn judge_range(point: &Point, given: &Given<'_>, rate: f64, out: &mut Out<'_>) -> Option<Wrong> {
         let (low, high) = point.range()?;
-        let level = out.limit(LEVEL, &given.owner);
+        let level = given.message.limits[LEVEL];
         let fastest = point.changes.greatest().map_or(0.0, f64::from);
         let (value, grain) = (given.value, GRAIN * (high - low));
         let sides = [
@@ -400,7 +426,7 @@ impl Values {
         ];
         let shares = sides.map(|(known, value, grain, what)| (known.p_value(value as f32, grain), what));
         let least = shares.iter().map(|(share, _)| *share).fold(1.0, f64::min);
-        out.score(1.0 - least, Some(given.flow), Some(given.owner));
+        out.score(1.0 - least, Some(given.message.flow), Some(given.message.owner));
         let (_, what) = shares.into_iter().find(|(share, _)| *share <= level)?;
         let (seen, usual) = match what {
             LEAP => (format!("{rate:.3}/s"), format!("at most {fastest:.3}/s")),
@@ -432,8 +458,11 @@ impl Values {
             }
         }
         let [repeated, bits] = limits.filter(|_| point.course.last() != Some(&(value as f32)))?;
+        if point.is_cyclic {
+            return None;
+        }
         let run = point.follow(value as f32, at);
-        if point.is_cyclic || !point.is_measured() || point.is_counter() {
+        if !point.is_measured() || point.is_counter() {
             return None;
         }
         let recent = &point.course[point.course.len() - run.min(point.course.len())..];
@@ -452,7 +481,7 @@ impl Values {
     }
 
     fn tell(given: &Given<'_>, wrong: &Wrong, out: &mut Out<'_>) {
-        let Given { owner, point, value, flow, written, .. } = given;
+        let Given { message: Message { owner, flow, written, .. }, point, value } = given;
         let matter = given.matter(wrong.what);
         let (actor, victim) = given.parties();
         let mut alarm = Alarm::about(actor);
@@ -474,6 +503,14 @@ impl Values {
             )
         });
     }
+}
+
+/// The last place at which a value stands. A stretch is looked at as a whole: most do not have it.
+fn last_place(values: &[f32], value: f32) -> Option<usize> {
+    let stretch =
+        values.rchunks(16).position(|near| near.iter().fold(false, |any, one| any | (*one == value)))?;
+    let end = values.len() - 16 * stretch;
+    values[..end].iter().rposition(|known| *known == value)
 }
 
 /// How many of these values differ.
@@ -534,17 +571,22 @@ impl Detector for Values {
                 else {
                     return;
                 };
-                let (owner, other) = (asked.asked.host, asked.asker.host);
-                let given = Given { owner, other, point, value, flow: operation.flow.id, written: true };
-                self.given(&given, seen.at, out);
+                let between = [asked.asked.host, asked.asker.host];
+                let Some(message) = Message::new(between, operation.flow.id, true, seen.at, out) else {
+                    return;
+                };
+                let given = Given { message: &message, point, value };
+                self.given(model::Point::key_of(point), &given, out);
             }
             What::Samples(samples) => {
-                let owner = samples.flow.endpoint(samples.from).host;
-                let other = samples.flow.endpoint(samples.from.other()).host;
-                for Sample { point, value } in &samples.values {
-                    let given =
-                        Given { owner, other, point, value: *value, flow: samples.flow.id, written: false };
-                    self.given(&given, seen.at, out);
+                let between =
+                    [samples.from, samples.from.other()].map(|side| samples.flow.endpoint(side).host);
+                let Some(message) = Message::new(between, samples.flow.id, false, seen.at, out) else {
+                    return;
+                };
+                for sample in &samples.values {
+                    let given = Given { message: &message, point: &sample.point, value: sample.value };
+                    self.given(sample.point.key(), &given, out);
                 }
             }
             _ => {}

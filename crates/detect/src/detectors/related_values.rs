@@ -1,9 +1,9 @@
 //! Values that do not fit each other: see [`DETECTOR`].
 
-use model::{FlowId, Host, Operation, OperationKind, Sample, Severity, Timestamp, What};
+use model::{FlowId, Host, Operation, OperationKind, Severity, Timestamp, What};
 use serde::{Deserialize, Serialize};
 
-use super::channel::{digest_of, digest_of_host};
+use super::channel::digest_of_host;
 use super::process_value::number;
 use crate::judge::{Alarm, Out, Seen};
 use crate::learn::{Hours, Relations, Reservoir, Residual, from_bytes, to_bytes};
@@ -95,6 +95,9 @@ struct Sender {
     pause: f64,
     /// Whether the round that goes on brought a value that was not known.
     has_grown: bool,
+    /// Where the next value most likely stands: they come in the same order each time.
+    #[serde(skip)]
+    next: usize,
     /// Whether the round before was as odd as can be.
     is_odd: bool,
     /// What is told now.
@@ -184,6 +187,7 @@ impl Sender {
             last: None,
             pause: 0.0,
             has_grown: false,
+            next: 0,
             is_odd: false,
             episode: None,
             doubt: None,
@@ -209,8 +213,12 @@ impl Sender {
 
     /// A value is told.
     fn given(&mut self, given: &Given<'_>, at: Timestamp, out: &mut Out<'_>) {
-        let digest = digest_of(&[given.point.as_bytes()]);
-        let place = self.points.iter().position(|point| point.digest == digest);
+        let is_it = |point: &Point| point.digest == given.key;
+        let place = match self.points.get(self.next) {
+            Some(point) if is_it(point) => Some(self.next),
+            _ => self.points.iter().position(is_it),
+        };
+        self.next = place.map_or(0, |place| place + 1);
         if place.is_some_and(|place| self.points[place].is_told) && self.is_due(at) {
             self.pass(given, at, out);
         }
@@ -220,7 +228,7 @@ impl Sender {
                 (point.value, point.is_told) = (given.value, true);
             }
             None if self.relations.is_none() && self.points.len() < MAX_POINTS => {
-                self.points.push(Point::new(digest, given.point, given.value));
+                self.points.push(Point::new(given.key, given.point, given.value));
                 self.has_grown = true;
             }
             None => return,
@@ -400,7 +408,9 @@ impl Sender {
 struct Given<'a> {
     owner: Host,
     other: Host,
+    /// Its name, and the key of that.
     point: &'a str,
+    key: u64,
     value: f64,
     flow: FlowId,
 }
@@ -413,23 +423,15 @@ fn published(operation: &Operation) -> Option<Given<'_>> {
     let (point, value) = (operation.target.as_deref()?, number(operation.value.as_ref()?)?);
     let end = |side| operation.flow.endpoint(side).host;
     let (owner, other) = (end(operation.from), end(operation.from.other()));
-    Some(Given { owner, other, point, value, flow: operation.flow.id })
+    let key = model::Point::key_of(point);
+    Some(Given { owner, other, point, key, value, flow: operation.flow.id })
 }
 
 impl RelatedValues {
-    /// Takes values that one device tells.
-    fn given<'a>(
-        &mut self,
-        owner: &Host,
-        values: impl IntoIterator<Item = &'a Given<'a>>,
-        at: Timestamp,
-        out: &mut Out<'_>,
-    ) {
-        let Some(key) = digest_of_host(owner) else { return };
-        let (sender, _) = self.senders.entry(key, || Sender::new(key));
-        for given in values {
-            sender.given(given, at, out);
-        }
+    /// What is known of the values of a device; nothing if it is nobody.
+    fn sender(&mut self, owner: &Host) -> Option<&mut Sender> {
+        let key = digest_of_host(owner)?;
+        Some(self.senders.entry(key, || Sender::new(key)).0)
     }
 }
 
@@ -440,26 +442,22 @@ impl Detector for RelatedValues {
         }
         match seen.what {
             What::Operation(operation) => {
-                if let Some(given) = published(operation) {
-                    self.given(&given.owner, [&given], seen.at, out);
+                if let Some(given) = published(operation)
+                    && let Some(sender) = self.sender(&given.owner)
+                {
+                    sender.given(&given, seen.at, out);
                 }
             }
             What::Samples(samples) => {
                 let end = |side| samples.flow.endpoint(side).host;
                 let (owner, other) = (end(samples.from), end(samples.from.other()));
-                let given: Vec<_> = samples
-                    .values
-                    .iter()
-                    .filter(|sample| sample.value.is_finite())
-                    .map(|Sample { point, value }| Given {
-                        owner,
-                        other,
-                        point,
-                        value: *value,
-                        flow: samples.flow.id,
-                    })
-                    .collect();
-                self.given(&owner, &given, seen.at, out);
+                let Some(sender) = self.sender(&owner) else { return };
+                let numbers = samples.values.iter().filter(|sample| sample.value.is_finite());
+                for sample in numbers {
+                    let (point, key, value) = (&*sample.point, sample.point.key(), sample.value);
+                    let given = Given { owner, other, point, key, value, flow: samples.flow.id };
+                    sender.given(&given, seen.at, out);
+                }
             }
             _ => {}
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use model::{FlowId, Host, Severity, Timestamp, Transport, What};
+use model::{FlowHead, FlowId, Host, Severity, Timestamp, Transport, What};
 
-use super::contacts::{Contact, Contacts};
+use super::contacts::{Contact, Contacts, Failures};
 use crate::hosts::{Addr, PerHost, Who};
 use crate::judge::{Alarm, Out, Seen};
 use crate::rule::{Detector, Kind, Rule, Threshold};
@@ -26,7 +26,7 @@ pub(super) const DETECTOR: Rule = Rule {
         unit: "hosts",
         usual: 6.0,
     }],
-    listens: &[Kind::Ended],
+    listens: &[Kind::Asked, Kind::Opened, Kind::Ended],
     keeps: "by whom each watched host was reached at 8 services, and 256 contacts of it",
     start: || Box::<WormSpread>::default(),
 };
@@ -63,46 +63,71 @@ struct WormSpread {
     hosts: PerHost<State>,
 }
 
-impl Detector for WormSpread {
-    fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
-        let What::FlowEnded(record) = seen.what else { return };
-        let port = record.head.server.port;
-        if record.head.transport != Transport::Tcp || !PORTS.contains(&port) {
-            return;
-        }
-        let (client, server) = (&record.head.client.host, &record.head.server.host);
-        let Some(contact) = Contact::of(record) else { return };
-        if contact == Contact::Answered && seen.server.is_somebody() {
-            let state = self.hosts.of(seen.server);
-            state.entries.retain(|entry| entry.port != port);
-            if state.entries.len() >= MAX_ENTRIES {
-                state.entries.remove(0);
-            }
-            state.entries.push(Entry { port, at: record.last, by: *client, flow: record.head.id });
-        }
-        let (Some(target), Some(state)) = (Addr::of(server), self.hosts.get_mut(seen.client)) else { return };
-        let is_recent = |entry: &&Entry| entry.port == port && record.first.since(entry.at) < SOON;
-        let Some(entry) = state.entries.iter().find(is_recent).filter(|entry| entry.at <= record.first)
-        else {
-            return;
-        };
-        let Some(balance) = state.contacts.take(target.digest(), contact, record, FORGIVEN) else { return };
-        if balance < out.limit(FAILURES, client) {
-            return;
-        }
-        let (failed, by) = (state.contacts.failed, entry.by);
+impl WormSpread {
+    fn tell(head: &FlowHead, entry: &Entry, found: &Failures, out: &mut Out<'_>) {
+        let (client, port, by, failed) = (&head.client.host, head.server.port, entry.by, found.failed);
         let matter = port.to_string();
         let alarm = Alarm::about(*client)
             .matter(&matter)
             .since(entry.at)
             .flows(std::slice::from_ref(&entry.flow))
-            .flow(record.head.id)
-            .crossed(FAILURES, balance)
+            .flow(head.id)
+            .crossed(FAILURES, found.balance)
             .factor("reached before at the same port by", by, "nobody")
             .factor("hosts it looked for in vain", failed, "hardly any");
         out.raise(alarm, || {
             format!("{client} was reached at port {port} by {by} and now looks for that port at others: {failed} in vain")
         });
+    }
+}
+
+impl Detector for WormSpread {
+    fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
+        let (head, record) = match seen.what {
+            What::FlowAsked(head) => (&**head, None),
+            What::FlowOpened(head) => {
+                if let Some(state) = self.hosts.get_mut(seen.client) {
+                    state.contacts.answered(head.id);
+                }
+                return;
+            }
+            What::FlowEnded(record) => (&record.head, Some(record)),
+            _ => return,
+        };
+        let port = head.server.port;
+        if head.transport != Transport::Tcp || !PORTS.contains(&port) {
+            return;
+        }
+        let (client, server) = (&head.client.host, &head.server.host);
+        let ended = record.map(|record| (record, Contact::of(record)));
+        if let Some((record, Some(Contact::Answered))) = ended
+            && seen.server.is_somebody()
+        {
+            let state = self.hosts.of(seen.server);
+            state.entries.retain(|entry| entry.port != port);
+            if state.entries.len() >= MAX_ENTRIES {
+                state.entries.remove(0);
+            }
+            state.entries.push(Entry { port, at: record.last, by: *client, flow: head.id });
+        }
+        let (Some(target), Some(state)) = (Addr::of(server), self.hosts.get_mut(seen.client)) else { return };
+        let began = record.map_or(seen.at, |record| record.first);
+        let is_recent = |entry: &&Entry| entry.port == port && began.since(entry.at) < SOON;
+        let Some(entry) = state.entries.iter().find(is_recent).filter(|entry| entry.at <= began) else {
+            return;
+        };
+        let limit = out.limit(FAILURES, client);
+        let found = match ended {
+            None => state.contacts.ask(target.digest(), head, seen.at, limit),
+            Some((_, None)) => None,
+            Some((record, Some(contact))) => {
+                let balance = state.contacts.take(target.digest(), contact, record, FORGIVEN);
+                balance.filter(|balance| *balance >= limit).map(|_| state.contacts.failures())
+            }
+        };
+        if let Some(found) = found {
+            Self::tell(head, entry, &found, out);
+        }
     }
 
     fn forget(&mut self, who: Who) {

@@ -184,6 +184,11 @@ impl Novelty {
         self.told.iter().any(|told| told.digest == digest)
     }
 
+    /// Whether more things came than there was room for: nothing is ever new then, but for what follows something that was.
+    pub(crate) const fn is_overflown(&self) -> bool {
+        self.overflown
+    }
+
     /// In how many slots of time anything was there.
     pub(crate) const fn trials(&self) -> u32 {
         self.trials

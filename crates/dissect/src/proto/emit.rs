@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
     Attribute, Binding, BindingSource, BusData, Confidence, FlowHead, Host, MacAddr, Name, OperationKind,
-    Outcome, Record, Role, Sample, Side, Timestamp, Value,
+    Outcome, Point, Record, Role, Sample, Side, Timestamp, Value,
 };
 use serde::Serialize;
 
@@ -288,7 +287,7 @@ impl<'a> Emit<'a> {
 
     /// `from` told the value of a point; what is no number is no sample. Values that are told one after the other
     /// are told together.
-    pub fn sample(&mut self, from: Side, point: Arc<str>, value: f64) {
+    pub fn sample(&mut self, from: Side, point: Point, value: f64) {
         if !self.wants.judged || !value.is_finite() {
             return;
         }

@@ -1,6 +1,5 @@
 //! What the industrial protocols share: who asks, which polls are news, and text from device fields.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::{FlowHead, Side, Timestamp};
@@ -115,7 +114,7 @@ struct Point {
     value: f64,
     told: Timestamp,
     /// Its name, once it was told.
-    name: Option<Arc<str>>,
+    name: Option<model::Point>,
 }
 
 impl Points {
@@ -126,7 +125,7 @@ impl Points {
         value: f64,
         at: Timestamp,
         name: impl FnOnce() -> String,
-    ) -> Option<Arc<str>> {
+    ) -> Option<model::Point> {
         self.tell(key, value, at, false, name)
     }
 
@@ -137,7 +136,7 @@ impl Points {
         value: f64,
         at: Timestamp,
         name: impl FnOnce() -> String,
-    ) -> Option<Arc<str>> {
+    ) -> Option<model::Point> {
         self.tell(key, value, at, true, name)
     }
 
@@ -148,7 +147,7 @@ impl Points {
         at: Timestamp,
         first: bool,
         name: impl FnOnce() -> String,
-    ) -> Option<Arc<str>> {
+    ) -> Option<model::Point> {
         let Watched { since, points } =
             &mut **self.0.get_or_insert_with(|| Box::new(Watched { since: at, points: Vec::new() }));
         if !first && at.as_nanos() < since.as_nanos().saturating_add(SAMPLE_EVERY) {
@@ -175,7 +174,7 @@ impl Points {
                 place
             }
         };
-        Some(Arc::clone(points[place].name.get_or_insert_with(|| name().into())))
+        Some(points[place].name.get_or_insert_with(|| name().as_str().into()).clone())
     }
 }
 

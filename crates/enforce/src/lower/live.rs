@@ -21,6 +21,7 @@ pub(super) struct Places {
     asks: BTreeMap<SetRef, BTreeSet<Unit>>,
     /// The names of the managed ones.
     pub(super) names: BTreeMap<Unit, Arc<str>>,
+    pub(super) by_name: BTreeMap<Arc<str>, Unit>,
     pub(super) devices: BTreeMap<DeviceId, Placed>,
     /// Sides of rules about what is carried straight on the link.
     on_link_sides: [BTreeSet<SetRef>; 2],
@@ -78,9 +79,8 @@ impl Places {
             places.stretches.insert(bits(stretch.first), unit);
         }
         let units: Vec<Unit> = places.units.keys().copied().collect();
-        let mut taken = BTreeSet::new();
         for unit in units {
-            places.enter(compiled, unit, &mut taken);
+            places.enter(compiled, unit);
         }
         places
     }
@@ -141,7 +141,7 @@ impl Places {
     }
 
     /// A unit can be found by the sets that it is in, and has a name that no other has.
-    fn enter(&mut self, compiled: &Compiled, unit: Unit, taken: &mut BTreeSet<String>) {
+    fn enter(&mut self, compiled: &Compiled, unit: Unit) {
         for set in compiled.asked_as(unit.class) {
             self.asked.entry(set).or_default().insert(unit);
         }
@@ -153,11 +153,13 @@ impl Places {
             let mut name = self.name(compiled, unit);
             // Sets that no rule names can still tell two classes apart.
             let mut count = 1_u32;
-            while !taken.insert(name.clone()) {
+            while self.by_name.contains_key(name.as_str()) {
                 count += 1;
                 name = tagged(&name, &count.to_string());
             }
-            self.names.insert(unit, name.into());
+            let name: Arc<str> = name.into();
+            self.by_name.insert(name.clone(), unit);
+            self.names.insert(unit, name);
         }
     }
 
@@ -270,12 +272,9 @@ impl Live {
         // A unit that is new is there before, too: with nobody in it.
         let new: BTreeSet<Unit> =
             units.iter().filter(|unit| !self.places.units.contains_key(unit)).copied().collect();
-        if !new.is_empty() {
-            let mut taken = self.places.names.values().map(ToString::to_string).collect();
-            for unit in &new {
-                self.places.units.entry(*unit).or_default();
-                self.places.enter(compiled, *unit, &mut taken);
-            }
+        for unit in &new {
+            self.places.units.entry(*unit).or_default();
+            self.places.enter(compiled, *unit);
         }
         let had = owners(&self.places);
         let before = if self.is_apart(compiled, &units) { Some(self.part(compiled, &units)?) } else { None };

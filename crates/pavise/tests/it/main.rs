@@ -1,7 +1,9 @@
 //! The command line: what each bad input says, and what is kept of it.
 
 mod enforce;
+mod fetched;
 mod findings;
+mod judged;
 mod mud;
 mod policy;
 mod protect;

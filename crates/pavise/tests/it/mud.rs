@@ -124,3 +124,26 @@ fn bad_input_is_told_and_leaves_nothing() {
     }
     assert!(!place.path("x.json").exists());
 }
+
+#[test]
+fn a_description_becomes_rules_by_which_the_device_is_judged_alike() {
+    let place = watched();
+    let done = place.run(&["mud", "policy", "thermostat.json", "--for", "ecobee-511", "--json"]).good();
+    let told = json(&done.out);
+    let rules = told["rules"].as_array().unwrap();
+    assert!(
+        rules.iter().any(|rule| rule.as_str().unwrap().contains("\"api.thermostat.example\" tcp/443")),
+        "{told}"
+    );
+    place.run(&["mud", "policy", "thermostat.json", "--for", "ecobee-511", "--out", "made.policy"]).good();
+    let lint = place.run(&["policy", "lint", "made.policy", "--json"]);
+    assert!(json(&lint.out).as_array().unwrap().iter().all(|row| row["severity"] != "error"), "{lint:?}");
+    let ask = |server: &str, service: &str| {
+        let asked = ["policy", "explain", "made.policy", "ecobee-511", server, service, "--json"];
+        json(&place.run(&asked).good().out)["allowed"] == true
+    };
+    assert!(ask("api.thermostat.example", "tcp/443"));
+    assert!(!ask("api.thermostat.example", "tcp/22") && !ask("203.0.113.99", "tcp/443"));
+    let done = place.run(&["mud", "policy", "thermostat.json", "--group", "vendor:"]);
+    assert!(done.status == Some(1) && done.said.contains("makes no policy"), "{done:?}");
+}

@@ -39,7 +39,7 @@ const MAX_PENDING: usize = 16;
 const MAX_LIST: usize = 65_536;
 
 /// So many words of a block of bytes are told as values.
-const MAX_WORDS: u64 = 8;
+const MAX_WORDS: u64 = 4;
 /// A target names at most so many items or blocks, and says how many more there are.
 const MAX_NAMED: usize = 4;
 
