@@ -4,8 +4,15 @@ use crate::check;
 use crate::run::{Done, cargo, run};
 
 /// Programs that some tests speak with; without them those tests say that they are skipped.
-const PEERS: &[(&str, &str)] =
-    &[("tshark", "tshark"), ("capinfos", "wireshark-common"), ("tcpreplay", "tcpreplay"), ("ip", "iproute2")];
+const PEERS: &[(&str, &str)] = &[
+    ("tshark", "tshark"),
+    ("capinfos", "wireshark-common"),
+    ("tcpreplay", "tcpreplay"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("openssl", "openssl"),
+    ("mosquitto", "mosquitto"),
+];
 
 pub(crate) fn test() -> Done {
     for (program, package) in PEERS {

@@ -391,39 +391,34 @@ impl<'a> Writer<'a> {
     /// What a firewall cannot tell.
     fn note_rules(&mut self) {
         let policy = self.compiled.policy();
-        let mut named: Vec<String> = Vec::new();
+        let [mut opened, mut denied, mut named, mut to_groups] = [const { Vec::new() }; 4];
         for rule in &policy.rules {
-            let (line, name) = (rule.place.line, rule_name(rule));
+            let line = rule.place.line.to_string();
             match (rule.verdict, rule.operations.is_empty()) {
-                (Verdict::Allow, false) => {
-                    self.notes.insert(format!(
-                        "rule {name:?} (line {line}) allows only some operations: the firewall lets whole conversations through there"
-                    ));
-                }
-                (Verdict::Deny, false) => {
-                    self.notes.insert(format!(
-                        "rule {name:?} (line {line}) denies operations, which the firewall cannot tell: it cuts nothing there"
-                    ));
-                }
+                (Verdict::Allow, false) => opened.push(line.clone()),
+                (Verdict::Deny, false) => denied.push(line.clone()),
                 _ => {}
             }
             if rule.services.iter().any(|service| matches!(service, policy::Service::Named(_))) {
-                named.push(format!("line {line}"));
+                named.push(line.clone());
             }
-            let to_groups =
-                rule.to.iter().any(|term| matches!(term, policy::Term::Multicast | policy::Term::Broadcast));
-            if to_groups {
-                self.notes.insert(format!(
-                    "rule {name:?} (line {line}) is about groups of hosts: they are told by the network addresses 224.0.0.0/4, ff00::/8 \
-                     and 255.255.255.255 only, not by those of their links"
-                ));
+            if rule.to.iter().any(|term| matches!(term, policy::Term::Multicast | policy::Term::Broadcast)) {
+                to_groups.push(line);
             }
         }
-        if !named.is_empty() {
-            self.notes.insert(format!(
-                "protocols are told by their usual ports, whatever is spoken there: {}",
-                listed(&named)
-            ));
+        let told = [
+            (opened, "where only some operations are allowed, the firewall lets whole conversations through"),
+            (denied, "operations that are denied cannot be told by the firewall, which cuts nothing there"),
+            (named, "protocols are told by their usual ports, whatever is spoken there"),
+            (
+                to_groups,
+                "groups of hosts are told by the network addresses 224.0.0.0/4, ff00::/8 and 255.255.255.255 only, not by those \
+                 of their links",
+            ),
+        ];
+        for (lines, what) in told.into_iter().filter(|(lines, _)| !lines.is_empty()) {
+            let line = if lines.len() == 1 { "line" } else { "lines" };
+            self.notes.insert(format!("{what}: {line} {}", listed(&lines)));
         }
         let nameless = self.places.devices.iter().filter(|(_, placed)| placed.is_nameless());
         let names: Vec<String> = nameless.map(|(id, _)| id.to_string()).collect();

@@ -361,11 +361,11 @@ fn what_a_firewall_cannot_tell_is_said() {
     let compiled = compiled(text, devices);
     let lowered = lower(&compiled, &Options::default()).unwrap();
     for part in [
-        "\"operators\" (line 4) allows only some operations",
-        "(line 6) denies operations",
+        "only some operations are allowed, the firewall lets whole conversations through: line 4",
+        "operations that are denied cannot be told by the firewall, which cuts nothing there: line 6",
         "\"*.example.org\" stands for cannot be listed",
-        "(line 7) is about groups of hosts",
-        "protocols are told by their usual ports, whatever is spoken there: line 4, line 6",
+        "not by those of their links: line 7",
+        "protocols are told by their usual ports, whatever is spoken there: lines 4, 6",
         "no network address of their own are not managed: d000000000004",
     ] {
         assert!(lowered.notes.iter().any(|note| note.contains(part)), "{part} in {:#?}", lowered.notes);

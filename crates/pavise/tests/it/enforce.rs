@@ -52,7 +52,9 @@ fn a_policy_is_said_in_the_words_of_many() {
             assert!(done.out.contains(wanted), "{to} has no {wanted}:\n{}", done.out);
         }
         assert!(
-            done.said.contains("\"set points\" (line 1) allows only some operations"),
+            done.said.contains(
+                "only some operations are allowed, the firewall lets whole conversations through: line 1"
+            ),
             "{to}: {}",
             done.said
         );
