@@ -8,18 +8,35 @@
 use detect::DETECTORS;
 pub use detect::{Detect, Expected, Settings};
 pub use inventory::{GROUP, Inventory, Limits};
-use model::{Event, Observation, Shed, Timestamp};
+use model::{Event, FindingId, Host, Judgement, Locality, Observation, Shed, Timestamp};
 use policy::UseLog;
+use trust::posture::{Posture, Site, Standing};
 
 /// The name under which the log of uses is kept, beside what the detectors have learnt.
 pub const USES: &str = "policy.uses";
+/// The name under which the trust in devices is kept, beside what the detectors have learnt.
+pub const TRUST: &str = "trust.posture";
 
 /// All engines, and what they know.
 pub struct Brain {
     inventory: Inventory,
     detect: Detect,
     uses: UseLog,
+    trust: Posture,
     judges: bool,
+}
+
+/// What the engine of trust asks of the other ones.
+struct Known<'a>(&'a Inventory, &'a Detect);
+
+impl Site for Known<'_> {
+    fn standing(&self, finding: FindingId) -> Option<Standing> {
+        self.1.finding(finding).map(Standing::from)
+    }
+
+    fn is_external(&self, host: &Host) -> bool {
+        self.0.glance(host).is_some_and(|known| known.locality == Locality::External)
+    }
 }
 
 impl Brain {
@@ -27,7 +44,7 @@ impl Brain {
     pub fn new(limits: Limits, settings: Settings) -> Self {
         let judges = settings.off.len() < DETECTORS.len();
         let (inventory, detect) = (Inventory::new(limits), Detect::new(settings));
-        Self { inventory, detect, uses: UseLog::default(), judges }
+        Self { inventory, detect, uses: UseLog::default(), trust: Posture::default(), judges }
     }
 
     /// Fetches what observations are about to need, and changes nothing: see [`Inventory::prepare`]. Best
@@ -38,17 +55,23 @@ impl Brain {
 
     /// Takes an observation and adds what follows to `events`.
     pub fn observe(&mut self, observation: &Observation, events: &mut Vec<Event>) {
+        let before = events.len();
         self.inventory.observe(observation, events);
         self.detect.observe(observation, &self.inventory, events);
         if self.judges {
+            self.trust.observe(observation.at, before, events, &Known(&self.inventory, &self.detect));
             self.uses.observe(observation);
         }
     }
 
     /// Lets packet time go on to `now`, without an observation.
     pub fn tick(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        let before = events.len();
         self.inventory.tick(now, events);
         self.detect.tick(now, &self.inventory, events);
+        if self.judges {
+            self.trust.observe(now, before, events, &Known(&self.inventory, &self.detect));
+        }
     }
 
     /// The devices.
@@ -71,10 +94,23 @@ impl Brain {
         &mut self.detect
     }
 
+    /// Takes an analyst's verdict on a finding, or takes one back. Whether the finding is known. What follows for the trust
+    /// in devices is told with the next observation.
+    pub fn judge(&mut self, finding: FindingId, judgement: Option<Judgement>) -> bool {
+        self.trust.review();
+        self.detect.judge(finding, judgement)
+    }
+
+    /// How far devices are trusted.
+    pub const fn trust(&self) -> &Posture {
+        &self.trust
+    }
+
     /// What was learnt, by who learns it, to go on with after a restart.
     pub fn save(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut saved = self.detect.save();
         saved.extend(self.uses.save().map(|uses| (USES, uses)));
+        saved.extend(self.trust.save().map(|trust| (TRUST, trust)));
         saved
     }
 
@@ -82,6 +118,8 @@ impl Brain {
     pub fn restore_learnt(&mut self, who: &str, learnt: &[u8]) {
         if who == USES {
             self.uses = UseLog::restore(learnt);
+        } else if who == TRUST {
+            self.trust = Posture::restore(learnt);
         } else {
             self.detect.restore_learnt(who, learnt);
         }
@@ -100,6 +138,10 @@ impl Brain {
         let count = self.uses.take_left_out();
         if count > 0 {
             each(Shed { limit: USES.into(), count, packets: 0, bytes: 0 });
+        }
+        let count = self.trust.take_forgotten();
+        if count > 0 {
+            each(Shed { limit: TRUST.into(), count, packets: 0, bytes: 0 });
         }
     }
 }

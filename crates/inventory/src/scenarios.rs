@@ -228,7 +228,7 @@ impl Story {
                     format!("offers {} {}/{}", service.protocol, service.transport, service.port)
                 }
                 Change::DeviceMerged { .. } => "merged".to_owned(),
-                Change::FindingRaised { .. } | Change::IncidentGrew { .. } => {
+                Change::FindingRaised { .. } | Change::IncidentGrew { .. } | Change::TrustChanged { .. } => {
                     unreachable!("the inventory judges nothing")
                 }
             })

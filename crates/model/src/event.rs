@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attribute, Device, DeviceId, Finding, Incident, MacAddr, Name, Service, Timestamp};
+use crate::{Access, Attribute, Device, DeviceId, Finding, Incident, MacAddr, Name, Service, Timestamp};
 
 /// Something that followed, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,5 +67,14 @@ pub enum Change {
     IncidentGrew {
         /// As it is now.
         incident: Box<Incident>,
+    },
+    /// A device is trusted further than before, or less far.
+    TrustChanged {
+        /// What it was allowed.
+        from: Access,
+        /// What it is allowed now.
+        to: Access,
+        /// Why it is not allowed more, the weightiest first; nothing where it is allowed all.
+        reasons: Vec<Box<str>>,
     },
 }

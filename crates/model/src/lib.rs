@@ -4,6 +4,7 @@
 //! is something that can follow. The stages of Pavise speak to each other in nothing else. This crate
 //! knows no other crate of the house, does no input or output and reads no clock.
 
+mod access;
 mod address;
 mod device;
 mod event;
@@ -13,6 +14,7 @@ mod observation;
 mod record;
 mod time;
 
+pub use access::Access;
 pub use address::{Endpoint, Host, MacAddr};
 pub use device::{
     AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Locality, Peer, Role, Service,
