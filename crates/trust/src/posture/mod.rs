@@ -26,11 +26,11 @@ pub const MAX_EVIDENCE: usize = 16;
 /// A source or a reason is kept up to so many bytes.
 pub const MAX_TEXT: usize = 256;
 /// Who appears after the place was watched for so long is new, and is so for as long.
-pub const KNOWN_AFTER: Duration = Duration::from_hours(24);
+pub const KNOWN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 /// What was found is held against a device until it was not seen for so long.
-pub const QUIET: Duration = Duration::from_hours(24);
+pub const QUIET: Duration = Duration::from_secs(24 * 3_600);
 /// A device gets more access only when nothing has stood in the way for so long.
-pub const PROBATION: Duration = Duration::from_hours(1);
+pub const PROBATION: Duration = Duration::from_secs(3_600);
 
 /// The first byte of what is saved.
 const VERSION: u8 = 1;
@@ -162,7 +162,9 @@ impl Record {
     /// Holds something for or against the device.
     fn hold(&mut self, mut evidence: Evidence) {
         for text in [&mut evidence.source, &mut evidence.reason] {
-            *text = text[..text.floor_char_boundary(MAX_TEXT)].into();
+            let ends = |at: &usize| text.is_char_boundary(*at);
+            let end = (0..=MAX_TEXT.min(text.len())).rfind(ends).unwrap_or(0);
+            *text = text.get(..end).unwrap_or_default().into();
         }
         let is_same = |one: &&mut Evidence| match evidence.finding {
             Some(id) => one.finding == Some(id) && one.state == evidence.state,
