@@ -4,6 +4,7 @@ mod findings;
 mod mud;
 mod policy;
 mod report;
+mod trust;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
