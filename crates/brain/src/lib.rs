@@ -164,4 +164,11 @@ mod tests {
         assert!(matches!(&*events, [Event { change: Change::DeviceAppeared { .. }, .. }]), "{events:?}");
         assert_eq!(brain.inventory().counts().devices(), 1);
     }
+
+    #[test]
+    fn trust_goes_by_detectors_that_there_are() {
+        for (detector, ..) in trust::posture::FINDINGS {
+            assert!(DETECTORS.iter().any(|rule| rule.id == *detector), "{detector}");
+        }
+    }
 }
