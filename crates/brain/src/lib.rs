@@ -11,6 +11,7 @@ pub use inventory::{GROUP, Inventory, Limits};
 use model::{Event, FindingId, Host, Judgement, Locality, Observation, Shed, Timestamp};
 use policy::UseLog;
 use trust::posture::{Posture, Site, Standing};
+pub use trust::posture::{State, Statement};
 
 /// The name under which the log of uses is kept, beside what the detectors have learnt.
 pub const USES: &str = "policy.uses";
@@ -101,6 +102,12 @@ impl Brain {
         self.detect.judge(finding, judgement)
     }
 
+    /// Takes what somebody who knows says of a device at a moment: whether it has attested what runs on it, whether a
+    /// weakness of it is known. What follows is added to `events`.
+    pub fn state(&mut self, now: Timestamp, said: Statement, events: &mut Vec<Event>) {
+        self.trust.state(now, said, events, &Known(&self.inventory, &self.detect));
+    }
+
     /// How far devices are trusted.
     pub const fn trust(&self) -> &Posture {
         &self.trust
@@ -170,5 +177,38 @@ mod tests {
         for (detector, ..) in trust::posture::FINDINGS {
             assert!(DETECTORS.iter().any(|rule| rule.id == *detector), "{detector}");
         }
+    }
+
+    #[test]
+    fn what_is_stated_of_a_device_is_told_and_stays_after_a_restart() {
+        let mut brain = Brain::new(Limits::default(), Settings::default());
+        let now = Timestamp::from_secs(1);
+        let binding = Binding {
+            mac: MacAddr([0, 0x1b, 0x1b, 0, 0, 1]),
+            ip: "10.0.0.1".parse().unwrap(),
+            source: BindingSource::Arp,
+        };
+        let mut events = Vec::new();
+        brain.observe(&Observation { at: now, what: What::Binding(binding) }, &mut events);
+        let device = events.pop().unwrap().device.unwrap();
+        let said = Statement {
+            device,
+            state: State::Failed,
+            source: "attestation".into(),
+            reason: "another firmware".into(),
+            at: now,
+            expires: None,
+        };
+        brain.state(now, said, &mut events);
+        let to = |event: &Event| match event.change {
+            Change::TrustChanged { to, .. } => Some(to),
+            _ => None,
+        };
+        assert_eq!(events.iter().map(to).collect::<Vec<_>>(), [Some(model::Access::Quarantine)]);
+        let mut again = Brain::new(Limits::default(), Settings::default());
+        for (who, learnt) in brain.save() {
+            again.restore_learnt(who, &learnt);
+        }
+        assert_eq!(again.trust().of(device), brain.trust().of(device));
     }
 }
