@@ -108,6 +108,7 @@ fn main() -> std::io::Result<()> {
         "query",
         "policy",
         "mud",
+        "access",
     ] {
         fs::create_dir_all(corpus.join(target))?;
     }
@@ -124,6 +125,7 @@ fn main() -> std::io::Result<()> {
     fs::copy(settings, corpus.join("settings/example"))?;
     let description = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/mud/tests/lamp.json");
     fs::copy(description, corpus.join("mud/lamp"))?;
+    fs::write(corpus.join("access/default"), trust::access::DEFAULT)?;
     learn(&corpus)?;
     for number in 0..4 {
         let flows: Vec<_> = (number * 5..number * 8).map(conformance::flow).collect();

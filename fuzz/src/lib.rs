@@ -340,7 +340,6 @@ pub fn learnt(bytes: &[u8]) {
     }
 }
 
-<<<<<<< HEAD
 /// Reads the bytes as an expression about a device. What is read is the same after it was printed, a refusal names a
 /// place in the text, and any expression can be asked of any device.
 pub fn query(bytes: &[u8]) {
@@ -383,7 +382,9 @@ pub fn policy(bytes: &[u8]) {
         let flow = head(Transport::Tcp, 502);
         let ask = policy::Ask::flow(&flow, None);
         assert_eq!(compiled.explain(&ask).decision, compiled.decide(&ask));
-=======
+    }
+}
+
 /// Reads the bytes as a manufacturer's description, as its signature and as a device's certificate. What was read and
 /// written is read again as the same, without a fault.
 pub fn mud(bytes: &[u8]) {
@@ -397,7 +398,38 @@ pub fn mud(bytes: &[u8]) {
             assert_eq!(again.file, read.file);
             assert_eq!(mud::write(&again.file), text);
         }
->>>>>>> mud
+    }
+}
+
+/// Reads the bytes as policies about access. A refusal names a line of the text, and whatever is read answers.
+pub fn access(bytes: &[u8]) {
+    use trust::access::{ACTIONS, Circumstances, Policies, Principal, Request, Target};
+    let text = String::from_utf8_lossy(bytes);
+    let policies = match Policies::parse(&[("fuzz.cedar", &text)]) {
+        Ok(policies) => policies,
+        Err(error) => {
+            assert!((1..=text.split('\n').count()).contains(&error.line), "{error}");
+            return;
+        }
+    };
+    for (action, _) in ACTIONS {
+        let request = Request {
+            principal: Principal { id: "a".into(), roles: vec!["operator".into()], is_service: false },
+            action: action.into(),
+            target: Target {
+                id: "b".into(),
+                zone_kind: "industrial".into(),
+                criticality: 3,
+                proposer: Some("a".into()),
+            },
+            circumstances: Circumstances {
+                mfa_age: None,
+                posture: model::Access::Limited,
+                new_location: true,
+            },
+        };
+        let answer = policies.decide(&request).expect("the request fits the schema");
+        assert!(!answer.explanation.is_empty());
     }
 }
 
@@ -407,11 +439,7 @@ mod tests {
 
     #[test]
     fn every_target_takes_its_seeds_and_what_is_left_of_them() {
-<<<<<<< HEAD
-        let targets: [(&str, fn(&[u8])); 11] = [
-=======
-        let targets: [(&str, fn(&[u8])); 10] = [
->>>>>>> mud
+        let targets: [(&str, fn(&[u8])); 13] = [
             ("capture", capture),
             ("wire", wire),
             ("protocols", protocols),
@@ -421,12 +449,10 @@ mod tests {
             ("settings", settings),
             ("observations", observations),
             ("learnt", learnt),
-<<<<<<< HEAD
             ("query", query),
             ("policy", policy),
-=======
             ("mud", mud),
->>>>>>> mud
+            ("access", access),
         ];
         for (name, target) in targets {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);

@@ -18,6 +18,7 @@ const TARGETS: &[&str] = &[
     "query",
     "policy",
     "mud",
+    "access",
 ];
 
 /// What makes the compiler count which code an input reaches, as `cargo fuzz` asks for it. No sanitizer:

@@ -13,12 +13,16 @@ pub use declared::{MAX_WAITING, Rules, SETTLING};
 use detect::DETECTORS;
 pub use detect::{Detect, Expected, Settings};
 pub use inventory::{GROUP, Inventory, Limits};
-use model::{Denied, Event, Observation, Shed, Timestamp, What};
+use model::{Denied, Event, FindingId, Host, Judgement, Locality, Observation, Shed, Timestamp, What};
 use policy::{Problem, UseLog};
 pub use profiles::Profiles;
+use trust::posture::{Posture, Site, Standing};
+pub use trust::posture::{State, Statement};
 
 /// The name under which the log of uses is kept, beside what the detectors have learnt.
 pub const USES: &str = "policy.uses";
+/// The name under which the trust in devices is kept, beside what the detectors have learnt.
+pub const TRUST: &str = "trust.posture";
 
 /// All engines, and what they know.
 pub struct Brain {
@@ -27,7 +31,21 @@ pub struct Brain {
     uses: UseLog,
     declared: Declared,
     denied: Vec<Denied>,
+    trust: Posture,
     judges: bool,
+}
+
+/// What the engine of trust asks of the other ones.
+struct Engines<'a>(&'a Inventory, &'a Detect);
+
+impl Site for Engines<'_> {
+    fn standing(&self, finding: FindingId) -> Option<Standing> {
+        self.1.finding(finding).map(Standing::from)
+    }
+
+    fn is_external(&self, host: &Host) -> bool {
+        self.0.glance(host).is_some_and(|known| known.locality == Locality::External)
+    }
 }
 
 impl Brain {
@@ -36,7 +54,7 @@ impl Brain {
         let judges = settings.off.len() < DETECTORS.len();
         let (inventory, detect) = (Inventory::new(limits), Detect::new(settings));
         let (uses, declared, denied) = (UseLog::default(), Declared::default(), Vec::new());
-        Self { inventory, detect, uses, declared, denied, judges }
+        Self { inventory, detect, uses, declared, denied, trust: Posture::default(), judges }
     }
 
     /// Judges from now on by what people have declared, with the devices and names that are known already.
@@ -66,6 +84,7 @@ impl Brain {
         self.detect.observe(observation, &self.inventory, events);
         self.tell_denied(observation.at, events);
         if self.judges {
+            self.trust.observe(observation.at, before, events, &Engines(&self.inventory, &self.detect));
             self.uses.observe(observation);
         }
     }
@@ -80,6 +99,7 @@ impl Brain {
 
     /// Lets packet time go on to `now`, without an observation.
     pub fn tick(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        let before = events.len();
         self.inventory.tick(now, events);
         if self.judges {
             let known = Known { at: now, inventory: &self.inventory, names: &self.uses };
@@ -87,6 +107,9 @@ impl Brain {
         }
         self.detect.tick(now, &self.inventory, events);
         self.tell_denied(now, events);
+        if self.judges {
+            self.trust.observe(now, before, events, &Engines(&self.inventory, &self.detect));
+        }
     }
 
     /// The devices.
@@ -109,10 +132,29 @@ impl Brain {
         &mut self.detect
     }
 
+    /// Takes an analyst's verdict on a finding, or takes one back. Whether the finding is known. What follows for the trust
+    /// in devices is told with the next observation.
+    pub fn judge(&mut self, finding: FindingId, judgement: Option<Judgement>) -> bool {
+        self.trust.review();
+        self.detect.judge(finding, judgement)
+    }
+
+    /// Takes what somebody who knows says of a device at a moment: whether it has attested what runs on it, whether a
+    /// weakness of it is known. What follows is added to `events`.
+    pub fn state(&mut self, now: Timestamp, said: Statement, events: &mut Vec<Event>) {
+        self.trust.state(now, said, events, &Engines(&self.inventory, &self.detect));
+    }
+
+    /// How far devices are trusted.
+    pub const fn trust(&self) -> &Posture {
+        &self.trust
+    }
+
     /// What was learnt, by who learns it, to go on with after a restart.
     pub fn save(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut saved = self.detect.save();
         saved.extend(self.uses.save().map(|uses| (USES, uses)));
+        saved.extend(self.trust.save().map(|trust| (TRUST, trust)));
         saved
     }
 
@@ -120,6 +162,8 @@ impl Brain {
     pub fn restore_learnt(&mut self, who: &str, learnt: &[u8]) {
         if who == USES {
             self.uses = UseLog::restore(learnt);
+        } else if who == TRUST {
+            self.trust = Posture::restore(learnt);
         } else {
             self.detect.restore_learnt(who, learnt);
         }
@@ -138,6 +182,10 @@ impl Brain {
         let count = self.uses.take_left_out();
         if count > 0 {
             each(Shed { limit: USES.into(), count, packets: 0, bytes: 0 });
+        }
+        let count = self.trust.take_forgotten();
+        if count > 0 {
+            each(Shed { limit: TRUST.into(), count, packets: 0, bytes: 0 });
         }
     }
 }
@@ -159,5 +207,45 @@ mod tests {
         brain.observe(&observation, &mut events);
         assert!(matches!(&*events, [Event { change: Change::DeviceAppeared { .. }, .. }]), "{events:?}");
         assert_eq!(brain.inventory().counts().devices(), 1);
+    }
+
+    #[test]
+    fn trust_goes_by_detectors_that_there_are() {
+        for (detector, ..) in trust::posture::FINDINGS {
+            assert!(DETECTORS.iter().any(|rule| rule.id == *detector), "{detector}");
+        }
+    }
+
+    #[test]
+    fn what_is_stated_of_a_device_is_told_and_stays_after_a_restart() {
+        let mut brain = Brain::new(Limits::default(), Settings::default());
+        let now = Timestamp::from_secs(1);
+        let binding = Binding {
+            mac: MacAddr([0, 0x1b, 0x1b, 0, 0, 1]),
+            ip: "10.0.0.1".parse().unwrap(),
+            source: BindingSource::Arp,
+        };
+        let mut events = Vec::new();
+        brain.observe(&Observation { at: now, what: What::Binding(binding) }, &mut events);
+        let device = events.pop().unwrap().device.unwrap();
+        let said = Statement {
+            device,
+            state: State::Failed,
+            source: "attestation".into(),
+            reason: "another firmware".into(),
+            at: now,
+            expires: None,
+        };
+        brain.state(now, said, &mut events);
+        let to = |event: &Event| match event.change {
+            Change::TrustChanged { to, .. } => Some(to),
+            _ => None,
+        };
+        assert_eq!(events.iter().map(to).collect::<Vec<_>>(), [Some(model::Access::Quarantine)]);
+        let mut again = Brain::new(Limits::default(), Settings::default());
+        for (who, learnt) in brain.save() {
+            again.restore_learnt(who, &learnt);
+        }
+        assert_eq!(again.trust().of(device), brain.trust().of(device));
     }
 }

@@ -674,6 +674,11 @@ impl Detect {
         self.ledger.judge(finding, judgement)
     }
 
+    /// A finding, if it is held.
+    pub fn finding(&self, id: FindingId) -> Option<&Finding> {
+        self.ledger.finding(id)
+    }
+
     /// All findings that are held, by id.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.ledger.findings()

@@ -561,6 +561,10 @@ impl Ledger {
         self.findings = findings;
     }
 
+    pub(crate) fn finding(&self, id: FindingId) -> Option<&Finding> {
+        self.findings.get(&id)
+    }
+
     pub(crate) fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.values()
     }

@@ -228,7 +228,10 @@ impl Story {
                     format!("offers {} {}/{}", service.protocol, service.transport, service.port)
                 }
                 Change::DeviceMerged { .. } => "merged".to_owned(),
-                Change::FindingRaised { .. } | Change::IncidentGrew { .. } | Change::ActionTaken { .. } => {
+                Change::FindingRaised { .. }
+                | Change::IncidentGrew { .. }
+                | Change::ActionTaken { .. }
+                | Change::TrustChanged { .. } => {
                     unreachable!("the inventory judges nothing")
                 }
             })

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attribute, Device, DeviceId, Finding, Incident, IncidentId, MacAddr, Name, Service, Timestamp};
+use crate::{
+    Access, Attribute, Device, DeviceId, Finding, Incident, IncidentId, MacAddr, Name, Service, Timestamp,
+};
 
 /// Something that followed, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +74,15 @@ pub enum Change {
     ActionTaken {
         /// What, to whom, and what came of it.
         action: Box<ActionTaken>,
+    },
+    /// A device is trusted further than before, or less far.
+    TrustChanged {
+        /// What it was allowed.
+        from: Access,
+        /// What it is allowed now.
+        to: Access,
+        /// Why it is not allowed more, the weightiest first; nothing where it is allowed all.
+        reasons: Vec<Box<str>>,
     },
 }
 

@@ -4,6 +4,7 @@
 //! is something that can follow. The stages of Pavise speak to each other in nothing else. This crate
 //! knows no other crate of the house, does no input or output and reads no clock.
 
+mod access;
 mod address;
 mod denied;
 mod device;
@@ -14,6 +15,7 @@ mod observation;
 mod record;
 mod time;
 
+pub use access::Access;
 pub use address::{Endpoint, Host, MacAddr};
 pub use denied::{Denied, DeniedBy, Ground};
 pub use device::{

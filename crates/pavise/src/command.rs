@@ -42,6 +42,10 @@ pub(crate) enum Command {
     Enforce(Enforce),
     /// Check, make, compare and sign manufacturers' usage descriptions (MUD, RFC 8520)
     Mud(Mud),
+    /// Tell how far each device is trusted, why, and what would raise it
+    Trust(crate::trust::Options),
+    /// Say who may do what: check policies in Cedar, ask them, compare them, see who may do what by them
+    Access(crate::access::Options),
     /// Play an attack, show what Pavise sees of it, and explain each step
     Drill(Drill),
     /// Make a capture of a realistic scene, with its truth beside it

@@ -3,6 +3,7 @@
 //! This crate is the command line and the wiring: what is judged is judged in the engines, what is kept
 //! is kept by the store.
 
+mod access;
 mod actions;
 mod command;
 mod drill;
@@ -28,6 +29,7 @@ mod session;
 mod settings;
 mod show;
 mod tally;
+mod trust;
 mod watch;
 
 use std::process::ExitCode;
@@ -58,6 +60,8 @@ fn main() -> ExitCode {
         Command::Policy(options) => policy::run(&options),
         Command::Enforce(options) => enforce::run(&options),
         Command::Mud(options) => mud::run(&options),
+        Command::Trust(options) => trust::run(&options),
+        Command::Access(options) => access::run(&options),
         Command::Drill(options) => drill::run(&options),
         Command::Lab(options) => lab::run(&options),
     };

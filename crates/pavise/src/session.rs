@@ -419,7 +419,7 @@ impl Session {
         let judgements = self.store.judgements()?;
         for (finding, judgement) in &judgements {
             if self.judgements.get(finding) != Some(judgement) {
-                self.brain.detect_mut().judge(*finding, judgement.clone());
+                self.brain.judge(*finding, judgement.clone());
             }
         }
         self.judgements = judgements;

@@ -8,6 +8,7 @@ mod mud;
 mod policy;
 mod protect;
 mod report;
+mod trust;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
