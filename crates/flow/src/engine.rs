@@ -316,6 +316,8 @@ pub struct Engine<B: Frames> {
     limits: Limits,
     /// The latest packet time.
     now: Timestamp,
+    /// When the next turn of the timers begins.
+    next_turn: Timestamp,
     packets: u64,
     bytes: u64,
     fragments: u64,
@@ -338,6 +340,7 @@ impl<B: Frames> Engine<B> {
             in_flight: 0,
             limits,
             now: Timestamp::EPOCH,
+            next_turn: Timestamp::EPOCH,
             packets: 0,
             bytes: 0,
             fragments: 0,
@@ -393,9 +396,17 @@ impl<B: Frames> Engine<B> {
     fn arrives(&mut self, at: Timestamp, wire_length: u32) -> bool {
         self.packets += 1;
         self.bytes += u64::from(wire_length);
-        let before = self.now;
-        self.now = before.max(at);
-        self.limits.turn_of(self.now) > self.limits.turn_of(before)
+        self.now = self.now.max(at);
+        self.turns()
+    }
+
+    /// Whether packet time has reached another turn of the timers.
+    fn turns(&mut self) -> bool {
+        if self.now < self.next_turn {
+            return false;
+        }
+        self.next_turn = self.limits.end_of_turn(self.now);
+        true
     }
 
     /// Puts fragments together, also those of datagrams within datagrams.
@@ -526,10 +537,11 @@ impl<B: Frames> Engine<B> {
     /// nothing happens. All batches must have been collected.
     pub fn pass(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
         debug_assert!(self.in_flight == 0, "collect everything before time passes");
-        if self.now == Timestamp::EPOCH || self.limits.turn_of(now) <= self.limits.turn_of(self.now) {
+        if self.now == Timestamp::EPOCH || now < self.next_turn {
             return;
         }
         self.now = now;
+        self.turns();
         if let Some(shard) = &mut self.inline {
             shard.tick(0, now);
         }

@@ -66,6 +66,12 @@ impl Limits {
         at.as_nanos() / u64::try_from(self.turn.as_nanos()).unwrap_or(u64::MAX).max(1)
     }
 
+    /// When the turn of the timers ends in which a moment lies.
+    pub(crate) fn end_of_turn(&self, at: Timestamp) -> Timestamp {
+        let turn = u64::try_from(self.turn.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Timestamp::from_nanos((at.as_nanos() / turn + 1).saturating_mul(turn))
+    }
+
     /// One lane's share of the conversations, at least one.
     pub(crate) fn lane_flows(&self) -> usize {
         (self.flows / LANES).max(1)
