@@ -571,7 +571,7 @@ impl<B: Frames> Engine<B> {
             return true;
         }
         self.finished = 0;
-        self.now = Timestamp::EPOCH;
+        (self.now, self.next_turn) = (Timestamp::EPOCH, Timestamp::EPOCH);
         false
     }
 

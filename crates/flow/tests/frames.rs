@@ -261,3 +261,21 @@ fn where_it_is_to_be_told_soon_an_end_is_within_a_quarter_of_a_second_and_its_pa
     assert_eq!(told(Limits::default(), Duration::from_millis(4_900)).1, 6);
     assert_eq!(told(Limits::default(), Duration::from_millis(6_000)), whole);
 }
+
+#[test]
+fn timers_run_in_a_source_that_is_earlier_than_the_one_before() {
+    let cyclic = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0x92, 0x80, 0x00, 1, 2, 3];
+    let mut engine = Engine::<Given>::new(Limits::default(), Wants { messages: false, judged: true }, 1, 7);
+    let mut observations = Vec::new();
+    engine.submit(&Arc::new(Given(LinkType::ETHERNET, vec![cyclic.clone(); 100])));
+    engine.collect(&mut observations);
+    while engine.finish(&mut observations) {}
+    observations.clear();
+    // An opening that nobody answers, and somebody else, in the same seconds as before.
+    let mut frames = vec![cyclic; 10];
+    frames[0] = segment(true, 0, 0, 0x02, &[]);
+    engine.submit(&Arc::new(Given(LinkType::ETHERNET, frames)));
+    engine.collect(&mut observations);
+    let is_ended = |observation: &Observation| matches!(&observation.what, What::FlowEnded(record) if record.end == EndReason::Idle);
+    assert_eq!(observations.iter().filter(|observation| is_ended(observation)).count(), 1);
+}

@@ -70,7 +70,7 @@ impl Scene for Car {
         reader.args(["watch", "-", "--json", "--quiet", "--state"]).arg(net.folder().join("bus-state"));
         let (mut bus, reader) = Process::piped(
             net,
-            ("telematics-bus", &mut net.peer("telematics", &words)?),
+            ("telematics-bus", &mut net.peer("telematics", &words)),
             ("pavise-bus", &mut reader),
         )?;
         bus.expect("ready", PATIENCE)?;
@@ -118,16 +118,16 @@ impl Scene for Car {
     }
 
     fn attempt(&mut self, net: &Net, step: usize) -> Result<bool, Failure> {
-        let frames = |what: &str| -> Result<String, Failure> {
-            let program = std::env::current_exe()?;
-            Ok(format!("{} peer frames {} {what} && echo sent", program.display(), self.socket.display()))
+        let frames = |what: &str| {
+            let program = net.program().display();
+            format!("{program} peer frames {} {what} && echo sent", self.socket.display())
         };
         let (command, sign) = match step {
             0 => return Ok(self.search(net)?.0),
             1 => ("uname -a".to_owned(), None),
-            2 => (frames("reflash")?, Some("gateway reflashed")),
-            3 => (frames("brakes")?, Some("brakes released")),
-            _ => (frames("steering")?, Some("steering wrenched")),
+            2 => (frames("reflash"), Some("gateway reflashed")),
+            3 => (frames("brakes"), Some("brakes released")),
+            _ => (frames("steering"), Some("steering wrenched")),
         };
         let said = self.invoke(net, &command)?;
         Ok(match (sign, &mut self.bus) {
@@ -143,7 +143,7 @@ impl Car {
         let ports = [6_666, 6_667, 23, 22].map(|port| format!("{UNIT}:{port}")).join(" ");
         // His own address, not the one of the link.
         net.prefer("mobile", ATTACKER, UNIT)?;
-        let mut scan = net.start("mobile-scan", &mut net.peer("mobile", &format!("scan {ports}"))?)?;
+        let mut scan = net.start("mobile-scan", &mut net.peer("mobile", &format!("scan {ports}")))?;
         let first = scan.expect("first", PATIENCE)?;
         scan.expect("scanned", PATIENCE)?;
         Ok((scan.said(&format!("open {UNIT}:6667")).is_some(), first.at))

