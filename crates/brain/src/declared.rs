@@ -194,7 +194,7 @@ impl Declared {
         }
     }
 
-    fn hear(&mut self, event: &Event) {
+    pub(crate) fn hear(&mut self, event: &Event) {
         let Some(id) = event.device else { return };
         if matches!(event.change, Change::FindingRaised { .. } | Change::IncidentGrew { .. }) {
             return;

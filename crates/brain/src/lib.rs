@@ -13,7 +13,9 @@ pub use declared::{MAX_WAITING, Rules, SETTLING};
 use detect::DETECTORS;
 pub use detect::{Detect, Expected, Settings};
 pub use inventory::{GROUP, Inventory, Limits};
-use model::{Denied, Event, FindingId, Host, Judgement, Locality, Observation, Shed, Timestamp, What};
+use model::{
+    Change, Denied, Event, FindingId, Host, Judgement, Locality, Observation, Shed, Timestamp, What,
+};
 use policy::{Problem, UseLog};
 pub use profiles::Profiles;
 use trust::posture::{Posture, Site, Standing};
@@ -84,7 +86,9 @@ impl Brain {
         self.detect.observe(observation, &self.inventory, events);
         self.tell_denied(observation.at, events);
         if self.judges {
+            let judged = events.len();
             self.trust.observe(observation.at, before, events, &Engines(&self.inventory, &self.detect));
+            self.follow_trust(&events[judged..]);
             self.uses.observe(observation);
         }
     }
@@ -108,7 +112,19 @@ impl Brain {
         self.detect.tick(now, &self.inventory, events);
         self.tell_denied(now, events);
         if self.judges {
+            let judged = events.len();
             self.trust.observe(now, before, events, &Engines(&self.inventory, &self.detect));
+            self.follow_trust(&events[judged..]);
+        }
+    }
+
+    /// Tells the inventory, and who judges by a policy, how far devices are trusted by now.
+    fn follow_trust(&mut self, events: &[Event]) {
+        for event in events {
+            if let (Some(device), Change::TrustChanged { to, .. }) = (event.device, &event.change) {
+                self.inventory.set_access(device, *to);
+                self.declared.hear(event);
+            }
         }
     }
 
@@ -142,7 +158,9 @@ impl Brain {
     /// Takes what somebody who knows says of a device at a moment: whether it has attested what runs on it, whether a
     /// weakness of it is known. What follows is added to `events`.
     pub fn state(&mut self, now: Timestamp, said: Statement, events: &mut Vec<Event>) {
+        let judged = events.len();
         self.trust.state(now, said, events, &Engines(&self.inventory, &self.detect));
+        self.follow_trust(&events[judged..]);
     }
 
     /// How far devices are trusted.
@@ -164,6 +182,11 @@ impl Brain {
             self.uses = UseLog::restore(learnt);
         } else if who == TRUST {
             self.trust = Posture::restore(learnt);
+            // It may be older, or newer, than what is kept of the devices.
+            let devices: Vec<_> = self.inventory.outlines().map(|device| device.id).collect();
+            for device in devices {
+                self.inventory.set_access(device, self.trust.of(device).access);
+            }
         } else {
             self.detect.restore_learnt(who, learnt);
         }
@@ -242,10 +265,16 @@ mod tests {
             _ => None,
         };
         assert_eq!(events.iter().map(to).collect::<Vec<_>>(), [Some(model::Access::Quarantine)]);
+        let known = brain.inventory().device(device).unwrap();
+        assert_eq!(known.access, model::Access::Quarantine, "whoever goes by devices hears of it");
+        // What is kept of the device is older than what is kept of the trust in it.
         let mut again = Brain::new(Limits::default(), Settings::default());
+        again.inventory_mut().restore(&model::Device { access: model::Access::Full, ..known });
         for (who, learnt) in brain.save() {
             again.restore_learnt(who, &learnt);
         }
         assert_eq!(again.trust().of(device), brain.trust().of(device));
+        assert_eq!(again.inventory().device(device).unwrap().access, model::Access::Quarantine);
+        assert_eq!(again.inventory_mut().drain_changed().count(), 1, "it is told to whoever keeps devices");
     }
 }

@@ -72,6 +72,7 @@ fn device(id: u64, addresses: &[&str], role: &str, vendor: &str) -> Device {
         uses: BTreeMap::new(),
         protocols: Vec::new(),
         peers: BTreeMap::new(),
+        access: model::Access::Full,
         packets_out: 0,
         bytes_out: 0,
         packets_in: 0,

@@ -230,6 +230,7 @@ impl Inventory {
             uses,
             protocols,
             peers: self.peers(root),
+            access: self.access.get(&self.id(root)).copied().unwrap_or_default(),
             packets_out: total(&|node| self.packets(node, 0)),
             bytes_out: total(&|node| self.hot(node).bytes[0]),
             packets_in: total(&|node| self.packets(node, 1)),
@@ -316,6 +317,9 @@ impl Inventory {
         }
         let changed = self.changed();
         let Some(root) = self.create(key, Some(device.id), at) else { return false };
+        if !device.access.is_full() {
+            self.access.insert(device.id, device.access);
+        }
         self.touch(root, at);
         if let Some(mac) = key.mac() {
             for used in &device.addresses {

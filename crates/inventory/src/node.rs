@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use model::{
-    AddressUse, Attribute, BindingSource, Change, Device, DeviceId, Event, MacAddr, Name, Peer, Reach, Shed,
-    Timestamp, Transport, Volume,
+    Access, AddressUse, Attribute, BindingSource, Change, Device, DeviceId, Event, MacAddr, Name, Peer,
+    Reach, Shed, Timestamp, Transport, Volume,
 };
 
 use crate::address::{self, Family, digest, words};
@@ -222,6 +222,8 @@ pub struct Inventory {
     hand: usize,
     shed: [u64; Limit::NAMES.len()],
     changed: Vec<u32>,
+    /// What devices get that are not trusted fully.
+    pub(crate) access: BTreeMap<DeviceId, Access>,
     gone: Vec<DeviceId>,
     /// Devices that appeared with this observation.
     pub(crate) fresh: Vec<u32>,
@@ -275,6 +277,7 @@ impl Inventory {
             hand: 0,
             shed: [0; Limit::NAMES.len()],
             changed: Vec::new(),
+            access: BTreeMap::new(),
             gone: Vec::new(),
             fresh: Vec::new(),
             pending: Vec::new(),
@@ -325,10 +328,23 @@ impl Inventory {
         roots.into_iter().map(|root| known.assemble(root))
     }
 
+    /// Takes note of how far a device is trusted, which is judged elsewhere; it counts as changed.
+    pub fn set_access(&mut self, id: DeviceId, access: Access) {
+        let Some(node) = self.by_id(id) else { return };
+        let before = match access {
+            Access::Full => self.access.remove(&id),
+            _ => self.access.insert(id, access),
+        };
+        if before.unwrap_or_default() != access {
+            self.mark_changed(node);
+        }
+    }
+
     /// Hands over the ids of devices that turned out to be part of another since the last time. An id that
     /// has become a device again is not among them.
     pub fn drain_gone(&mut self, mut each: impl FnMut(DeviceId)) {
         for id in std::mem::take(&mut self.gone) {
+            self.access.remove(&id);
             if self.by_id(id).is_none_or(|node| self.hot(node).owner != NONE) {
                 each(id);
             }

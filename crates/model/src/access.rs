@@ -21,6 +21,11 @@ impl Access {
     /// All, the most first.
     pub const ALL: [Self; 3] = [Self::Full, Self::Limited, Self::Quarantine];
 
+    /// Whether it is all that the policy allows.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full)
+    }
+
     /// The name as it stands in JSON and tables.
     pub const fn name(self) -> &'static str {
         match self {

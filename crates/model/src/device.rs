@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{BindingSource, MacAddr, Name, Timestamp};
+use crate::{Access, BindingSource, MacAddr, Name, Timestamp};
 
 /// Names a device for good: a digest of the address under which it was first known. As text, `d`
 /// and 12 hexadecimal digits.
@@ -399,6 +399,9 @@ pub struct Device {
     /// Whom it talks to.
     #[serde(with = "pairs")]
     pub peers: BTreeMap<DeviceId, Peer>,
+    /// How far it is trusted: what it gets of what the policy allows it.
+    #[serde(skip_serializing_if = "Access::is_full", default)]
+    pub access: Access,
     /// Packets it sent.
     pub packets_out: u64,
     /// Bytes it sent.

@@ -473,6 +473,9 @@ pub(crate) fn device(device: &Device, all: &[Device], out: &mut impl Write) -> i
         let (first, last) = (moment(known.first), moment(known.last));
         writeln!(out, "  address  {}  {why}, {first} to {last}", known.ip)?;
     }
+    if !device.access.is_full() {
+        writeln!(out, "  access   {}: `pavise trust {}` tells why", device.access, device.id)?;
+    }
     writeln!(
         out,
         "  traffic  sent {} in {} packets, received {} in {} packets",

@@ -55,6 +55,7 @@ fn device(number: u32, role: &str) -> Device {
         uses: BTreeMap::new(),
         protocols: Vec::new(),
         peers: BTreeMap::new(),
+        access: model::Access::Full,
         packets_out: 0,
         bytes_out: 0,
         packets_in: 0,

@@ -46,6 +46,7 @@ pub(crate) fn device(number: u64, role: &str, addresses: &[&str]) -> Device {
         uses: BTreeMap::new(),
         protocols: Vec::new(),
         peers: BTreeMap::new(),
+        access: model::Access::Full,
         packets_out: 0,
         bytes_out: 0,
         packets_in: 0,

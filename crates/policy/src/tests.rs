@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Device, DeviceId, Host, Locality, MacAddr, OperationKind, Transport};
+use model::{Access, Device, DeviceId, Host, Locality, MacAddr, OperationKind, Transport};
 use proptest::prelude::*;
 
 use crate::testing::{compile, decide, device, estate, host, named, protocols, tcp, vendor};
@@ -156,6 +156,30 @@ fn conduits_bound_what_rules_allow() {
         !explained.conduits[0].fits
             && explained.sentence.contains("the conduit a -> b in line 3 has no place for it")
     );
+}
+
+#[test]
+fn access_follows_trust() {
+    let cameras = [device(1, "camera", &["10.0.0.1"]), device(2, "camera", &["10.0.0.2"])];
+    let mut compiled = compile(
+        "group suspects = trust:quarantine\n\
+         group careful = trust:limited or trust:quarantine\n\
+         allow role:camera -> 10.0.9.9 tcp/80\nallow role:camera -> 10.0.9.9 tcp/554\n\
+         deny suspects -> anyone\ndeny careful -> anyone tcp/80",
+        cameras.to_vec(),
+    );
+    for (access, may) in [
+        (Access::Full, [true, true]),
+        (Access::Limited, [false, true]),
+        (Access::Quarantine, [false, false]),
+        (Access::Full, [true, true]),
+    ] {
+        let [changed, other] = cameras.clone();
+        compiled.update(Device { access, ..changed });
+        let of = |ip| [80, 554].map(|port| decide(&compiled, ip, "10.0.9.9", port).verdict == Verdict::Allow);
+        assert_eq!(of("10.0.0.1"), may, "{access}");
+        assert_eq!(of(&other.addresses[0].ip.to_string()), [true, true]);
+    }
 }
 
 #[test]

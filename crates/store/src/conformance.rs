@@ -75,6 +75,7 @@ pub fn device(number: u64) -> Device {
         packets_out: number,
         bytes_out: number,
         packets_in: 0,
+        access: model::Access::Full,
         bytes_in: 0,
     }
 }

@@ -8,14 +8,16 @@
 use std::collections::BTreeMap;
 
 use model::{
-    AddressUse, Attribute, BindingSource, Confidence, Device, DeviceId, Evidence, Locality, MacAddr, Name,
-    Peer, Service, Timestamp,
+    Access, AddressUse, Attribute, BindingSource, Confidence, Device, DeviceId, Evidence, Locality, MacAddr,
+    Name, Peer, Service, Timestamp,
 };
 
 use crate::segment::{Bytes, NotASegment, codes, ip, varint, zigzag};
 
 /// The layout that this version writes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The one before, without how far the device is trusted: it is read as fully.
+const WITHOUT_ACCESS: u8 = 1;
 
 codes! {
     locality_code, locality_from: Locality { OnLink = 0, Routed = 1, External = 2 }
@@ -82,13 +84,19 @@ pub fn pack(to: &mut Vec<u8>, device: &Device) {
     for total in [device.packets_out, device.bytes_out, device.packets_in, device.bytes_in] {
         varint(to, total);
     }
+    to.push(match device.access {
+        Access::Full => 0,
+        Access::Limited => 1,
+        Access::Quarantine => 2,
+    });
 }
 
 /// Unpacks a device.
 pub fn unpack(packed: &[u8]) -> Result<Device, NotASegment> {
     let mut from = Bytes::new(packed);
     let from = &mut from;
-    if from.byte()? != VERSION {
+    let version = from.byte()?;
+    if ![WITHOUT_ACCESS, VERSION].contains(&version) {
         return Err(NotASegment);
     }
     let id = DeviceId(from.varint()?);
@@ -141,6 +149,15 @@ pub fn unpack(packed: &[u8]) -> Result<Device, NotASegment> {
         bytes_out: from.varint()?,
         packets_in: from.varint()?,
         bytes_in: from.varint()?,
+        access: match version {
+            WITHOUT_ACCESS => Access::Full,
+            _ => match from.byte()? {
+                0 => Access::Full,
+                1 => Access::Limited,
+                2 => Access::Quarantine,
+                _ => return Err(NotASegment),
+            },
+        },
     })
 }
 
@@ -183,6 +200,7 @@ mod tests {
         for (ip, binding) in [("10.0.0.1", None), ("2001:db8::1", Some(BindingSource::Ndp))] {
             device.addresses.push(AddressUse { ip: ip.parse().unwrap(), binding, first, last });
         }
+        device.access = Access::Limited;
         device.last = last;
         device.via = Some(MacAddr([2, 0, 0, 0, 0, 9]));
         let service = Service { protocol: "modbus".into(), transport: "tcp".into(), port: 502 };
@@ -202,6 +220,15 @@ mod tests {
             pack(&mut packed, &device);
             assert_eq!(unpack(&packed), Ok(device));
         }
+    }
+
+    #[test]
+    fn the_layout_before_is_read_and_its_devices_are_trusted() {
+        let mut packed = Vec::new();
+        pack(&mut packed, &device());
+        packed.pop();
+        packed[0] = WITHOUT_ACCESS;
+        assert_eq!(unpack(&packed), Ok(Device { access: Access::Full, ..device() }));
     }
 
     #[test]

@@ -42,6 +42,7 @@ fn device(number: u64, role: &str, locality: Locality, addresses: &[&str]) -> De
         uses: BTreeMap::new(),
         protocols: Vec::new(),
         peers: BTreeMap::new(),
+        access: model::Access::Full,
         packets_out: 0,
         bytes_out: 0,
         packets_in: 0,

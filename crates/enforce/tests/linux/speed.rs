@@ -149,6 +149,7 @@ fn device(number: u32, role: &str) -> Device {
         packets_out: 0,
         bytes_out: 0,
         packets_in: 0,
+        access: model::Access::Full,
         bytes_in: 0,
     }
 }

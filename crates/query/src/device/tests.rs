@@ -45,6 +45,7 @@ fn device() -> Device {
         uses: BTreeMap::new(),
         protocols: vec!["s7comm".into(), "arp".into()],
         peers: BTreeMap::new(),
+        access: model::Access::Full,
         packets_out: 40,
         bytes_out: 4_000,
         packets_in: 2,
