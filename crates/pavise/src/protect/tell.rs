@@ -1,5 +1,7 @@
 //! Telling people and machines elsewhere, beside the work: nobody who is slow to listen delays a response.
 
+mod mqtt;
+
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
@@ -29,6 +31,8 @@ pub(crate) struct Tell {
     file: Option<PathBuf>,
     /// `http://HOST[:PORT]/PATH`, to which JSON is posted.
     webhook: Option<String>,
+    /// `mqtt://HOST[:PORT]/TOPIC`, to which JSON is published.
+    mqtt: Option<String>,
 }
 
 impl Tell {
@@ -47,6 +51,15 @@ impl Tell {
         {
             return Err(format!(
                 "webhook = {to:?}: expected http://HOST[:PORT]/PATH; put a proxy before one that takes https"
+            ));
+        }
+        if let Some(to) = &self.mqtt
+            && mqtt::place(to).is_none()
+        {
+            return Err(format!(
+                "mqtt = {to:?}: expected mqtt://HOST[:PORT]/TOPIC, of at most {} bytes and without + and #; a broker that \
+                 asks for a login or for TLS is reached through one of your own that bridges to it",
+                mqtt::TOPIC_MAX
             ));
         }
         Ok(())
@@ -117,7 +130,7 @@ fn run(tell: &Tell, messages: &Receiver<Message>) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let reporter = Reporter { host: host.trim(), version: env!("CARGO_PKG_VERSION") };
     // Whoever fails is named once, and again after he has listened.
-    let mut failing = [false; 3];
+    let mut failing = [false; 4];
     for Message { event, incident } in messages {
         let json = serde_json::to_string(&event).unwrap_or_default();
         let results = [
@@ -129,6 +142,7 @@ fn run(tell: &Tell, messages: &Receiver<Message>) {
                 (path.display().to_string(), add())
             }),
             tell.webhook.as_ref().map(|url| (url.clone(), post(url, &json))),
+            tell.mqtt.as_ref().map(|to| (to.clone(), mqtt::publish(to, &json))),
         ];
         for (result, failing) in results.into_iter().zip(&mut failing) {
             match result {

@@ -54,7 +54,10 @@ fn members(
         Value::Bool(is) => Some(f64::from(u8::from(*is))),
         Value::String(text) => number(text),
         Value::Object(object) if depth > 0 => {
-            for (name, member) in object {
+            // By name, whichever order the reader of JSON keeps them in.
+            let mut named: Vec<_> = object.iter().collect();
+            named.sort_unstable_by_key(|(name, _)| *name);
+            for (name, member) in named {
                 let length = path.len();
                 if length + 1 + name.len() > MAX_PATH || name.chars().any(char::is_control) {
                     continue;
