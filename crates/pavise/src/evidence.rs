@@ -1,18 +1,20 @@
 //! The packets that show a finding: the latest frames are kept in a ring, and what concerns a finding is cut out of
 //! it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use brain::{Brain, Settings};
+use brain::{Brain, Detect, Settings};
 use capture::Frame;
 use capture::write::{Interface, PcapngWriter};
-use dissect::wire::{self, LinkType, Network};
-use model::{Finding, FindingId, Host, MacAddr, Severity, Slice};
+use dissect::wire::{self, LinkType, Network, TransportInfo};
+use model::{Finding, FindingId, Host, MacAddr, Severity, Slice, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::play::Play;
@@ -21,9 +23,15 @@ use crate::session::Captured;
 /// The folder in the state in which slices lie.
 const FOLDER: &str = "evidence";
 /// A slice holds at most so many frames, the latest, and
-const MAX_FRAMES: usize = 4096;
+const MAX_FRAMES: usize = 1 << 16;
 /// so many bytes of them.
 const MAX_BYTES: usize = 2 << 20;
+/// So many findings are taken together with the one that a slice is to show.
+const MAX_GROUNDS: usize = 2 * Finding::MAX_CAUSES;
+/// Of the frames of a slice at most so many, the latest, only tell who takes part.
+const MAX_INTRODUCTIONS: usize = 256;
+/// A slice goes on for so long after there was enough to say what was found: what was answered belongs to it.
+const AFTERMATH: Duration = Duration::from_secs(1);
 /// All slices of a state together hold at most so many bytes.
 const MAX_FOLDER: u64 = 512 << 20;
 /// Of findings below medium so many slices are cut in a run: weaknesses may be as many as devices.
@@ -34,6 +42,8 @@ const FRAME: usize = size_of::<Frame>();
 const OVERHEAD: usize = 256;
 /// Interfaces of a slice are numbered as in the source, up to so many.
 const MAX_INTERFACES: u16 = 64;
+/// The port of DNS (RFC 1035, section 4.2).
+const DNS: u16 = 53;
 /// EtherType of ARP (RFC 826).
 const ARP: u16 = 0x0806;
 
@@ -109,16 +119,27 @@ impl Ring {
     }
 }
 
-/// Whose addresses a frame bears.
+/// Whose addresses a frame bears, the sender's first.
 struct Bears {
     ips: [Option<IpAddr>; 2],
     macs: [Option<MacAddr>; 2],
     is_arp: bool,
     is_bus: bool,
+    /// Whether it is a question for a name, or an answer.
+    names: bool,
+}
+
+/// What a frame has to do with a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// It is a part of what happened.
+    Act,
+    /// It tells who takes part.
+    Introduction,
 }
 
 /// The one address by which a host is looked for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Address {
     Ip(IpAddr),
     Mac(MacAddr),
@@ -151,6 +172,7 @@ impl Bears {
             macs: [packet.source_mac, packet.destination_mac],
             is_arp: false,
             is_bus: false,
+            names: matches!(packet.transport, TransportInfo::Udp { source, destination } if [source, destination].contains(&DNS)),
         };
         match packet.network {
             Network::Ip { source, destination, .. } => {
@@ -177,12 +199,135 @@ impl Bears {
         }
     }
 
-    /// Whether the frame is a part of what happened between two, or tells who one of them is.
-    fn concerns(&self, actor: &Host, victim: Option<&Host>) -> bool {
-        let introduces = |host: &Host| self.is_arp && host.ip.is_some() && self.ips[0] == host.ip;
-        self.has(actor) && victim.is_none_or(|victim| self.has(victim))
-            || introduces(actor)
-            || victim.is_some_and(introduces)
+    /// What the frame has to do with what happened between two, if anything.
+    fn part(&self, actor: &Host, victim: Option<&Host>) -> Option<Part> {
+        if self.has(actor) && victim.is_none_or(|victim| self.has(victim)) {
+            return Some(Part::Act);
+        }
+        let introduces = self.introduces(actor) || victim.is_some_and(|victim| self.introduces(victim));
+        introduces.then_some(Part::Introduction)
+    }
+
+    /// Whether the frame tells who somebody is: where he is, what he tells everybody of himself, what he is called, and whom he
+    /// means.
+    fn introduces(&self, host: &Host) -> bool {
+        if self.is_arp {
+            return host.ip.is_some_and(|ip| self.ips[0] == Some(ip.to_canonical()));
+        }
+        let is_from = match Address::of(host) {
+            Address::Ip(ip) => self.ips[0] == Some(ip) || host.mac.is_some() && self.macs[0] == host.mac,
+            Address::Mac(mac) => self.macs[0] == Some(mac),
+            Address::Bus => false,
+        };
+        is_from && self.macs[1].is_some_and(MacAddr::is_group) || self.names && self.has(host)
+    }
+}
+
+/// What a finding is about: who takes part in it and in those without which it might not have been told, and until when.
+struct Concern {
+    parties: Vec<(Host, Option<Host>)>,
+    until: Timestamp,
+}
+
+impl Concern {
+    fn of(finding: &Finding, detect: &Detect) -> Self {
+        let mut told = vec![finding];
+        let mut next = 0;
+        while let Some(finding) = told.get(next).copied() {
+            for ground in grounds(finding, detect) {
+                if told.len() <= MAX_GROUNDS && told.iter().all(|known| known.id != ground.id) {
+                    told.push(ground);
+                }
+            }
+            next += 1;
+        }
+        let party =
+            |finding: &Finding| (finding.actor.host, finding.victim.as_ref().map(|victim| victim.host));
+        let parties = told.into_iter().map(party).collect();
+        Self { parties, until: finding.raised + AFTERMATH }
+    }
+
+    /// The addresses of all who take part.
+    fn addresses(&self) -> BTreeSet<Address> {
+        let hosts = self.parties.iter().flat_map(|(actor, victim)| [Some(actor), victim.as_ref()]).flatten();
+        hosts.flat_map(|host| [Some(Address::of(host)), host.mac.map(Address::Mac)]).flatten().collect()
+    }
+
+    /// What a frame of that moment has to do with it, if anything.
+    fn part(&self, at: Timestamp, bears: &Bears) -> Option<Part> {
+        if at > self.until {
+            return None;
+        }
+        let parts = || self.parties.iter().filter_map(|(actor, victim)| bears.part(actor, victim.as_ref()));
+        parts().find(|part| *part == Part::Act).or_else(|| parts().next())
+    }
+}
+
+/// Those because of which a finding is told, and the latest that made its actor suspicious before: it did something, or something
+/// was done to it.
+fn grounds<'a>(finding: &'a Finding, detect: &'a Detect) -> impl Iterator<Item = &'a Finding> {
+    let causes = finding.because.iter().filter_map(|id| detect.finding(*id));
+    let actor = Address::of(&finding.actor.host);
+    let takes_part = |other: &Finding| {
+        let victim = other.victim.as_ref().map(|victim| Address::of(&victim.host));
+        Address::of(&other.actor.host) == actor || victim == Some(actor)
+    };
+    let mut before: Vec<&Finding> = detect
+        .findings()
+        .filter(|other| other.severity >= Severity::Medium && other.raised <= finding.raised)
+        .filter(|other| other.id != finding.id && takes_part(other))
+        .collect();
+    before.sort_unstable_by_key(|other| (Reverse(other.raised), other.id));
+    causes.chain(before.into_iter().take(Finding::MAX_CAUSES))
+}
+
+/// The latest of the frames that were chosen, as many as a slice holds.
+#[derive(Default)]
+struct Latest {
+    acts: Newest<{ MAX_FRAMES }, { MAX_BYTES }>,
+    introductions: Newest<{ MAX_INTRODUCTIONS }, { MAX_BYTES / 8 }>,
+}
+
+impl Latest {
+    fn push(&mut self, part: Part, place: Place, size: usize) {
+        match part {
+            Part::Act => self.acts.push(place, size),
+            Part::Introduction => self.introductions.push(place, size),
+        }
+    }
+
+    /// The frames in order; none if there is nothing of what happened.
+    fn frames(&self) -> Vec<Place> {
+        if self.acts.frames.is_empty() {
+            return Vec::new();
+        }
+        let all = self.acts.frames.iter().chain(&self.introductions.frames);
+        let mut all: Vec<_> = all.map(|(place, _)| *place).collect();
+        all.sort_unstable();
+        all
+    }
+
+    const fn bytes(&self) -> usize {
+        self.acts.bytes + self.introductions.bytes
+    }
+}
+
+/// The latest of frames, at most so many of so many bytes.
+#[derive(Default)]
+struct Newest<const FRAMES: usize, const BYTES: usize> {
+    /// With their sizes in bytes.
+    frames: VecDeque<(Place, usize)>,
+    bytes: usize,
+}
+
+impl<const FRAMES: usize, const BYTES: usize> Newest<FRAMES, BYTES> {
+    fn push(&mut self, place: Place, size: usize) {
+        self.frames.push_back((place, size));
+        self.bytes += size;
+        while self.frames.len() > FRAMES || self.bytes > BYTES {
+            let Some((_, size)) = self.frames.pop_front() else { break };
+            self.bytes -= size;
+        }
     }
 }
 
@@ -250,33 +395,28 @@ impl Evidence {
         if wanted.is_empty() {
             return;
         }
+        let concerns: Vec<Concern> =
+            wanted.iter().map(|finding| Concern::of(finding, brain.detect())).collect();
         // Findings by the addresses of those who take part: whatever concerns a finding bears one of them.
         let mut about: HashMap<Address, Vec<usize>> = HashMap::new();
-        for (number, finding) in wanted.iter().enumerate() {
-            let victim = finding.victim.as_ref().map(|victim| &victim.host);
-            for address in [Some(&finding.actor.host), victim].into_iter().flatten().map(Address::of) {
+        for (number, concern) in concerns.iter().enumerate() {
+            for address in concern.addresses() {
                 about.entry(address).or_default().push(number);
             }
         }
-        let mut chosen: Vec<VecDeque<Place>> = vec![VecDeque::new(); wanted.len()];
+        let mut chosen: Vec<Latest> = wanted.iter().map(|_| Latest::default()).collect();
         let mut concerned = BTreeSet::new();
         for (place, frame, bytes) in self.ring.frames() {
             let bears = Bears::of(frame, bytes);
             concerned.extend(bears.addresses().filter_map(|address| about.get(&address)).flatten().copied());
             for number in std::mem::take(&mut concerned) {
-                let (finding, chosen): (&Finding, &mut VecDeque<Place>) =
-                    (&wanted[number], &mut chosen[number]);
-                let victim = finding.victim.as_ref().map(|victim| &victim.host);
-                if bears.concerns(&finding.actor.host, victim) {
-                    if chosen.len() >= MAX_FRAMES {
-                        chosen.pop_front();
-                    }
-                    chosen.push_back(place);
+                if let Some(part) = concerns[number].part(frame.at, &bears) {
+                    chosen[number].push(part, place, bytes.len());
                 }
             }
         }
         for (finding, frames) in wanted.iter().zip(chosen) {
-            let slice = self.keep(finding, frames.into());
+            let slice = self.keep(finding, &frames);
             if let Some(finding) = brain.detect_mut().finding_mut(finding.id) {
                 finding.evidence = slice;
             }
@@ -284,18 +424,13 @@ impl Evidence {
     }
 
     /// Writes a slice.
-    fn keep(&mut self, finding: &Finding, mut frames: Vec<Place>) -> Slice {
+    fn keep(&mut self, finding: &Finding, chosen: &Latest) -> Slice {
         let missing = |reason: &str| Slice::Missing { reason: reason.into() };
-        let mut size = 0;
-        let fit = frames.iter().rev().take_while(|place| {
-            size += self.ring.at(**place).1.len();
-            size <= MAX_BYTES
-        });
-        frames.drain(..frames.len() - fit.count());
+        let frames = chosen.frames();
         if frames.is_empty() {
             return missing("the packets had left the ring of recent ones; a larger one is set with --ring");
         }
-        if self.used + size as u64 > MAX_FOLDER {
+        if self.used + chosen.bytes() as u64 > MAX_FOLDER {
             return missing("the folder of evidence is full; old slices in it may be removed");
         }
         match self.write(finding, &frames) {
@@ -322,7 +457,7 @@ impl Evidence {
 
     /// Whether the frames by themselves yield the finding.
     fn shows(&self, finding: &Finding, frames: &[Place]) -> bool {
-        let mut play = Play::new(MAX_FRAMES, self.settings.clone());
+        let mut play = Play::new(frames.len(), self.settings.clone());
         for (frame, bytes) in frames.iter().map(|place| self.ring.at(*place)) {
             if play.push(frame.at, frame.link, frame.interface, bytes, frame.wire_length) {
                 play.look();
@@ -345,8 +480,6 @@ pub(crate) fn path(state: &Path, finding: FindingId) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use model::Timestamp;
-
     use super::*;
 
     #[test]
@@ -383,6 +516,49 @@ mod tests {
                 "given back too soon"
             );
         }
+    }
+
+    #[test]
+    fn of_the_frames_chosen_the_latest_are_kept_and_introductions_do_not_crowd_out_acts() {
+        let mut latest = Latest::default();
+        latest.push(Part::Introduction, (0, 0), 10);
+        assert_eq!(latest.frames(), [], "nobody is introduced for nothing");
+        latest.push(Part::Act, (0, 1), 10);
+        for number in 0..2 * MAX_INTRODUCTIONS {
+            latest.push(Part::Introduction, (1, number), 10);
+        }
+        let frames = latest.frames();
+        assert_eq!((frames[0], frames.len()), ((0, 1), MAX_INTRODUCTIONS + 1));
+        for number in 0..4 {
+            latest.push(Part::Act, (2, number), MAX_BYTES / 2);
+        }
+        assert_eq!(latest.acts.frames.len(), 2);
+        assert_eq!(latest.bytes(), MAX_BYTES + 10 * MAX_INTRODUCTIONS);
+        assert!(latest.frames().ends_with(&[(2, 2), (2, 3)]));
+    }
+
+    #[test]
+    fn what_somebody_tells_everybody_and_asks_for_by_name_introduces_him() {
+        let host = |last: u8| Host {
+            ip: Some(IpAddr::from([10, 0, 0, last])),
+            mac: Some(MacAddr([2, 0, 0, 0, 0, last])),
+        };
+        let bears = |from: u8, to: Option<u8>, names: bool| Bears {
+            ips: [Some(from), to].map(|last| last.map(|last| IpAddr::from([10, 0, 0, last]))),
+            macs: [host(from).mac, Some(to.map_or(MacAddr::BROADCAST, |to| MacAddr([2, 0, 0, 0, 0, to])))],
+            is_arp: false,
+            is_bus: false,
+            names,
+        };
+        let part = |bears: Bears| bears.part(&host(1), Some(&host(2)));
+        assert_eq!(part(bears(1, Some(2), false)), Some(Part::Act));
+        assert_eq!(part(bears(2, Some(1), false)), Some(Part::Act));
+        assert_eq!(part(bears(1, None, false)), Some(Part::Introduction));
+        assert_eq!(part(bears(2, None, false)), Some(Part::Introduction));
+        assert_eq!(part(bears(1, Some(3), true)), Some(Part::Introduction));
+        assert_eq!(part(bears(3, Some(1), true)), Some(Part::Introduction));
+        assert_eq!(part(bears(1, Some(3), false)), None);
+        assert_eq!(part(bears(3, None, false)), None);
     }
 
     #[test]

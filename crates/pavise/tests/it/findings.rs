@@ -61,6 +61,23 @@ fn a_finding_is_told_explained_and_shown_by_packets_that_yield_it_again() {
 }
 
 #[test]
+fn packets_show_what_was_found_of_somebody_busy_and_what_rests_on_others() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    assert_eq!(place.run(&["watch", "--quiet", capture.to_str().unwrap()]).status, Some(0));
+    let all = json(&place, &["findings", "--json"]);
+    // Cameras send pictures for as long as they are watched: what began it is not pushed out by them.
+    // What others did before is a part of what is told because of it.
+    for detector in ["unauthenticated-service", "follow-up", "executable-download"] {
+        let findings = of(&all, detector);
+        assert!(!findings.is_empty(), "{detector}");
+        for finding in findings {
+            assert_eq!(finding["evidence"]["replays"], true, "{finding}");
+        }
+    }
+}
+
+#[test]
 fn packets_that_were_changed_are_not_handed_out() {
     let place = Place::new();
     let capture = attack(&place, "mirai");
