@@ -505,7 +505,7 @@ impl Detect {
         let detectors: Vec<_> = DETECTORS
             .iter()
             .enumerate()
-            .filter(|(number, rule)| limits.is_on(*number) && wanted(rule))
+            .filter(|(number, rule)| limits.is_on(*number) && limits.has_use_for(rule) && wanted(rule))
             .map(|(number, rule)| (number, (rule.start)()))
             .collect();
         let mut listening = [const { Vec::new() }; Kind::COUNT];
@@ -596,7 +596,8 @@ impl Detect {
         self.next_tick = Timestamp::from_nanos(now.as_nanos().saturating_add(TICK));
         let parties = [const { Participant::nobody() }; 2];
         let site = Site { inventory, limits: &self.limits, parties: &parties };
-        for (rule, detector) in &mut self.detectors {
+        for place in &self.listening[Kind::Tick as usize] {
+            let (rule, detector) = &mut self.detectors[*place];
             let (ledger, scores) = (&mut self.ledger, &mut self.scores);
             detector.tick(now, &mut Out { rule: *rule, at: now, lasted: (now, now), site, ledger, scores });
         }

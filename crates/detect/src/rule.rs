@@ -72,11 +72,13 @@ pub enum Kind {
     Samples,
     /// Something was done that people have said is not to be.
     Denied,
+    /// None: packet time has gone on, see [`Detector::tick`].
+    Tick,
 }
 
 impl Kind {
     /// How many there are.
-    pub(crate) const COUNT: usize = Self::Denied as usize + 1;
+    pub(crate) const COUNT: usize = Self::Tick as usize + 1;
 }
 
 /// Looks for one kind of thing that is wrong. Deterministic: what it says depends on what it was shown and on
@@ -85,7 +87,8 @@ pub trait Detector: Send {
     /// Takes an observation of a kind for which it listens.
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>);
 
-    /// Packet time has come to `now`, at most once a second and before anything observed then.
+    /// Packet time has come to `now`, at most once a second and before anything observed then. Told to those who listen for
+    /// [`Kind::Tick`].
     fn tick(&mut self, now: Timestamp, out: &mut Out<'_>) {
         let _ = (now, out);
     }

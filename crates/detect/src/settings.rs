@@ -9,8 +9,9 @@ use std::sync::Arc;
 use model::{Host, MacAddr, Role, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::detectors::DETECTORS;
+use crate::detectors::{self, DETECTORS};
 use crate::intel::Indicators;
+use crate::rule::Rule;
 
 /// Everything that can be set. What is not set is as each detector's descriptor says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -443,6 +444,11 @@ impl Limits {
 
     pub(crate) fn is_on(&self, rule: usize) -> bool {
         self.on[rule]
+    }
+
+    /// Whether a detector has anything to judge by: others may have warned of nothing.
+    pub(crate) fn has_use_for(&self, rule: &Rule) -> bool {
+        rule.id != detectors::BY_WARNINGS || !self.indicators().is_empty()
     }
 
     /// Whether nothing is set for some hosts only.

@@ -31,7 +31,7 @@ pub(super) const DETECTOR: Rule = Rule {
         },
         Threshold { name: "models", about: "so many models must agree", unit: "models", usual: 3.0 },
     ],
-    listens: &[Kind::Ended],
+    listens: &[Kind::Ended, Kind::Tick],
     keeps: "12 KiB of each watched host",
     start: || Box::new(Behaviours { devices: Kept::default(), next: Timestamp::EPOCH }),
 };

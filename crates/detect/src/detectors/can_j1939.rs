@@ -56,7 +56,7 @@ pub(super) const DETECTOR: Rule = Rule {
             usual: 8.0,
         },
     ],
-    listens: &[Kind::BusFrame],
+    listens: &[Kind::BusFrame, Kind::Tick],
     keeps: "254 addresses, 256 pairs of units and 256 things that are asked for, of each of 32 buses",
     start: || {
         Box::new(Buses::of(|| J1939 {

@@ -41,7 +41,7 @@ pub(super) const DETECTOR: Rule = Rule {
             usual: 60.0,
         },
     ],
-    listens: &[Kind::BusFrame],
+    listens: &[Kind::BusFrame, Kind::Tick],
     keeps: "1,024 identifiers of each of 32 buses, 700 bytes each",
     start: || {
         Box::new(Buses::of(|| Timing {

@@ -36,7 +36,7 @@ pub(super) const DETECTOR: Rule = Rule {
             usual: 60.0,
         },
     ],
-    listens: &[Kind::Operation],
+    listens: &[Kind::Operation, Kind::Tick],
     keeps: "64 controllers of each of 1024 hosts, for a day",
     start: || Box::new(IdentificationSweep { sweeps: Table::new(ASKERS) }),
 };

@@ -94,6 +94,9 @@ mod worm_spread;
 
 use crate::rule::Rule;
 
+/// The detector that judges by what others have warned of, and by nothing else.
+pub(crate) const BY_WARNINGS: &str = threat_intelligence::DETECTOR.id;
+
 /// All detectors, by theme.
 pub static DETECTORS: &[&Rule] = &[
     // Who looks around.

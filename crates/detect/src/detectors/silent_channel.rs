@@ -41,7 +41,7 @@ pub(super) const DETECTOR: Rule = Rule {
             usual: 7.0,
         },
     ],
-    listens: &[Kind::Ended, Kind::Operation, Kind::Samples],
+    listens: &[Kind::Ended, Kind::Operation, Kind::Samples, Kind::Tick],
     keeps: "700 bytes of each watched channel",
     start: || Box::<Channels>::default(),
 };
