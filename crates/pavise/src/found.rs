@@ -176,16 +176,16 @@ fn named(store: &Sqlite, text: &str) -> Result<Finding, Problem> {
 }
 
 pub(crate) fn finding(options: &command::Finding) -> Result<(), Problem> {
-    let state = &options.state.state;
+    let state = options.answer.state();
     let store = Sqlite::open(state)?;
     let finding = named(&store, &options.id)?;
     if let Some(path) = &options.pcap {
         copy_slice(&finding, state, path)?;
-        if !options.json {
+        if !options.answer.json {
             return Ok(());
         }
     }
-    if options.json {
+    if options.answer.json {
         let mut out = Output::new();
         out.json(&finding)?;
         return out.flush();
