@@ -95,22 +95,8 @@ fn learn(corpus: &Path) -> std::io::Result<()> {
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for target in [
-        "capture",
-        "wire",
-        "protocols",
-        "engine",
-        "store",
-        "intel",
-        "settings",
-        "observations",
-        "learnt",
-        "query",
-        "policy",
-        "mud",
-        "access",
-    ] {
-        fs::create_dir_all(corpus.join(target))?;
+    for target in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets"))? {
+        fs::create_dir_all(corpus.join(target?.path().file_stem().unwrap_or_default()))?;
     }
     for (name, text) in QUERIES {
         fs::write(corpus.join("query").join(name), text)?;

@@ -4,22 +4,24 @@ use std::path::Path;
 
 use crate::run::{Done, Failure, cargo, root, run, target};
 
-/// The targets, each a file in `fuzz/fuzz_targets`.
-const TARGETS: &[&str] = &[
-    "capture",
-    "wire",
-    "protocols",
-    "engine",
-    "store",
-    "intel",
-    "settings",
-    "observations",
-    "learnt",
-    "query",
-    "policy",
-    "mud",
-    "access",
-];
+/// The targets: the names of the files in `fuzz/fuzz_targets`, in the order of the alphabet.
+fn targets() -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(root().join("fuzz/fuzz_targets"))? {
+        names.extend(file?.path().file_stem().map(|name| name.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The name of a target, if it is one.
+fn target_name(name: &str) -> Result<String, String> {
+    let targets = targets().map_err(|Failure(reason)| reason)?;
+    if targets.iter().any(|target| target == name) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("the targets are {}", targets.join(", ")))
+}
 
 /// What makes the compiler count which code an input reaches, as `cargo fuzz` asks for it. No sanitizer:
 /// all code but that of the ring buffers is safe.
@@ -30,8 +32,8 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 /// What to run, and for how long.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// One target; all by default
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(TARGETS))]
+    /// One target, a file in `fuzz/fuzz_targets`; all by default
+    #[arg(value_parser = target_name)]
     target: Option<String>,
     /// How many seconds each runs
     #[arg(default_value_t = 60)]
@@ -48,7 +50,11 @@ pub(crate) fn fuzz(arguments: &Arguments) -> Done {
         .arg(&manifest)
         .env("CARGO_TARGET_DIR", &folder)
         .env("RUSTFLAGS", FLAGS))?;
-    for name in TARGETS.iter().filter(|name| arguments.target.as_deref().is_none_or(|one| one == **name)) {
+    let names = match &arguments.target {
+        Some(name) => vec![name.clone()],
+        None => targets()?,
+    };
+    for name in &names {
         let (found, artifacts) = (folder.join("corpus").join(name), folder.join("artifacts").join(name));
         std::fs::create_dir_all(&found)?;
         std::fs::create_dir_all(&artifacts)?;
@@ -79,14 +85,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_target_has_its_file_its_line_and_its_seeds() {
+    fn every_target_has_its_line_and_its_seeds() {
         let folder = root().join("fuzz");
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-        for name in TARGETS {
-            assert!(folder.join(format!("fuzz_targets/{name}.rs")).is_file(), "{name}");
-            assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
+        let targets = targets().unwrap();
+        for name in &targets {
+            assert!(
+                manifest.contains(&format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"")),
+                "{name}"
+            );
             assert!(folder.join("corpus").join(name).read_dir().unwrap().next().is_some(), "{name}");
         }
-        assert_eq!(folder.join("fuzz_targets").read_dir().unwrap().count(), TARGETS.len());
+        assert_eq!(manifest.matches("[[bin]]").count(), targets.len());
+        assert_eq!(folder.join("corpus").read_dir().unwrap().count(), targets.len());
+        assert_eq!(target_name(&targets[0]), Ok(targets[0].clone()));
+        assert_eq!(target_name("none"), Err(format!("the targets are {}", targets.join(", "))));
     }
 }

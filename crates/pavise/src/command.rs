@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -58,6 +58,23 @@ pub(crate) struct State {
     /// The folder in which what was learnt is kept
     #[arg(long, value_name = "DIR", default_value = ".pavise", env = "PAVISE_STATE")]
     pub(crate) state: PathBuf,
+}
+
+/// An answer from the state.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Answer {
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+impl Answer {
+    /// The folder of the state.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state.state
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -153,11 +170,8 @@ pub(crate) struct Device {
     /// Its id (or the beginning of it), an address, a MAC address or a host name
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) answer: Answer,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -243,11 +257,8 @@ pub(crate) struct Finding {
     /// Write the packets that show it
     #[arg(long, value_name = "FILE.pcapng")]
     pub(crate) pcap: Option<PathBuf>,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) answer: Answer,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -617,16 +628,10 @@ Examples:
   pavise enforce plan plant.policy
   pavise enforce plan plant.policy --family bridged --guard 10.0.0.1 --json")]
 pub(crate) struct EnforcePlan {
-    /// The policy
-    #[arg(value_name = "FILE.policy")]
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) policy: PolicyFile,
     #[command(flatten)]
     pub(crate) shape: Shape,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) state: State,
 }
 
 /// Whether what is not allowed is cut.
@@ -665,11 +670,8 @@ Examples:
   sudo pavise enforce status --json | jq '.cut_by'
   sudo pavise enforce remove")]
 pub(crate) struct EnforceState {
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) answer: Answer,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -683,11 +685,8 @@ pub(crate) struct EnforceDrift {
     /// Put right what differs
     #[arg(long)]
     pub(crate) repair: bool,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) answer: Answer,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -702,11 +701,8 @@ pub(crate) struct PolicyFile {
     /// The policy
     #[arg(value_name = "FILE.policy")]
     pub(crate) file: PathBuf,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) answer: Answer,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -716,9 +712,8 @@ Examples:
   pavise policy explain plant.policy hmi-1 plc-mixer modbus write 'holding-registers 100'
   pavise policy explain plant.policy d2f0a91b77c3e 198.51.100.7 tcp/443")]
 pub(crate) struct PolicyExplain {
-    /// The policy
-    #[arg(value_name = "FILE.policy")]
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) policy: PolicyFile,
     /// Who asks: a device by its id or name, an address, a MAC address
     #[arg(value_name = "WHO")]
     pub(crate) client: String,
@@ -734,11 +729,6 @@ pub(crate) struct PolicyExplain {
     /// What it is done to: registers, a topic, a file
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<String>,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) state: State,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -748,9 +738,8 @@ Examples:
   pavise policy reach plant.policy internet role:plc   the shortest way, if there is one
   pavise policy reach plant.policy plc-mixer --backward")]
 pub(crate) struct PolicyReach {
-    /// The policy
-    #[arg(value_name = "FILE.policy")]
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) policy: PolicyFile,
     /// From where: a zone, a group, `role:ROLE`, `internet`, or a device
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
@@ -760,11 +749,6 @@ pub(crate) struct PolicyReach {
     /// Tell who gets to FROM instead
     #[arg(long, conflicts_with = "to")]
     pub(crate) backward: bool,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) state: State,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -779,11 +763,8 @@ pub(crate) struct PolicyDiff {
     /// The policy as it may become
     #[arg(value_name = "AFTER.policy")]
     pub(crate) after: PathBuf,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) answer: Answer,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -892,11 +873,8 @@ pub(crate) struct MudCompare {
     /// A device, or another description
     #[arg(value_name = "DEVICE|FILE.json")]
     pub(crate) with: String,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) answer: Answer,
 }
 
 #[derive(Args, Clone, Debug)]

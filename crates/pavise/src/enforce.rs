@@ -197,8 +197,8 @@ struct Draft {
 
 impl Draft {
     fn new(options: &command::EnforcePlan, mode: Mode) -> Result<Self, Problem> {
-        let store = Sqlite::open(&options.state.state)?;
-        let file = File::open(&options.file)?;
+        let store = Sqlite::open(options.policy.answer.state())?;
+        let file = File::open(&options.policy.file)?;
         let compiled = file.compile(policy::estate(&store)?)?;
         let problems = compiled.lint();
         let errors: Vec<String> = problems
@@ -209,7 +209,7 @@ impl Draft {
         if !errors.is_empty() {
             return Err(Problem::Other(format!(
                 "{} is not to be put in force as it is: {} errors\n{}",
-                options.file.display(),
+                options.policy.file.display(),
                 errors.len(),
                 errors.join("\n")
             )));
@@ -282,7 +282,7 @@ fn plan(options: &command::EnforcePlan) -> Result<(), Problem> {
     // Without a firewall at hand, what would be done to it is left unsaid.
     let asked = match Keeper::new(Nft::default(), ruleset.family, OnDrift::HandOver) {
         Ok(mut keeper) => {
-            if let Some(meant) = Meant::read(&options.state.state)?
+            if let Some(meant) = Meant::read(options.policy.answer.state())?
                 && meant.ruleset.family == ruleset.family
             {
                 keeper.adopt(&meant.ruleset, meant.listing).map_err(refused)?;
@@ -292,7 +292,7 @@ fn plan(options: &command::EnforcePlan) -> Result<(), Problem> {
         Err(error) => Err(refused(error)),
     };
     let mut out = Output::new();
-    if options.json {
+    if options.policy.answer.json {
         let change = asked.as_ref().ok().map(change_json);
         out.json(&json!({
             "classes": ruleset.classes.len(), "allows": ruleset.allows.len(), "groups": ruleset.groups.len(),
@@ -348,14 +348,14 @@ fn change_json(change: &Change) -> Value {
 
 fn apply(options: &command::EnforceApply) -> Result<(), Problem> {
     let mode = if options.mode == command::EnforceMode::Enforce { Mode::Enforce } else { Mode::Observe };
-    let (plan, state) = (&options.plan, &options.plan.state.state);
-    let draft = Draft::new(plan, mode)?;
+    let (asked, state) = (&options.plan.policy, options.plan.policy.answer.state());
+    let draft = Draft::new(&options.plan, mode)?;
     let objection = draft.objection();
     if let (Mode::Enforce, false, Some(objection)) = (mode, options.despite_proof, &objection) {
         return Err(Problem::Other(format!(
             "{} was not put in force: {objection}\nAllow it in the policy, observe first with --mode observe, or give \
              --despite-proof",
-            plan.file.display()
+            asked.file.display()
         )));
     }
     let ruleset = draft.lowered.ruleset;
@@ -378,11 +378,11 @@ fn apply(options: &command::EnforceApply) -> Result<(), Problem> {
     }
     let change = keeper.apply(&ruleset).map_err(refused)?;
     let listing = keeper.listing().cloned();
-    let policy = fs::canonicalize(&plan.file).unwrap_or_else(|_| plan.file.clone());
+    let policy = fs::canonicalize(&asked.file).unwrap_or_else(|_| asked.file.clone());
     let meant = Meant { since, changed: now(), policy, ruleset, listing };
     meant.write(state)?;
     let mut out = Output::new();
-    if plan.json {
+    if asked.answer.json {
         out.json(&json!({
             "mode": mode_word(mode), "family": word(meant.ruleset.family), "change": change_json(&change),
             "notes": draft.lowered.notes, "cuts": draft.cuts,
@@ -427,7 +427,7 @@ fn cut_row(key: &str, counter: Counter) -> Option<CutRow> {
 }
 
 fn status(options: &command::EnforceState) -> Result<(), Problem> {
-    let meant = Meant::expect(&options.state.state)?;
+    let meant = Meant::expect(options.answer.state())?;
     let mut keeper = keeper(meant.ruleset.family, OnDrift::HandOver)?;
     let mode = meant.ruleset.mode;
     keeper.adopt(&meant.ruleset, meant.listing).map_err(refused)?;
@@ -443,7 +443,7 @@ fn status(options: &command::EnforceState) -> Result<(), Problem> {
     let mut used: Vec<(&str, Counter)> = rules.iter().map(|(name, counter)| (&**name, *counter)).collect();
     used.sort_by_key(|(name, counter)| (Reverse(counter.packets), *name));
     let mut out = Output::new();
-    if options.json {
+    if options.answer.json {
         let rules = used
             .iter()
             .map(|(name, counter)| json!({"rule": name, "packets": counter.packets, "bytes": counter.bytes}));
@@ -506,7 +506,7 @@ fn differences(drift: &Drift) -> Vec<String> {
 }
 
 fn drift(options: &command::EnforceDrift) -> Result<(), Problem> {
-    let state = &options.state.state;
+    let state = options.answer.state();
     let mut meant = Meant::expect(state)?;
     let on_drift = if options.repair { OnDrift::Repair } else { OnDrift::HandOver };
     let mut keeper = keeper(meant.ruleset.family, on_drift)?;
@@ -518,7 +518,7 @@ fn drift(options: &command::EnforceDrift) -> Result<(), Problem> {
         meant.write(state)?;
     }
     let mut out = Output::new();
-    if options.json {
+    if options.answer.json {
         out.json(&json!({"drift": differences(&drift), "more": drift.more, "repaired": repaired}))?;
     } else if drift.is_empty() {
         out.line("The firewall holds what was put there.")?;
@@ -542,7 +542,7 @@ fn drift(options: &command::EnforceDrift) -> Result<(), Problem> {
 }
 
 fn remove(options: &command::EnforceState) -> Result<(), Problem> {
-    let state = &options.state.state;
+    let state = options.answer.state();
     let meant = Meant::expect(state)?;
     keeper(meant.ruleset.family, OnDrift::HandOver)?.remove().map_err(refused)?;
     let path = state.join(FILE);
@@ -553,7 +553,7 @@ fn remove(options: &command::EnforceState) -> Result<(), Problem> {
         ))
     })?;
     let mut out = Output::new();
-    if options.json {
+    if options.answer.json {
         out.json(&json!({"removed": meant.policy, "since": meant.since}))?;
     } else {
         out.line(format_args!(

@@ -176,16 +176,16 @@ fn named(store: &Sqlite, text: &str) -> Result<Finding, Problem> {
 }
 
 pub(crate) fn finding(options: &command::Finding) -> Result<(), Problem> {
-    let state = &options.state.state;
+    let state = options.answer.state();
     let store = Sqlite::open(state)?;
     let finding = named(&store, &options.id)?;
     if let Some(path) = &options.pcap {
         copy_slice(&finding, state, path)?;
-        if !options.json {
+        if !options.answer.json {
             return Ok(());
         }
     }
-    if options.json {
+    if options.answer.json {
         let mut out = Output::new();
         out.json(&finding)?;
         return out.flush();
@@ -396,6 +396,15 @@ pub(crate) fn paragraph(text: &str) -> String {
     show::wrap(&format!("  {}", show::plain(&words.join(" "))), 2, width) + "\n"
 }
 
+/// An incident and what was done about it.
+#[derive(Serialize)]
+struct Responded {
+    #[serde(flatten)]
+    incident: Incident,
+    /// The oldest first.
+    actions: Vec<actions::Taken>,
+}
+
 pub(crate) fn incidents(options: &command::Incidents) -> Result<(), Problem> {
     let store = Sqlite::open(&options.state.state)?;
     let mut all = store.incidents()?;
@@ -413,19 +422,19 @@ pub(crate) fn incidents(options: &command::Incidents) -> Result<(), Problem> {
         return out.flush();
     };
     let incident = begins(all, "incident", id, |incident| incident.id.to_string())?;
+    let mut actions = actions::read(&options.state.state)?;
+    actions.retain(|action| action.incident == Some(incident.id));
     let mut out = Output::new();
     if options.json {
-        out.json(&incident)?;
+        out.json(&Responded { incident, actions })?;
         return out.flush();
     }
     let mut timeline: Vec<_> =
         store.findings()?.into_iter().filter(|finding| incident.findings.contains(&finding.id)).collect();
     timeline.sort_by_key(|finding| (finding.first, finding.id));
     out.line(story(&incident, &timeline))?;
-    let mut taken = actions::read(&options.state.state)?;
-    taken.retain(|action| action.incident == Some(incident.id));
-    if !taken.is_empty() {
-        out.line(format_args!("What was done\n{}", actions::list(&taken)))?;
+    if !actions.is_empty() {
+        out.line(format_args!("What was done\n{}", actions::list(&actions)))?;
     }
     out.flush()
 }

@@ -241,7 +241,7 @@ fn compare(options: &command::MudCompare) -> Result<(), Problem> {
         let (_, second) = read(Path::new(&options.with))?;
         return compare_files(&first.file, &second.file, options);
     }
-    let (_, seen) = seen_of(&options.state, &options.with)?;
+    let (_, seen) = seen_of(&options.answer.state, &options.with)?;
     let result = ::mud::deviations(&first.file, &seen);
     let mut out = Output::new();
     let whom = |seen: &Seen| {
@@ -253,7 +253,7 @@ fn compare(options: &command::MudCompare) -> Result<(), Problem> {
         None => seen.transport.to_string(),
     };
     let way = |initiator| if initiator == Initiator::Device { "to" } else { "from" };
-    if options.json {
+    if options.answer.json {
         let rows = result.found.iter().map(|one| {
             json!({
                 "direction": way(one.example.initiator), "peer": whom(&one.example), "service": what(&one.example),
@@ -303,7 +303,7 @@ fn compare_files(first: &MudFile, second: &MudFile, options: &command::MudCompar
         ::mud::Relation::Equal => "equal",
     };
     let differences = ::mud::compare(first, second);
-    if options.json {
+    if options.answer.json {
         let rows = differences.iter().map(|one| {
             json!({"relation": relation(one.relation), "first": named(&one.first), "second": named(&one.second)})
         });

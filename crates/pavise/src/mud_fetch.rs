@@ -12,7 +12,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::{Sqlite, Store};
 
-use crate::command::State;
+use crate::command::{Answer, State};
 use crate::https::{Client, Failure};
 use crate::mud::{bytes_of, now};
 use crate::output::{Output, Problem};
@@ -62,11 +62,8 @@ pub(crate) struct MudFetch {
     /// Ask again although it is fresh
     #[arg(long)]
     pub(crate) force: bool,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) answer: Answer,
 }
 
 /// What is kept beside a description.
@@ -210,9 +207,9 @@ pub(crate) fn run(options: &MudFetch) -> Result<(), Problem> {
     let client = Client::new(&certificates(&options.tls_ca)?, options.allow_private);
     let urls = match &options.url {
         Some(url) => BTreeMap::from([(url.clone(), Origin::Administrator)]),
-        None => seen(&options.state)?,
+        None => seen(&options.answer.state)?,
     };
-    let mut cache = Cache::open(&options.state.state)?;
+    let mut cache = Cache::open(options.answer.state())?;
     let mut outcomes = Vec::new();
     for (url, origin) in urls {
         outcomes.push(fetch(&url, origin, &client, &anchors, &mut cache, options)?);
@@ -338,7 +335,7 @@ fn signature(place: &str, client: &Client, options: &MudFetch) -> Result<Vec<u8>
 
 fn tell(outcomes: &[Outcome], options: &MudFetch) -> Result<(), Problem> {
     let mut out = Output::new();
-    if options.json {
+    if options.answer.json {
         let rows = outcomes.iter().map(|one| {
             json!({"url": one.url, "state": one.state, "fresh": one.is_fresh, "file": one.file, "notes": one.notes})
         });

@@ -10,7 +10,7 @@ use model::Attribute;
 use serde_json::json;
 use store::{Sqlite, Store};
 
-use crate::command::State;
+use crate::command::Answer;
 use crate::mud;
 use crate::output::{Output, Problem};
 use crate::query;
@@ -42,18 +42,15 @@ pub(crate) struct MudPolicy {
     /// Write it to a file
     #[arg(long, value_name = "FILE.policy")]
     pub(crate) out: Option<PathBuf>,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) answer: Answer,
 }
 
 pub(crate) fn run(options: &MudPolicy) -> Result<(), Problem> {
     let file = mud::read(&options.file)?.1.file;
     let (whom, vendor) = match (&options.device, &options.group) {
         (Some(text), _) => {
-            let device = query::find(Sqlite::open(&options.state.state)?.devices()?, text)?;
+            let device = query::find(Sqlite::open(options.answer.state())?.devices()?, text)?;
             (device.id.to_string(), device.best(Attribute::Vendor).map(str::to_owned))
         }
         (None, group) => (format!("({})", group.as_deref().unwrap_or_default()), None),
@@ -95,7 +92,7 @@ pub(crate) fn run(options: &MudPolicy) -> Result<(), Problem> {
             let (rules, unsaid) = (said.rules.len(), said.unsaid.len());
             out.line(format_args!("{}: {rules} rules; {unsaid} things could not be said.", path.display()))?;
         }
-        None if options.json => {
+        None if options.answer.json => {
             out.json(&json!({"url": file.url, "device": whom, "rules": said.rules, "unsaid": said.unsaid}))?;
         }
         None => out.line(text.trim_end())?,

@@ -125,7 +125,7 @@ fn lint(options: &command::PolicyFile) -> Result<(), Problem> {
     let problems = match ::policy::parse(&file.text) {
         Err(problems) => problems,
         Ok(parsed) => {
-            let estate = estate(&Sqlite::open(&options.state.state)?)?;
+            let estate = estate(&Sqlite::open(options.answer.state())?)?;
             match Compiled::new(parsed, &protocols(), estate) {
                 Err(problems) => problems,
                 Ok(compiled) => compiled.lint(),
@@ -134,7 +134,7 @@ fn lint(options: &command::PolicyFile) -> Result<(), Problem> {
     };
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     let mut out = Output::new();
-    if options.json {
+    if options.answer.json {
         let row = |problem: &::policy::Problem| {
             let place = problem.place;
             json!({
@@ -159,7 +159,7 @@ pub(crate) fn failed_if(is_wrong: bool, why: impl FnOnce() -> String) -> Result<
 
 fn test(options: &command::PolicyFile) -> Result<(), Problem> {
     let file = File::open(&options.file)?;
-    let compiled = file.compile(estate(&Sqlite::open(&options.state.state)?)?)?;
+    let compiled = file.compile(estate(&Sqlite::open(options.answer.state())?)?)?;
     let (policy, view) = (compiled.policy(), compiled.view());
     let mut rows: Vec<(u32, String, Option<String>)> = Vec::new();
     let failures: BTreeMap<usize, String> =
@@ -178,7 +178,7 @@ fn test(options: &command::PolicyFile) -> Result<(), Problem> {
     rows.sort();
     let failed = rows.iter().filter(|(_, _, failure)| failure.is_some()).count();
     let mut out = Output::new();
-    if options.json {
+    if options.answer.json {
         let row = |(line, text, failure): &(u32, String, Option<String>)| json!({"line": line, "statement": text, "holds": failure.is_none(), "why": failure});
         out.json(&rows.iter().map(row).collect::<Vec<_>>())?;
     } else {
@@ -248,17 +248,17 @@ fn operation(text: &str) -> Result<OperationKind, Problem> {
 }
 
 fn explain(options: &command::PolicyExplain) -> Result<(), Problem> {
-    let estate = estate(&Sqlite::open(&options.state.state)?)?;
+    let estate = estate(&Sqlite::open(options.policy.answer.state())?)?;
     let (client, server) = (who(&options.client, &estate)?, who(&options.server, &estate)?);
     let (transport, port, protocol) = service(&options.service)?;
     let kind = options.operation.as_deref().map(operation).transpose()?;
     let asked = kind.map(|kind| Asked { kind, target: options.target.as_deref() });
     let ask = Ask { protocol, operation: asked, ..Ask::conversation(client, server, transport, port) };
-    let file = File::open(&options.file)?;
+    let file = File::open(&options.policy.file)?;
     let compiled = file.compile(estate)?;
     let explanation = compiled.explain(&ask);
     let mut out = Output::new();
-    if options.json {
+    if options.policy.answer.json {
         let side = |side: &::policy::Side| {
             let memberships = side.memberships.iter();
             let memberships =
@@ -311,8 +311,8 @@ fn spot<'a>(text: &'a str, compiled: &Compiled, estate: &Estate) -> Result<Spot<
 }
 
 fn reach(options: &command::PolicyReach) -> Result<(), Problem> {
-    let estate = estate(&Sqlite::open(&options.state.state)?)?;
-    let file = File::open(&options.file)?;
+    let estate = estate(&Sqlite::open(options.policy.answer.state())?)?;
+    let file = File::open(&options.policy.file)?;
     let compiled = file.compile(estate.clone())?;
     let view = compiled.view();
     let from = spot(&options.from, &compiled, &estate)?;
@@ -320,7 +320,7 @@ fn reach(options: &command::PolicyReach) -> Result<(), Problem> {
     if let Some(to) = &options.to {
         let to = spot(to, &compiled, &estate)?;
         let way = view.way(&from, &to);
-        match (&way, options.json) {
+        match (&way, options.policy.answer.json) {
             (way, true) => {
                 let way = way.as_ref().map(|way| json!({"hops": way.hops.len(), "way": way.to_string()}));
                 out.json(&json!({"from": from.to_string(), "to": to.to_string(), "way": way}))?;
@@ -332,7 +332,7 @@ fn reach(options: &command::PolicyReach) -> Result<(), Problem> {
     }
     let ways = if options.backward { view.who_reaches(&from) } else { view.reachable_from(&from) };
     let reached = ways.reached();
-    if options.json {
+    if options.policy.answer.json {
         let row = |reached: &::policy::Reached| -> Value {
             let members = reached.members.iter().map(ToString::to_string);
             json!({"hops": reached.hops, "members": members.collect::<Vec<_>>(), "way": ways.way(reached).to_string()})
@@ -358,11 +358,11 @@ fn reach(options: &command::PolicyReach) -> Result<(), Problem> {
 const SHOWN: usize = 12;
 
 fn diff(options: &command::PolicyDiff) -> Result<(), Problem> {
-    let estate = estate(&Sqlite::open(&options.state.state)?)?;
+    let estate = estate(&Sqlite::open(options.answer.state())?)?;
     let (before, after) = (File::open(&options.before)?, File::open(&options.after)?);
     let diff = Diff::new(&before.compile(estate.clone())?, &after.compile(estate)?);
     let mut out = Output::new();
-    if options.json {
+    if options.answer.json {
         let changes = diff.changes.iter().map(|change| {
             json!({
                 "now": change.now.to_string(), "from": change.from, "to": change.to, "ports": change.ports.to_string(),
@@ -385,7 +385,7 @@ fn diff(options: &command::PolicyDiff) -> Result<(), Problem> {
 }
 
 fn prove(options: &command::PolicyFile) -> Result<(), Problem> {
-    let store = Sqlite::open(&options.state.state)?;
+    let store = Sqlite::open(options.answer.state())?;
     let file = File::open(&options.file)?;
     let compiled = file.compile(estate(&store)?)?;
     let uses = uses(&store)?;
@@ -394,7 +394,7 @@ fn prove(options: &command::PolicyFile) -> Result<(), Problem> {
     })?;
     let proof = compiled.prove(&uses);
     let mut out = Output::new();
-    if options.json {
+    if options.answer.json {
         let tally = |tally: &::policy::Tally| {
             json!({
                 "uses": tally.uses, "conversations": tally.conversations, "bytes": tally.bytes,

@@ -31,7 +31,7 @@ use model::{
 use store::Store;
 
 use crate::output::{Problem, say};
-use choose::{Wanted, choose, time, words};
+use choose::{Wanted, choose, done, time, words};
 pub(crate) use file::{Protection, read};
 use known::Known;
 use rules::Rules;
@@ -592,21 +592,6 @@ pub(crate) fn obey(
 /// The time of day.
 fn hour(now: Timestamp) -> String {
     now.to_string().get(11..19).unwrap_or_default().to_owned()
-}
-
-/// What was done, in words: "contained".
-fn done(action: &Action) -> &'static str {
-    match action {
-        Action::Contain { .. } => "contained",
-        Action::Quarantine { .. } => "quarantined",
-        Action::RateLimit { .. } => "limited the rate of",
-        Action::BlockDestination { device, .. } if device.is_empty() => "blocked",
-        Action::BlockDestination { .. } => "blocked destinations of",
-        Action::KillSession { .. } => "ended a conversation of",
-        Action::RevokeCredential { .. } => "revoked a credential of",
-        Action::AskPerson { .. } => "asked about",
-        Action::Notify { .. } => "told of",
-    }
 }
 
 /// Whom an action concerns, by address.

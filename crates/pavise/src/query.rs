@@ -83,9 +83,9 @@ pub(crate) fn find(devices: Vec<model::Device>, text: &str) -> Result<model::Dev
 }
 
 pub(crate) fn device(options: &command::Device) -> Result<(), Problem> {
-    let all = Sqlite::open(&options.state.state)?.devices()?;
+    let all = Sqlite::open(options.answer.state())?.devices()?;
     let device = find(all.clone(), &options.id)?;
-    if options.json {
+    if options.answer.json {
         let mut out = Output::new();
         out.json(&device)?;
         return out.flush();

@@ -1,7 +1,9 @@
-//! What tests share: where real captures lie, which peers are installed, how a skip is said.
+//! What tests share: where real captures lie, which peers are installed, how a skip is said, networks of their own.
 //!
 //! Tests on real captures and with real peers run wherever those are, and say on one line that they
 //! were skipped where they are not. Nothing here is part of the shipped program.
+
+pub mod namespaces;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::clock::Moment;
-use super::net::{Net, PATIENCE, Process};
+use super::net::{Net, PATIENCE, Process, SOON};
 use super::{Post, Scene, defence};
 use crate::run::{Done, Failure};
 
@@ -15,8 +15,6 @@ const BACKEND: &str = "203.0.113.30";
 const UNIT: &str = "10.77.0.6";
 /// How long a command may take.
 const CALL: Duration = Duration::from_secs(1);
-/// How long it is waited for what should follow at once.
-const SOON: Duration = Duration::from_millis(200);
 
 /// Nobody has any business to open a conversation with the car from outside: a unit that lets somebody in keeps only what it
 /// needs.

@@ -1,8 +1,6 @@
 //! Mirai in a city: one camera of many was taken over, and looks for others by Telnet.
 
-use std::time::Duration;
-
-use super::net::{Net, PATIENCE, Process};
+use super::net::{Net, PATIENCE, Process, has_said};
 use super::{Post, Scene};
 use crate::drills::clock::Moment;
 use crate::run::{Done, Failure};
@@ -19,8 +17,6 @@ const CAMERAS: [(&str, &str, &str); 6] = [
 const MASTER: &str = "198.51.100.68";
 const LOADER: &str = "198.51.100.67";
 const TARGET: &str = "198.51.100.200";
-/// How long it is waited for what should follow at once.
-const SOON: Duration = Duration::from_millis(200);
 
 /// A login that asks for the one name and password, and then gives a shell.
 const LOGIN: &str = r##"#!/bin/sh
@@ -91,13 +87,7 @@ impl Scene for City {
     }
 
     fn post(&self) -> Post {
-        Post {
-            host: "switch",
-            interfaces: &["br0"],
-            family: "bridged",
-            protection: "guard = [\"10.50.0.1\", \"10.50.0.10\", \"10.50.0.11\"]\n",
-            settings: "",
-        }
+        Post::switch("guard = [\"10.50.0.1\", \"10.50.0.10\", \"10.50.0.11\"]\n", "")
     }
 
     fn benign(&self) -> Vec<(&'static str, String)> {
@@ -139,17 +129,12 @@ impl Scene for City {
     }
 
     fn attempt(&mut self, net: &Net, step: usize) -> Result<bool, Failure> {
-        let said = |process: &mut Option<Process>, begin: &str| {
-            process
-                .as_mut()
-                .is_some_and(|process| process.said(begin).is_some() || process.expect(begin, SOON).is_ok())
-        };
         Ok(match step {
-            0 => said(&mut self.spreading, "found"),
-            1 => said(&mut self.spreading, "entered"),
+            0 => has_said(&mut self.spreading, "found"),
+            1 => has_said(&mut self.spreading, "entered"),
             2 => std::fs::read(net.folder().join("camera2/bot")).is_ok_and(|bytes| !bytes.is_empty()),
-            3 => said(&mut self.master, "called"),
-            _ => said(&mut self.target, "flooded"),
+            3 => has_said(&mut self.master, "called"),
+            _ => has_said(&mut self.target, "flooded"),
         })
     }
 }

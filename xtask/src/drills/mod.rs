@@ -106,6 +106,13 @@ struct Post {
     settings: &'static str,
 }
 
+impl Post {
+    /// At the bridge of the host `switch`.
+    const fn switch(protection: &'static str, settings: &'static str) -> Self {
+        Self { host: "switch", interfaces: &["br0"], family: "bridged", protection, settings }
+    }
+}
+
 /// What came of one run.
 #[derive(Serialize)]
 struct Outcome {

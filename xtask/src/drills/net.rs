@@ -20,6 +20,8 @@ use crate::run::{Done, Failure};
 
 /// How long anything is waited for that should come at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it is waited for what should follow at once.
+pub(crate) const SOON: Duration = Duration::from_millis(200);
 /// How long a process has to end when it is asked to.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// How often it is looked whether somebody has pressed Ctrl-C.
@@ -442,6 +444,13 @@ impl Drop for Process {
         let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGKILL);
         let _ = self.child.wait();
     }
+}
+
+/// Whether a process, if it runs, has said a line that begins so, or says it soon.
+pub(crate) fn has_said(process: &mut Option<Process>, begin: &str) -> bool {
+    process
+        .as_mut()
+        .is_some_and(|process| process.said(begin).is_some() || process.expect(begin, SOON).is_ok())
 }
 
 /// Hears what a process says, as it says it.

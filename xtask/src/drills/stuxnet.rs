@@ -1,9 +1,7 @@
 //! Stuxnet in a plant: the infected engineering station puts blocks of its own into a controller, and drives set points.
 
-use std::time::Duration;
-
 use super::clock::Moment;
-use super::net::{Net, PATIENCE, Process};
+use super::net::{Net, PATIENCE, Process, has_said};
 use super::{Post, Scene};
 use crate::run::{Done, Failure};
 
@@ -16,8 +14,6 @@ const HOSTS: [(&str, &str, &str); 5] = [
     ("historian", "00:14:22:10:00:33", "10.10.0.33"),
     ("plc", "00:1b:1b:10:00:12", "10.10.0.12"),
 ];
-/// How long it is waited for what should follow at once.
-const SOON: Duration = Duration::from_millis(200);
 
 /// The plant, in which a person is asked before anything is cut, but for programs that nobody should put into controllers.
 const PROTECTION: &str = r#"
@@ -67,13 +63,7 @@ impl Scene for Plant {
     }
 
     fn post(&self) -> Post {
-        Post {
-            host: "switch",
-            interfaces: &["br0"],
-            family: "bridged",
-            protection: PROTECTION,
-            settings: SETTINGS,
-        }
+        Post::switch(PROTECTION, SETTINGS)
     }
 
     fn benign(&self) -> Vec<(&'static str, String)> {
@@ -115,16 +105,11 @@ impl Scene for Plant {
     }
 
     fn attempt(&mut self, _net: &Net, step: usize) -> Result<bool, Failure> {
-        let said = |process: &mut Option<Process>, begin: &str| {
-            process
-                .as_mut()
-                .is_some_and(|process| process.said(begin).is_some() || process.expect(begin, SOON).is_ok())
-        };
         Ok(match step {
-            0 => said(&mut self.worm, "identified"),
-            1 => said(&mut self.plc, "inserted"),
-            2 => said(&mut self.plc, "inserted 0800001"),
-            _ => said(&mut self.plc, "written by 10.10.0.21"),
+            0 => has_said(&mut self.worm, "identified"),
+            1 => has_said(&mut self.plc, "inserted"),
+            2 => has_said(&mut self.plc, "inserted 0800001"),
+            _ => has_said(&mut self.plc, "written by 10.10.0.21"),
         })
     }
 }

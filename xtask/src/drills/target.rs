@@ -74,13 +74,7 @@ impl Scene for Shop {
     }
 
     fn post(&self) -> Post {
-        Post {
-            host: "switch",
-            interfaces: &["br0"],
-            family: "bridged",
-            protection: "guard = [\"10.30.1.1\", \"10.30.1.5\"]\n",
-            settings: "",
-        }
+        Post::switch("guard = [\"10.30.1.1\", \"10.30.1.5\"]\n", "")
     }
 
     fn benign(&self) -> Vec<(&'static str, String)> {

@@ -9,7 +9,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 
 use crate::generate::ruleset;
-use crate::namespaces::Namespaces;
+use testkit::namespaces::Namespaces;
+
+use crate::networks::firewall;
 
 /// So many times the real program is asked; each takes some tens of milliseconds.
 const CASES: usize = 40;
@@ -147,7 +149,7 @@ fn nft_does_what_the_model_does() {
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let mut deltas = 0;
     for family in [Family::Routed, Family::Bridged] {
-        let (mut one, mut two) = (names.nft("one"), names.nft("two"));
+        let (mut one, mut two) = (firewall(&names, "one"), firewall(&names, "two"));
         let support = support(&mut one, family).unwrap();
         let mut current: Option<Table> = None;
         for case in 0..CASES {

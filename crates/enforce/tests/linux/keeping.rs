@@ -6,8 +6,9 @@ use enforce::{
     Allow, Class, Depth, End, Family, Firewall, FirewallError, Keeper, Mode, Nft, OnDrift, Ports, Ruleset,
     Service, Table,
 };
+use testkit::namespaces::Namespaces;
 
-use crate::namespaces::Namespaces;
+use crate::networks::{firewall, routed};
 
 fn ruleset(port: u16, count_singles: bool) -> Ruleset {
     let allow = |name: &str, to: End, service: Service| Allow {
@@ -35,7 +36,7 @@ fn ruleset(port: u16, count_singles: bool) -> Ruleset {
 #[test]
 fn what_somebody_else_changes_is_put_right() {
     let Some(names) = Namespaces::new("what_somebody_else_changes_is_put_right", &["r"]) else { return };
-    let mut keeper = Keeper::new(names.nft("r"), Family::Routed, OnDrift::Repair).unwrap();
+    let mut keeper = Keeper::new(firewall(&names, "r"), Family::Routed, OnDrift::Repair).unwrap();
     keeper.apply(&ruleset(80, false)).unwrap();
     assert!(keeper.answered("time.example", "192.0.2.1".parse().unwrap(), Duration::from_secs(600)).unwrap());
     assert!(keeper.answered("time.example", "192.0.2.1".parse().unwrap(), Duration::from_secs(900)).unwrap());
@@ -52,23 +53,23 @@ fn what_somebody_else_changes_is_put_right() {
         ),
         (&["add", "set", "inet", "pavise", "mine", "{ type ipv4_addr; }"], "the set mine was added"),
     ] {
-        names.nft_command("r", meddling);
+        names.run("r", "nft", meddling);
         let drift = keeper.look_after(Depth::Elements).unwrap();
         assert!(drift.to_string().contains(told), "{meddling:?}: {drift}");
         assert!(keeper.look_after(Depth::Elements).unwrap().is_empty(), "{meddling:?} is put right");
     }
     // A change that no longer fits what is there is put in place whole.
-    names.nft_command("r", &["delete", "table", "inet", "pavise"]);
+    names.run("r", "nft", &["delete", "table", "inet", "pavise"]);
     assert!(keeper.apply(&ruleset(81, false)).unwrap().whole);
     assert!(!keeper.apply(&ruleset(82, false)).unwrap().whole);
     // Another table is nobody's business.
-    names.nft_command("r", &["add", "table", "inet", "other"]);
-    let (drift, _) = Keeper::new(names.nft("r"), Family::Routed, OnDrift::Repair)
+    names.run("r", "nft", &["add", "table", "inet", "other"]);
+    let (drift, _) = Keeper::new(firewall(&names, "r"), Family::Routed, OnDrift::Repair)
         .unwrap()
         .resume(&ruleset(82, false))
         .unwrap();
     assert!(drift.is_empty(), "{drift}");
-    names.nft_command("r", &["list", "table", "inet", "other"]);
+    names.run("r", "nft", &["list", "table", "inet", "other"]);
     keeper.remove().unwrap();
     assert_eq!(keeper.firewall().list(Family::Routed, "pavise", Depth::Structure), Ok(None));
     keeper.remove().unwrap();
@@ -76,11 +77,11 @@ fn what_somebody_else_changes_is_put_right() {
 
 #[test]
 fn conversations_are_counted_by_rule() {
-    let Some(names) = Namespaces::routed("conversations_are_counted_by_rule") else { return };
+    let Some(names) = routed("conversations_are_counted_by_rule") else { return };
     let (mut a, mut b) = (names.peer("a"), names.peer("b"));
     b.serve("10.9.2.2:80");
     b.serve("10.9.2.2:123");
-    let mut keeper = Keeper::new(names.nft("r"), Family::Routed, OnDrift::Repair).unwrap();
+    let mut keeper = Keeper::new(firewall(&names, "r"), Family::Routed, OnDrift::Repair).unwrap();
     keeper.apply(&ruleset(80, true)).unwrap();
     a.expect(false);
     assert!(!a.udp("10.9.2.2:123"), "no answer has named the address yet");
@@ -95,7 +96,7 @@ fn conversations_are_counted_by_rule() {
     assert_eq!(counts.cut_by["10.9.1.2 . 10.9.2.2 . 17 . 123"].packets, 1);
     // A change of elements alone, and what is carried over, leaves the name's address in force.
     keeper.apply(&ruleset(81, true)).unwrap();
-    names.nft_command("r", &["flush", "chain", "inet", "pavise", "forward"]);
+    names.run("r", "nft", &["flush", "chain", "inet", "pavise", "forward"]);
     keeper.look_after(Depth::Structure).unwrap();
     assert!(a.udp("10.9.2.2:123"));
 }
@@ -105,8 +106,8 @@ fn a_program_that_fails_is_told_and_changes_nothing() {
     let Some(names) = Namespaces::new("a_program_that_fails_is_told_and_changes_nothing", &["r"]) else {
         return;
     };
-    let mut real = names.nft("r");
-    let mut keeper = Keeper::new(names.nft("r"), Family::Routed, OnDrift::Repair).unwrap();
+    let mut real = firewall(&names, "r");
+    let mut keeper = Keeper::new(firewall(&names, "r"), Family::Routed, OnDrift::Repair).unwrap();
     keeper.apply(&ruleset(80, false)).unwrap();
     let before = real.list(Family::Routed, "pavise", Depth::Elements).unwrap();
     let transaction = Table::remove(Family::Routed, "pavise");

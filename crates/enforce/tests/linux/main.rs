@@ -3,7 +3,13 @@
 mod delta;
 mod generate;
 mod keeping;
-mod namespaces;
+mod networks;
 mod responding;
 mod speed;
 mod traffic;
+
+/// Not a test but the other side of the peers, which is this program started again in a namespace.
+#[test]
+fn a_peer() {
+    testkit::namespaces::play(&[]);
+}

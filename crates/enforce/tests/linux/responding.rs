@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use enforce::respond::{Action, ActionId, Hands, Need, Request, Responder, Session};
 use enforce::{Address, Depth, Family, Firewall, Nft, Ports};
 use model::Timestamp;
+use testkit::namespaces::{Namespaces, Peer, until};
 
-use crate::namespaces::{Namespaces, Peer, until};
+use crate::networks::{bridged, firewall, routed};
 
 const NOW: Timestamp = Timestamp::from_secs(1_000_000);
 /// Longer than any test takes.
@@ -44,8 +45,8 @@ impl Scene {
     /// b serves TCP and UDP on 80 and 81.
     fn new(test: &str, family: Family) -> Option<(Self, &'static str)> {
         let (names, b_at) = match family {
-            Family::Routed => (Namespaces::routed(test)?, "10.9.2.2"),
-            Family::Bridged => (Namespaces::bridged(test)?, "10.9.1.3"),
+            Family::Routed => (routed(test)?, "10.9.2.2"),
+            Family::Bridged => (bridged(test)?, "10.9.1.3"),
         };
         let (a, mut b) = (names.peer("a"), names.peer("b"));
         for port in [80, 81] {
@@ -53,7 +54,8 @@ impl Scene {
         }
         let folder = tempfile::tempdir().unwrap();
         let journal = folder.path().join("journal");
-        let responder = Responder::open(names.nft("r"), Nobody, family, vec![], &journal, NOW).unwrap();
+        let responder =
+            Responder::open(firewall(&names, "r"), Nobody, family, vec![], &journal, NOW).unwrap();
         Some((Self { names, a, b, responder, folder }, b_at))
     }
 
@@ -116,7 +118,7 @@ fn quarantine_ends_an_established_conversation_and_expires_by_itself() {
     for (later, left) in [(4, 1), (5, 0)] {
         let now = NOW + Duration::from_secs(later);
         let mut again =
-            Responder::open(names.nft("r"), Nobody, Family::Routed, vec![], &journal, now).unwrap();
+            Responder::open(firewall(&names, "r"), Nobody, Family::Routed, vec![], &journal, now).unwrap();
         assert_eq!(again.active().len(), left);
         let listing = again.firewall().list(Family::Routed, "pavise_response", Depth::Structure).unwrap();
         assert!(listing.is_some());
@@ -258,7 +260,8 @@ fn the_kernel_takes_all_actions_at_once() {
     for family in [Family::Routed, Family::Bridged] {
         let folder = tempfile::tempdir().unwrap();
         let journal = folder.path().join("journal");
-        let mut responder = Responder::open(names.nft("r"), Nobody, family, vec![], &journal, NOW).unwrap();
+        let mut responder =
+            Responder::open(firewall(&names, "r"), Nobody, family, vec![], &journal, NOW).unwrap();
         for (number, action) in (0..).zip(actions.clone()) {
             // Each lasts longer than the one before, so that what overlaps has different ends.
             let life = Duration::from_secs(LONG + 100 * number);
@@ -276,7 +279,7 @@ fn the_kernel_takes_all_actions_at_once() {
             if meddling[0] == "flush" {
                 command.push("quarantine4");
             }
-            names.nft_command("r", &command);
+            names.run("r", "nft", &command);
             assert!(responder.look_after(NOW).unwrap(), "{meddling:?} is seen and put right");
             assert!(!responder.look_after(NOW).unwrap());
         }

@@ -13,8 +13,9 @@ use enforce::{
 
 use model::{AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Locality, Timestamp};
 use policy::{Estate, Protocols};
+use testkit::namespaces::Namespaces;
 
-use crate::namespaces::Namespaces;
+use crate::networks::firewall;
 
 const DEVICES: u32 = 50_000;
 const RULES: u32 = 20;
@@ -54,7 +55,7 @@ fn full() -> Ruleset {
 #[ignore = "measures, does not judge; takes a quiet machine and a release build"]
 fn speed() {
     let Some(names) = Namespaces::new("speed", &["r"]) else { return };
-    let mut nft = names.nft("r");
+    let mut nft = firewall(&names, "r");
     let support = support(&mut nft, Family::Routed).unwrap();
     let mut ruleset = full();
     let timed = |what: &str, from: Instant| println!("{what}: {:.3} s", from.elapsed().as_secs_f64());
@@ -70,7 +71,7 @@ fn speed() {
     let start = Instant::now();
     nft.apply(&transaction).unwrap();
     timed("load", start);
-    let mut keeper = Keeper::new(names.nft("r"), Family::Routed, OnDrift::Repair).unwrap();
+    let mut keeper = Keeper::new(firewall(&names, "r"), Family::Routed, OnDrift::Repair).unwrap();
     let start = Instant::now();
     keeper.apply(&ruleset).unwrap();
     timed("apply in place of it", start);
@@ -172,7 +173,7 @@ fn lowering_of(what: &str, text: &str) {
     let lowered = live.lowered(&compiled).unwrap();
     timed("lower", start);
     println!("{what}: {} classes, {} allows", lowered.ruleset.classes.len(), lowered.ruleset.allows.len());
-    let mut keeper = Keeper::new(names.nft("r"), Family::Routed, OnDrift::Repair).unwrap();
+    let mut keeper = Keeper::new(firewall(&names, "r"), Family::Routed, OnDrift::Repair).unwrap();
     let start = Instant::now();
     keeper.apply(&lowered.ruleset).unwrap();
     timed("apply", start);

@@ -3,8 +3,9 @@
 use enforce::{
     Allow, Class, Depth, End, Family, Firewall, Mode, Ports, Ruleset, Service, TABLE, compile, support,
 };
+use testkit::namespaces::Namespaces;
 
-use crate::namespaces::Namespaces;
+use crate::networks::{bridged, firewall, routed};
 
 fn class(name: &str, members: &[&str]) -> Class {
     Class { name: name.into(), members: members.iter().map(|text| text.parse().unwrap()).collect() }
@@ -67,8 +68,8 @@ const ROUTED_B: [&str; 2] = ["10.9.2.2", "[fd09:2::2]"];
 
 #[test]
 fn a_router_passes_what_is_allowed_only() {
-    let Some(names) = Namespaces::routed("a_router_passes_what_is_allowed_only") else { return };
-    let mut nft = names.nft("r");
+    let Some(names) = routed("a_router_passes_what_is_allowed_only") else { return };
+    let mut nft = firewall(&names, "r");
     let support = support(&mut nft, Family::Routed).unwrap();
     // A single device with exact rules, one with networks, and a class of several.
     for (members, networks) in [
@@ -84,8 +85,8 @@ fn a_router_passes_what_is_allowed_only() {
 
 #[test]
 fn a_bridge_passes_what_is_allowed_only() {
-    let Some(names) = Namespaces::bridged("a_bridge_passes_what_is_allowed_only") else { return };
-    let mut nft = names.nft("r");
+    let Some(names) = bridged("a_bridge_passes_what_is_allowed_only") else { return };
+    let mut nft = firewall(&names, "r");
     let support = support(&mut nft, Family::Bridged).unwrap();
     for (members, networks) in [
         (&["10.9.1.2", "fd09:1::2"][..], &["10.9.1.3", "fd09:1::3"][..]),
@@ -101,8 +102,8 @@ fn a_bridge_passes_what_is_allowed_only() {
 
 #[test]
 fn observing_cuts_nothing_and_says_what_it_would_cut() {
-    let Some(names) = Namespaces::routed("observing_cuts_nothing_and_says_what_it_would_cut") else { return };
-    let mut nft = names.nft("r");
+    let Some(names) = routed("observing_cuts_nothing_and_says_what_it_would_cut") else { return };
+    let mut nft = firewall(&names, "r");
     let support = support(&mut nft, Family::Routed).unwrap();
     let ruleset =
         scene(Family::Routed, Mode::Observe, &["10.9.1.2", "fd09:1::2"], &["10.9.2.2", "fd09:2::2"]);
@@ -120,8 +121,8 @@ fn observing_cuts_nothing_and_says_what_it_would_cut() {
 
 #[test]
 fn guarded_hosts_are_never_cut() {
-    let Some(names) = Namespaces::routed("guarded_hosts_are_never_cut") else { return };
-    let mut nft = names.nft("r");
+    let Some(names) = routed("guarded_hosts_are_never_cut") else { return };
+    let mut nft = firewall(&names, "r");
     let support = support(&mut nft, Family::Routed).unwrap();
     let mut ruleset = scene(Family::Routed, Mode::Enforce, &["10.9.1.2", "fd09:1::2"], &[]);
     ruleset.allows.clear();
@@ -138,10 +139,10 @@ fn guarded_hosts_are_never_cut() {
 
 #[test]
 fn hosts_of_no_class_are_left_alone_unless_it_is_strict() {
-    let Some(names) = Namespaces::routed("hosts_of_no_class_are_left_alone_unless_it_is_strict") else {
+    let Some(names) = routed("hosts_of_no_class_are_left_alone_unless_it_is_strict") else {
         return;
     };
-    let mut nft = names.nft("r");
+    let mut nft = firewall(&names, "r");
     let support = support(&mut nft, Family::Routed).unwrap();
     let (mut a, mut b) = (names.peer("a"), names.peer("b"));
     b.serve("10.9.2.2:80");
@@ -156,10 +157,10 @@ fn hosts_of_no_class_are_left_alone_unless_it_is_strict() {
 
 #[test]
 fn an_established_conversation_survives_a_change_of_rules() {
-    let Some(names) = Namespaces::routed("an_established_conversation_survives_a_change_of_rules") else {
+    let Some(names) = routed("an_established_conversation_survives_a_change_of_rules") else {
         return;
     };
-    let mut nft = names.nft("r");
+    let mut nft = firewall(&names, "r");
     let support = support(&mut nft, Family::Routed).unwrap();
     let before = scene(Family::Routed, Mode::Enforce, &["10.9.1.2"], &["10.9.2.2"]);
     let mut after = before.clone();

@@ -177,15 +177,28 @@ pub(crate) fn choose(
 /// What is to be done, in words: "contain".
 pub(crate) fn words(action: &Action) -> &'static str {
     match action {
-        Action::Contain { .. } => "contain",
-        Action::Quarantine { .. } => "quarantine",
-        Action::RateLimit { .. } => "limit the rate of",
-        Action::BlockDestination { device, .. } if device.is_empty() => "block",
-        Action::BlockDestination { .. } => "block destinations of",
-        Action::KillSession { .. } => "end a conversation of",
-        Action::RevokeCredential { .. } => "revoke a credential of",
         Action::AskPerson { then, .. } => words(then),
-        Action::Notify { .. } => "tell of",
+        _ => verb(action).0,
+    }
+}
+
+/// What was done, in words: "contained".
+pub(crate) fn done(action: &Action) -> &'static str {
+    verb(action).1
+}
+
+/// What an action does, to be done and done.
+fn verb(action: &Action) -> (&'static str, &'static str) {
+    match action {
+        Action::Contain { .. } => ("contain", "contained"),
+        Action::Quarantine { .. } => ("quarantine", "quarantined"),
+        Action::RateLimit { .. } => ("limit the rate of", "limited the rate of"),
+        Action::BlockDestination { device, .. } if device.is_empty() => ("block", "blocked"),
+        Action::BlockDestination { .. } => ("block destinations of", "blocked destinations of"),
+        Action::KillSession { .. } => ("end a conversation of", "ended a conversation of"),
+        Action::RevokeCredential { .. } => ("revoke a credential of", "revoked a credential of"),
+        Action::AskPerson { .. } => ("ask about", "asked about"),
+        Action::Notify { .. } => ("tell of", "told of"),
     }
 }
 

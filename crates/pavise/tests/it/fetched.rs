@@ -81,27 +81,7 @@ const MUD: &str = "Content-Type: application/mud+json\r\n";
 /// A place with the certificates, made by OpenSSL: `root.pem` signs the server's and the maker's, `other.pem` nothing.
 fn place(openssl: &Path) -> Place {
     let place = Place::new();
-    let make = |name: &str, subject: &str, more: &[&str]| {
-        let (key, out) = (format!("{name}.key"), format!("{name}.pem"));
-        let done = Command::new(openssl)
-            .current_dir(place.0.path())
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-keyout", &key, "-out", &out, "-subj", subject])
-            .args(more)
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    };
+    let make = |name, subject, more: &[&str]| certificate(&place, openssl, name, subject, more);
     let by_root = ["-CA", "root.pem", "-CAkey", "root.key", "-addext", "basicConstraints=critical,CA:FALSE"];
     make("root", "/CN=Root", &["-addext", "keyUsage=critical,keyCertSign"]);
     make("other", "/CN=Other", &["-addext", "keyUsage=critical,keyCertSign,digitalSignature"]);

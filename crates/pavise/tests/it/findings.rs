@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use ::enforce::respond::{Action, Journal, JournalEntry, Request, Step};
+
 use super::*;
 
 /// A capture of an attack of the laboratory.
@@ -75,6 +77,49 @@ fn packets_show_what_was_found_of_somebody_busy_and_what_rests_on_others() {
             assert_eq!(finding["evidence"]["replays"], true, "{finding}");
         }
     }
+}
+
+#[test]
+fn an_incident_is_told_with_what_was_done_about_it() {
+    let place = Place::new();
+    let capture = attack(&place, "mirai");
+    place.run(&["watch", "--quiet", capture.to_str().unwrap()]).good();
+    let all = json(&place, &["incidents", "--json"]);
+    let incident = &all[0];
+    let id = incident["id"].as_str().unwrap();
+    let told = || json(&place, &["incidents", id, "--json"]);
+    let mut expected = incident.clone();
+    expected["actions"] = Value::Array(Vec::new());
+    assert_eq!(told(), expected);
+    assert!(!place.run(&["incidents", id]).good().out.contains("What was done"));
+
+    // An action about it, and one about nothing.
+    let (mut journal, _) = Journal::open(&place.path("state/responses-observed.jsonl")).unwrap();
+    for (number, incident) in [(1, Some(id.parse().unwrap())), (2, None)] {
+        let device = vec![format!("10.0.0.{number}").parse().unwrap()];
+        let action = Action::Quarantine { device };
+        let (at, life) = (Timestamp::from_secs(1_000_000), Duration::from_secs(60));
+        let entry = JournalEntry {
+            at,
+            id: action.id(),
+            step: Step::Begun {
+                request: Request { action, life, reason: "drill".into(), incident },
+                expires: at + life,
+            },
+        };
+        journal.write(&entry).unwrap();
+    }
+    let actions = json(&place, &["actions", "--json"]);
+    assert_eq!(actions.as_array().unwrap().len(), 2);
+    let about = actions.as_array().unwrap().iter().find(|action| action["incident"] == id).unwrap();
+    assert_eq!((&about["target"], &about["outcome"]), (&"10.0.0.1".into(), &"expired".into()), "{about}");
+    expected["actions"] = Value::Array(vec![about.clone()]);
+    assert_eq!(told(), expected);
+    let text = place.run(&["incidents", id]).good().out;
+    assert!(
+        text.contains("What was done") && text.contains("10.0.0.1") && !text.contains("10.0.0.2"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -12,11 +12,8 @@ fn found(place: &Place, state: &str, detector: &str) -> Vec<Value> {
 
 /// A place with ten minutes of the plant, the policy that follows from them, and an attack there.
 fn plant() -> Place {
-    let place = Place::new();
-    place.run(&["lab", "plant", "--minutes", "10", "--out", "plant.pcapng"]).good();
+    let place = watched_plant(10);
     place.run(&["lab", "attack", "frostygoop", "--out", "attack.pcapng"]).good();
-    place.run(&["watch", "--quiet", "plant.pcapng"]).good();
-    place.run(&["policy", "propose", "--out", "plant.policy"]).good();
     place
 }
 

@@ -1,5 +1,6 @@
 //! The command line: what each bad input says, and what is kept of it.
 
+mod common;
 mod enforce;
 mod fetched;
 mod findings;
@@ -19,6 +20,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use capture::write::PcapWriter;
+use common::{certificate, json, watched_plant};
 use dissect::wire::LinkType;
 use lab::SceneOptions;
 use model::Timestamp;
@@ -170,6 +172,12 @@ fn compressed(test: &str, program: &str, content: &[u8]) -> Option<Vec<u8>> {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     Some(output.stdout)
+}
+
+/// Not a test but the other side of the peers, which is this program started again in a namespace.
+#[test]
+fn a_peer() {
+    testkit::namespaces::play(protect::PARTS);
 }
 
 /// Whether the test runs as root, which some tests need; says that the test is skipped if not.

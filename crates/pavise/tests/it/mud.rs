@@ -4,10 +4,6 @@ use serde_json::Value;
 
 use super::*;
 
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
 /// A place where the home was watched for six hours.
 fn watched() -> Place {
     let place = Place::new();
@@ -40,30 +36,14 @@ fn a_description_of_a_device_is_sound_names_its_peers_and_allows_what_the_device
 fn what_was_signed_is_checked_and_openssl_agrees() {
     let Some(openssl) = testkit::peer("mud signatures", "openssl") else { return };
     let place = watched();
-    let made = Command::new(&openssl)
-        .current_dir(place.0.path())
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-keyout", "key.pem", "-out", "root.pem", "-subj", "/CN=Maker"])
-        .args(["-addext", "keyUsage=critical,digitalSignature"])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let signs = ["-addext", "keyUsage=critical,digitalSignature"];
+    certificate(&place, &openssl, "root", "/CN=Maker", &signs);
     let sign = [
         "mud",
         "sign",
         "thermostat.json",
         "--key",
-        "key.pem",
+        "root.key",
         "--certificate",
         "root.pem",
         "--out",

@@ -2,24 +2,11 @@
 
 use serde_json::Value;
 
-use super::Place;
-
-/// A place where half an hour of the plant was watched, with the policy that follows from it.
-fn watched() -> Place {
-    let place = Place::new();
-    place.run(&["lab", "plant", "--minutes", "30", "--out", "plant.pcapng"]).good();
-    place.run(&["watch", "--quiet", "plant.pcapng"]).good();
-    place.run(&["policy", "propose", "--site", "Plant", "--out", "plant.policy"]).good();
-    place
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
+use super::common::{json, watched_plant};
 
 #[test]
 fn a_proposed_policy_is_sound_cuts_nothing_and_denies_what_was_never_done() {
-    let place = watched();
+    let place = watched_plant(30);
     let lint = place.run(&["policy", "lint", "plant.policy", "--json"]).good().out;
     let errors = json(&lint).as_array().unwrap().iter().filter(|row| row["severity"] == "error").count();
     assert_eq!(errors, 0, "{lint}");
@@ -37,7 +24,7 @@ fn a_proposed_policy_is_sound_cuts_nothing_and_denies_what_was_never_done() {
 
 #[test]
 fn an_operation_that_is_taken_out_is_told_by_proof_and_difference() {
-    let place = watched();
+    let place = watched_plant(30);
     let whole = std::fs::read_to_string(place.path("plant.policy")).unwrap();
     let tighter = whole.replace("write coils 4,", "");
     assert_ne!(whole, tighter, "{whole}");
@@ -59,7 +46,7 @@ fn an_operation_that_is_taken_out_is_told_by_proof_and_difference() {
 
 #[test]
 fn what_is_wrong_is_told_with_its_line_and_what_is_not_known_with_what_is() {
-    let place = watched();
+    let place = watched_plant(30);
     place.file("wrong.policy", "group a = group:b\ngroup b = group:a\nallow nobody -> a modbuss\n");
     let done = place.run(&["policy", "lint", "wrong.policy"]);
     assert!(done.status == Some(1), "{done:?}");

@@ -1,109 +1,55 @@
 //! A live watch that responds: real attackers, real firewall, in network namespaces of their own.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+
+use testkit::namespaces::{End, Namespaces, Part, Peer, connect, serve, until};
 
 /// Anything is waited for at most so long.
 const DEADLINE: Duration = Duration::from_secs(40);
 /// An attack is contained within so many seconds of the packet that shows it.
 const CONTAINED_S: f64 = 1.0;
-/// Says to the test binary that it is a peer.
-const PEER: &str = "PAVISE_PROTECT_PEER";
-/// The device that is attacked.
-const VICTIM: &str = "10.9.1.3";
+/// The services of the device that is attacked, of which one lets nobody in.
+const SERVICE: &str = "10.9.1.3:7000";
+const TELNET: &str = "10.9.1.3:23";
+/// What peers are told: the parts below.
+const SERVE_TELNET: &str = "telnet 10.9.1.3:23";
+const GUESS: &str = "guess 10.9.1.3:23";
 
-/// a, b and c on a bridge r: an attacker, a device, and somebody who means no harm. Deleted with this.
-struct Bridge {
-    prefix: String,
-    made: Vec<String>,
-}
-
-fn ip(arguments: &[&str]) -> Output {
-    Command::new("ip").args(arguments).output().unwrap()
-}
+/// a, b and c on a bridge r: an attacker, a device, and somebody who means no harm.
+struct Bridge(Namespaces);
 
 impl Bridge {
     fn new(test: &str) -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        testkit::peer(test, "ip")?;
-        testkit::peer(test, "nft")?;
-        let prefix = format!("pvp{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let mut bridge = Self { prefix, made: Vec::new() };
-        for name in ["a", "b", "c", "r"] {
-            let full = bridge.full(name);
-            if !ip(&["netns", "add", &full]).status.success() {
-                testkit::skip(test, "network namespaces cannot be made here (they take root)");
-                return None;
-            }
-            bridge.made.push(full);
-            bridge.ip(name, &["link", "set", "lo", "up"]);
-        }
-        if !bridge.nft(&["list", "ruleset"]).status.success() {
-            testkit::skip(test, "nft cannot be used here (it takes root and nf_tables in the kernel)");
-            return None;
-        }
-        bridge.ip("r", &["link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0"]);
-        bridge.ip("r", &["link", "set", "br0", "up"]);
-        for (name, host) in [("a", 2), ("b", 3), ("c", 4)] {
-            let (here, there) = (bridge.full(name), bridge.full("r"));
-            let port = format!("port-{name}");
-            let mac = format!("02:00:00:00:00:{:02x}", 8 + host);
-            let made = ip(&[
-                "link", "add", "eth0", "netns", &here, "address", &mac, "type", "veth", "peer", "name",
-                &port, "netns", &there,
-            ]);
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-            bridge.ip("r", &["link", "set", &port, "up", "master", "br0"]);
-            bridge.ip(name, &["addr", "add", &format!("10.9.1.{host}/24"), "dev", "eth0"]);
-            bridge.ip(name, &["link", "set", "eth0", "up"]);
-        }
-        Some(bridge)
+        let names = Namespaces::new(test, &["a", "b", "c", "r"])?;
+        let end = |name, mac, addresses| End { name, mac, addresses };
+        names.bridge(
+            "r",
+            &[
+                end("a", "02:00:00:00:00:0a", &["10.9.1.2/24"]),
+                end("b", "02:00:00:00:00:0b", &["10.9.1.3/24"]),
+                end("c", "02:00:00:00:00:0c", &["10.9.1.4/24"]),
+            ],
+        );
+        Some(Self(names))
     }
 
-    fn full(&self, name: &str) -> String {
-        format!("{}-{name}", self.prefix)
-    }
-
-    fn ip(&self, name: &str, arguments: &[&str]) {
-        let output = ip(&[&["-n", &self.full(name)], arguments].concat());
-        assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn inside(&self, name: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.full(name)]).arg(program);
-        command
-    }
-
-    fn nft(&self, arguments: &[&str]) -> Output {
-        self.inside("r", "nft").args(arguments).output().unwrap()
-    }
-
-    /// A process in a namespace that does what it is told.
+    /// A process in a namespace that does what it is told, and waits for answers only briefly.
     fn peer(&self, name: &str) -> Peer {
-        let mut child = self
-            .inside(name, std::env::current_exe().unwrap())
-            .args(["--exact", "protect::a_peer", "--nocapture", "--test-threads", "1"])
-            .env(PEER, "yes")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut peer = Peer { child, input, output };
-        peer.answer();
+        let mut peer = self.0.peer(name);
+        peer.expect(false);
         peer
     }
 
     /// Pavise on the bridge, once it listens.
     fn watch(&self, state: &Path, protect: &Path) -> Watch {
         let mut child = self
-            .inside("r", env!("CARGO_BIN_EXE_pavise"))
+            .0
+            .command("r", env!("CARGO_BIN_EXE_pavise"))
             .args(["watch", "if:br0", "--quiet", "--protect"])
             .arg(protect)
             .arg("--state")
@@ -125,19 +71,11 @@ impl Bridge {
     }
 
     fn pavise(&self, arguments: &[&str], state: &Path) -> String {
-        let mut command = self.inside("r", env!("CARGO_BIN_EXE_pavise"));
+        let mut command = self.0.command("r", env!("CARGO_BIN_EXE_pavise"));
         let output = command.args(arguments).arg("--state").arg(state).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{arguments:?}: {text}");
         text
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        for name in &self.made {
-            ip(&["netns", "del", name]);
-        }
     }
 }
 
@@ -174,97 +112,14 @@ impl Drop for Watch {
     }
 }
 
-struct Peer {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "the peer has ended");
-            if let Some((_, said)) = line.trim_end().split_once("> ") {
-                return said.into();
-            }
-        }
-    }
-
-    fn ask(&mut self, what: &str) -> String {
-        writeln!(self.input, "{what}").unwrap();
-        self.answer()
-    }
-
-    fn until(&mut self, what: &str, answer: &str) {
-        let deadline = Instant::now() + DEADLINE;
-        while self.ask(what) != answer {
-            assert!(Instant::now() < deadline, "{what} did not come to {answer}");
-        }
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Not a test but the other side of [`Peer`], which is this program started again in a namespace.
-#[test]
-fn a_peer() {
-    if std::env::var_os(PEER).is_none() {
-        return;
-    }
-    println!("> ready");
-    let mut kept: Option<TcpStream> = None;
-    for line in std::io::stdin().lines() {
-        let line = line.unwrap();
-        let (what, at) = line.split_once(' ').unwrap_or((&line, ""));
-        let at = || at.parse::<SocketAddr>().unwrap();
-        let result = match what {
-            "serve" => serve(at(), |mut stream| {
-                let mut bytes = [0; 64];
-                while let Ok(count @ 1..) = stream.read(&mut bytes) {
-                    stream.write_all(&bytes[..count])?;
-                }
-                Ok(())
-            }),
-            "telnet" => serve(at(), refuse),
-            "guess" => guess(at()),
-            "connect" => connect(at()).map(|stream| kept = Some(stream)),
-            "say" => say(kept.as_mut().unwrap()),
-            other => panic!("{other}"),
-        };
-        println!("> {}", if result.is_ok() { "ok" } else { "no" });
-    }
-}
-
-fn connect(at: SocketAddr) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&at, Duration::from_millis(500))?;
-    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
-    Ok(stream)
-}
-
-fn say(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(b"said")?;
-    let mut heard = [0; 4];
-    stream.read_exact(&mut heard)
-}
-
-fn serve(at: SocketAddr, each: fn(TcpStream) -> std::io::Result<()>) -> std::io::Result<()> {
-    let listener = TcpListener::bind(at)?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            std::thread::spawn(move || each(stream.unwrap()));
-        }
-    });
-    Ok(())
-}
+/// What peers do here besides.
+pub(super) const PARTS: &[Part] = &[("telnet", telnet), ("guess", guess)];
 
 /// A device's Telnet service that lets nobody in.
+fn telnet(at: SocketAddr, _: Duration) -> std::io::Result<()> {
+    serve(at, refuse)
+}
+
 fn refuse(stream: TcpStream) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?);
     let mut out = stream;
@@ -283,8 +138,8 @@ fn refuse(stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// Three guesses, as many as a service takes.
-fn guess(at: SocketAddr) -> std::io::Result<()> {
-    let mut stream = connect(at)?;
+fn guess(at: SocketAddr, wait: Duration) -> std::io::Result<()> {
+    let mut stream = connect(at, wait)?;
     let await_text = |stream: &mut TcpStream, text: &str| {
         let mut seen = Vec::new();
         let mut byte = [0];
@@ -311,7 +166,7 @@ fn protect(folder: &Path, more: &str) -> std::path::PathBuf {
 
 /// Guesses until the service cannot be reached any more; whether that came before a deadline.
 fn attack(attacker: &mut Peer) {
-    attacker.until(&format!("guess {VICTIM}:23"), "no");
+    until("it is contained", || attacker.ask(GUESS) != "ok");
 }
 
 #[test]
@@ -325,32 +180,32 @@ fn an_attack_is_contained_within_a_second_and_everybody_else_goes_on() {
     let text = std::fs::read_to_string(&file).unwrap().replace("TOLD", &told.display().to_string());
     std::fs::write(&file, text).unwrap();
     let (mut attacker, mut device, mut friend) = (bridge.peer("a"), bridge.peer("b"), bridge.peer("c"));
-    device.until(&format!("telnet {VICTIM}:23"), "ok");
-    device.until(&format!("serve {VICTIM}:7000"), "ok");
+    until("Telnet is served", || device.ask(SERVE_TELNET) == "ok");
+    device.serve(SERVICE);
     let mut watch = bridge.watch(&state, &file);
-    assert_eq!(friend.ask(&format!("connect {VICTIM}:7000")), "ok");
-    assert_eq!(friend.ask("say"), "ok");
+    assert!(friend.connect(SERVICE));
+    assert_eq!(friend.say(), "ok");
 
     attack(&mut attacker);
     let line = watch.says(" contained 10.9.1.2 for 1 h: incident i");
     println!("{line}");
     let after: f64 = line.split(", ").last().unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!(after < CONTAINED_S, "{line}");
-    assert_eq!(attacker.ask(&format!("connect {VICTIM}:7000")), "no", "nor is anything else reached");
-    assert_eq!(friend.ask("say"), "ok", "an established conversation goes on");
-    assert_eq!(friend.ask(&format!("connect {VICTIM}:7000")), "ok", "and new ones begin");
+    assert!(!attacker.connect(SERVICE), "nor is anything else reached");
+    assert_eq!(friend.say(), "ok", "an established conversation goes on");
+    assert!(friend.connect(SERVICE), "and new ones begin");
     let told = std::fs::read_to_string(told).unwrap();
     assert!(told.contains("\"event\":\"action-taken\"") && told.contains("\"outcome\":\"taken\""), "{told}");
 
     // Killed at any moment, what is in force stays.
     watch.signal("-KILL");
-    assert_eq!(attacker.ask(&format!("connect {VICTIM}:7000")), "no");
-    assert_eq!(friend.ask("say"), "ok");
+    assert!(!attacker.connect(SERVICE));
+    assert_eq!(friend.say(), "ok");
     let mut watch = bridge.watch(&state, &file);
-    assert_eq!(attacker.ask(&format!("connect {VICTIM}:7000")), "no");
+    assert!(!attacker.connect(SERVICE));
     watch.signal("-INT");
     watch.says("1 response stays in force until");
-    assert_eq!(attacker.ask(&format!("connect {VICTIM}:7000")), "no");
+    assert!(!attacker.connect(SERVICE));
 
     // It is listed, beside its incident, too, and a person can undo it: without a watch, and through one.
     let list = bridge.pavise(&["actions"], &state);
@@ -361,7 +216,7 @@ fn an_attack_is_contained_within_a_second_and_everybody_else_goes_on() {
     assert!(bridge.pavise(&["incidents", incident], &state).contains("What was done"));
     let told = bridge.pavise(&["actions", "revert", words[0]], &state);
     assert!(told.contains("is undone"), "{told}");
-    attacker.until(&format!("connect {VICTIM}:7000"), "ok");
+    until("it is let through", || attacker.connect(SERVICE));
     assert!(bridge.pavise(&["actions"], &state).contains("0 actions"));
     assert!(bridge.pavise(&["actions", "--all"], &state).contains("reverted"));
 }
@@ -375,27 +230,23 @@ fn a_person_who_is_asked_answers_and_undoes_it_while_the_watch_goes_on() {
     let rule = "[[rule]]\nname = \"ask\"\nseverity = \"high\"\naction = \"contain\"\nask = true\n";
     let file = protect(folder.path(), &format!("mode = \"enforce\"\n{rule}"));
     let (mut attacker, mut device) = (bridge.peer("a"), bridge.peer("b"));
-    device.until(&format!("telnet {VICTIM}:23"), "ok");
+    until("Telnet is served", || device.ask(SERVE_TELNET) == "ok");
     let watch = bridge.watch(&state, &file);
     for _ in 0..4 {
-        assert_eq!(attacker.ask(&format!("guess {VICTIM}:23")), "ok");
+        assert_eq!(attacker.ask(GUESS), "ok");
     }
     let line = watch.says("contain 10.9.1.2?");
     let id = line.split("answer ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-    assert_eq!(
-        attacker.ask(&format!("connect {VICTIM}:23")),
-        "ok",
-        "nothing is done before somebody says so"
-    );
+    assert!(attacker.connect(TELNET), "nothing is done before somebody says so");
     let told = bridge.pavise(&["actions", "answer", &id, "yes"], &state);
     assert!(told.contains("Handed to the watch"), "{told}");
     watch.says("taken: contain");
-    assert_eq!(attacker.ask(&format!("connect {VICTIM}:23")), "no");
+    assert!(!attacker.connect(TELNET));
     let list = bridge.pavise(&["actions"], &state);
     let id = list.lines().find(|line| line.contains("in-force")).expect(&list).split(' ').next().unwrap();
     bridge.pavise(&["actions", "revert", id], &state);
     watch.says("reverted: contain");
-    assert_eq!(attacker.ask(&format!("connect {VICTIM}:23")), "ok");
+    assert!(attacker.connect(TELNET));
 }
 
 #[test]
@@ -409,17 +260,17 @@ fn a_policy_is_kept_in_force_and_follows_devices_as_they_appear() {
     std::fs::write(&policy, text).unwrap();
     let file = protect(folder.path(), &format!("mode = \"enforce\"\npolicy = \"{}\"\n", policy.display()));
     let (mut stranger, mut device, mut friend) = (bridge.peer("a"), bridge.peer("b"), bridge.peer("c"));
-    device.until(&format!("serve {VICTIM}:7000"), "ok");
-    stranger.until(&format!("connect {VICTIM}:7000"), "ok");
+    device.serve(SERVICE);
+    until("it is let through", || stranger.connect(SERVICE));
     let mut watch = bridge.watch(&folder.path().join("state"), &file);
-    assert_eq!(stranger.ask(&format!("connect {VICTIM}:7000")), "no");
-    friend.until(&format!("connect {VICTIM}:7000"), "ok");
-    assert_eq!(friend.ask("say"), "ok");
-    assert_eq!(stranger.ask(&format!("connect {VICTIM}:7000")), "no");
+    assert!(!stranger.connect(SERVICE));
+    until("it is let through", || friend.connect(SERVICE));
+    assert_eq!(friend.say(), "ok");
+    assert!(!stranger.connect(SERVICE));
     watch.signal("-INT");
     watch.says("The policy stays in force as it is");
-    assert_eq!(stranger.ask(&format!("connect {VICTIM}:7000")), "no");
-    assert_eq!(friend.ask(&format!("connect {VICTIM}:7000")), "ok");
+    assert!(!stranger.connect(SERVICE));
+    assert!(friend.connect(SERVICE));
 }
 
 #[test]
@@ -429,14 +280,14 @@ fn what_is_only_observed_is_told_and_cuts_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = protect(folder.path(), "");
     let (mut attacker, mut device) = (bridge.peer("a"), bridge.peer("b"));
-    device.until(&format!("telnet {VICTIM}:23"), "ok");
+    until("Telnet is served", || device.ask(SERVE_TELNET) == "ok");
     let watch = bridge.watch(&folder.path().join("state"), &file);
     for _ in 0..4 {
-        assert_eq!(attacker.ask(&format!("guess {VICTIM}:23")), "ok");
+        assert_eq!(attacker.ask(GUESS), "ok");
     }
     watch.says(" would contain 10.9.1.2 for 1 h: incident i");
-    assert_eq!(attacker.ask(&format!("guess {VICTIM}:23")), "ok");
-    let rules = String::from_utf8(bridge.nft(&["list", "ruleset"]).stdout).unwrap();
+    assert_eq!(attacker.ask(GUESS), "ok");
+    let rules = bridge.0.run("r", "nft", &["list", "ruleset"]);
     assert!(!rules.contains("pavise"), "{rules}");
 }
 
@@ -449,15 +300,15 @@ fn what_ends_while_nobody_watches_is_let_out_by_the_kernel_and_a_restart_knows()
     let rule = "[[rule]]\nname = \"brief\"\nseverity = \"high\"\naction = \"quarantine\"\nlife = \"6s\"\n";
     let file = protect(folder.path(), &format!("mode = \"enforce\"\n{rule}"));
     let (mut attacker, mut device) = (bridge.peer("a"), bridge.peer("b"));
-    device.until(&format!("telnet {VICTIM}:23"), "ok");
+    until("Telnet is served", || device.ask(SERVE_TELNET) == "ok");
     let mut watch = bridge.watch(&state, &file);
     attack(&mut attacker);
     watch.says(" quarantined 10.9.1.2 for 6 s");
     watch.signal("-KILL");
-    assert_eq!(attacker.ask(&format!("connect {VICTIM}:23")), "no");
-    attacker.until(&format!("connect {VICTIM}:23"), "ok");
+    assert!(!attacker.connect(TELNET));
+    until("it is let through", || attacker.connect(TELNET));
     let mut watch = bridge.watch(&state, &file);
-    assert_eq!(attacker.ask(&format!("connect {VICTIM}:23")), "ok");
+    assert!(attacker.connect(TELNET));
     // It goes on, and is responded to anew although nothing new is found.
     attack(&mut attacker);
     watch.says(" quarantined 10.9.1.2 for 6 s");

@@ -1,12 +1,6 @@
 //! `pavise trust` and `pavise access`: how far devices are trusted, and who may do what.
 
-use serde_json::Value;
-
 use super::*;
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
 
 #[test]
 fn an_attacker_is_in_quarantine_until_he_is_judged_as_expected_and_again_when_that_is_taken_back() {
