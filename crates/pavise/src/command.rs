@@ -103,9 +103,11 @@ pub(crate) struct Watch {
     /// Write a report as one self-contained HTML page
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// How many threads read conversations; the result is the same for every number
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) shards: u16,
+    /// How many threads take packets apart, beside one that reads and one that judges; 1 does everything in one. Unless
+    /// given, packets are read and taken apart in one thread and judged in another, where there are two processors. The
+    /// result is the same for every number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) shards: Option<u16>,
     /// How many conversations are held at once; the oldest unanswered go first when there are more
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) max_flows: u32,

@@ -354,8 +354,8 @@ impl Evidence {
     }
 
     /// Takes in what is about to be looked at; what it holds no longer is `given` back.
-    pub(crate) fn take(&mut self, batch: &Arc<Captured>, given: impl FnMut(Arc<Captured>)) {
-        self.ring.push(Arc::clone(batch), given);
+    pub(crate) fn take(&mut self, batch: Arc<Captured>, given: impl FnMut(Arc<Captured>)) {
+        self.ring.push(batch, given);
     }
 
     /// A finding was raised.

@@ -117,8 +117,8 @@ pub(crate) enum Input {
 pub(crate) enum Next {
     Batch(Captured),
     Observations(Vec<Observation>),
-    /// Nothing came; the batch was not filled.
-    Idle(Captured),
+    /// Nothing came for a while.
+    Idle,
     End,
 }
 
@@ -138,7 +138,7 @@ impl Input {
         };
         Ok(match step {
             Step::Batch => Next::Batch(batch),
-            Step::Idle => Next::Idle(batch),
+            Step::Idle => Next::Idle,
             Step::End => Next::End,
         })
     }

@@ -25,6 +25,7 @@ mod query;
 mod recorded;
 mod report;
 mod rules;
+mod sense;
 mod session;
 mod settings;
 mod show;

@@ -1,16 +1,17 @@
-//! One run: sources through the flow engine to the brain and the store.
+//! One run: what was sensed of sources, to the brain and the store.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use brain::Brain;
-use capture::{Batch, MAX_BATCH_FRAMES};
-use dissect::proto::Wants;
+use capture::Batch;
 use dissect::wire::{self, LinkType, Oddity};
-use flow::{Engine, Frame, Frames, Limits};
+use flow::{Frame, Frames};
 use model::{
     Change, Device, DeviceId, Event, Finding, FindingId, FlowId, Incident, Judgement, Observation, Timestamp,
     What,
@@ -20,9 +21,10 @@ use store::{Commit, Flows, SourceState, Store};
 
 use crate::evidence::Evidence;
 use crate::output::{Output, Problem, say};
-use crate::protect::{Protector, clock};
+use crate::protect::Protector;
 use crate::recorded;
 use crate::rules;
+use crate::sense::{Origin, Sensed};
 use crate::tally::{Tally, Totals};
 
 /// So many kinds of link are told apart in one source.
@@ -36,9 +38,6 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 const LEARNT_INTERVAL: Duration = Duration::from_secs(60);
 /// Orders of people about responses are heard so often.
 const ORDERS_INTERVAL: Duration = Duration::from_millis(500);
-/// Where packets are read as they pass and none comes, packet time goes on with the clock, so far behind it: what the kernel
-/// still holds is not later than that.
-const BEHIND: Duration = Duration::from_millis(200);
 /// More conversations than this do not wait for the next commit; packed, each takes some 60 bytes.
 const MAX_UNCOMMITTED: u64 = 1 << 19;
 
@@ -92,7 +91,6 @@ struct ScoreLine {
 
 /// One run.
 pub(crate) struct Session {
-    engine: Engine<Captured>,
     brain: Brain,
     store: Box<dyn Store>,
     pub(crate) tally: Tally,
@@ -101,9 +99,8 @@ pub(crate) struct Session {
     /// Where observations and events are printed as JSON, if they are.
     json: Option<Output>,
     scores: Option<BufWriter<File>>,
-    waiting: VecDeque<Arc<Captured>>,
-    spare: Vec<Captured>,
-    observations: Vec<Observation>,
+    /// Takes batches back to be filled again.
+    spare: Sender<Captured>,
     events: Vec<Event>,
     flows: Flows,
     /// The packets that show what is found, if they are kept.
@@ -119,7 +116,13 @@ pub(crate) struct Session {
     source: SourceState,
     /// Devices that the run has learnt something about.
     seen: BTreeSet<DeviceId>,
-    /// What the engine had counted when the source began.
+    /// Packet time.
+    now: Timestamp,
+    /// Set when what was counted is to be told, so that a commit can be made.
+    count: Arc<AtomicBool>,
+    /// What was counted when it was told last.
+    counters: flow::Counters,
+    /// What had been counted when the latest commit was made.
     before: flow::Counters,
     last_commit: Instant,
     /// When findings that were only counted up were kept last; nothing if they are to be with the next commit.
@@ -135,9 +138,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(store: Box<dyn Store>, plan: Plan) -> Result<Self, Problem> {
-        let Plan { shards, max_flows, commit_interval, json, scores, settings, rules, evidence, protector } =
-            plan;
-        let wants = Wants { messages: json.is_some(), judged: settings.off.len() < detect::DETECTORS.len() };
+        let Plan { commit_interval, json, scores, settings, rules, evidence, protector, .. } = plan;
         let mut brain = Brain::new(inventory::Limits::default(), settings);
         for device in store.devices()? {
             brain.inventory_mut().restore(&device);
@@ -156,22 +157,14 @@ impl Session {
             brain.detect_mut().want_scores();
         }
         let judgements = store.judgements()?;
-        // Who responds must know soon; what is only written down may be told when it is complete.
-        let usual = if protector.is_some() { Limits::prompt() } else { Limits::default() };
-        let limits = Limits { flows: max_flows, ..usual };
-        let engine = Engine::new(limits, wants, shards, seed());
-        let before = engine.counters();
         Ok(Self {
-            engine,
             brain,
             store,
             tally: Tally::default(),
             totals: Totals::default(),
             json,
             scores,
-            waiting: VecDeque::new(),
-            spare: Vec::new(),
-            observations: Vec::new(),
+            spare: channel().0,
             events: Vec::new(),
             flows: Flows::default(),
             evidence,
@@ -181,7 +174,10 @@ impl Session {
             judgements,
             source: SourceState::default(),
             seen: BTreeSet::new(),
-            before,
+            now: Timestamp::EPOCH,
+            count: Arc::default(),
+            counters: flow::Counters::default(),
+            before: flow::Counters::default(),
             last_commit: Instant::now(),
             last_count: None,
             last_learnt: Some(Instant::now()),
@@ -206,54 +202,80 @@ impl Session {
             }
             None => SourceState { key: key.to_owned(), name: name.to_owned(), ..SourceState::default() },
         };
-        self.before = self.engine.counters();
+        self.now = Timestamp::EPOCH;
         self.links.clear();
         Ok(&self.source)
     }
 
-    /// A batch to fill.
-    pub(crate) fn batch(&mut self) -> Captured {
-        self.spare.pop().unwrap_or_default()
+    /// Where batches that are not needed any more are given back for the source that has begun.
+    pub(crate) fn spare(&mut self) -> Receiver<Captured> {
+        let (spare, again) = channel();
+        self.spare = spare;
+        again
     }
 
-    /// Gives a batch back that was not filled.
-    pub(crate) fn put_back(&mut self, batch: Captured) {
-        self.spare.push(batch);
+    /// Is set when what was counted is to be told.
+    pub(crate) fn count(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.count)
     }
 
-    /// Works a batch.
-    pub(crate) fn work(&mut self, batch: Captured) -> Result<(), Problem> {
-        self.packets += batch.0.frames.len() as u64;
-        if let Some(frame) = batch.0.frames.first()
+    /// Takes in what was sensed.
+    pub(crate) fn take(&mut self, sensed: Sensed) -> Result<(), Problem> {
+        let Sensed { origin, observations, now, counters, .. } = sensed;
+        let before = self.now;
+        self.now = now.max(before);
+        let has_passed = matches!(origin, Origin::Time) && self.now.as_secs() > before.as_secs();
+        match origin {
+            Origin::Frames(batch) => self.take_frames(batch),
+            Origin::Record => self.take_record(&observations),
+            Origin::Time | Origin::End => {}
+        }
+        self.take_in(observations)?;
+        if has_passed {
+            self.brain.tick(self.now, &mut self.events);
+            self.tell()?;
+            self.respond()?;
+        }
+        let is_due = self.source.packets > 0 && (self.flows.len() >= MAX_UNCOMMITTED || self.is_time());
+        match counters {
+            Some(counters) => {
+                self.counters = *counters;
+                if is_due { self.commit(false) } else { Ok(()) }
+            }
+            None => {
+                if is_due {
+                    self.count.store(true, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Frames that were read.
+    fn take_frames(&mut self, batch: Arc<Captured>) {
+        let frames = &batch.0.frames;
+        self.packets += frames.len() as u64;
+        self.source.packets += frames.len() as u64;
+        let bytes = frames.iter().map(|frame| u64::from(frame.wire_length)).sum::<u64>();
+        self.source.bytes += bytes;
+        self.bytes += bytes;
+        if let Some(frame) = frames.first()
             && !self.links.contains(&frame.link)
             && self.links.len() < MAX_LINKS
         {
             self.links.push(frame.link);
         }
-        // Where packets are read as they pass, there are no more for the moment, and what these say is told at once.
-        let is_all = self.source.is_live() && batch.0.frames.len() < MAX_BATCH_FRAMES;
-        let batch = Arc::new(batch);
-        if let Some(evidence) = &mut self.evidence {
-            let spare = &mut self.spare;
-            evidence.take(&batch, |batch| spare.extend(Arc::into_inner(batch)));
+        // Nobody may be reading any more.
+        let spare = |batch| drop(Arc::into_inner(batch).map(|batch| self.spare.send(batch)));
+        match &mut self.evidence {
+            Some(evidence) => evidence.take(batch, spare),
+            None => spare(batch),
         }
-        self.engine.submit(&batch);
-        self.waiting.push_back(batch);
-        if self.waiting.len() >= self.engine.capacity() {
-            self.collect()?;
-        }
-        while is_all && !self.waiting.is_empty() {
-            self.collect()?;
-        }
-        if self.flows.len() >= MAX_UNCOMMITTED || self.is_time() {
-            self.commit(false)?;
-        }
-        Ok(())
     }
 
-    /// Takes in what was observed elsewhere.
-    pub(crate) fn hear(&mut self, observations: Vec<Observation>) -> Result<(), Problem> {
-        for observation in &observations {
+    /// What was observed elsewhere.
+    fn take_record(&mut self, observations: &[Observation]) {
+        for observation in observations {
             let packets = recorded::packets(observation);
             self.packets += packets;
             self.source.packets += packets;
@@ -264,12 +286,6 @@ impl Session {
             }
             self.source.last = self.source.last.max(observation.at);
         }
-        self.observations.extend(observations);
-        self.take_in()?;
-        if self.flows.len() >= MAX_UNCOMMITTED || self.is_time() {
-            self.commit(false)?;
-        }
-        Ok(())
     }
 
     /// Whether a commit is due. Without an interval one is due after every batch.
@@ -281,23 +297,9 @@ impl Session {
         self.last_commit.elapsed() >= self.commit_interval + DEVICE_INTERVAL * changed
     }
 
-    fn collect(&mut self) -> Result<(), Problem> {
-        let Some(batch) = self.waiting.pop_front() else { return Ok(()) };
-        self.engine.collect(&mut self.observations);
-        self.source.packets += batch.0.frames.len() as u64;
-        let bytes = batch.0.frames.iter().map(|frame| u64::from(frame.wire_length)).sum::<u64>();
-        self.source.bytes += bytes;
-        self.bytes += bytes;
-        if let Ok(batch) = Arc::try_unwrap(batch) {
-            self.spare.push(batch);
-        }
-        self.take_in()
-    }
-
     /// Gives what was observed to everybody who wants it.
-    fn take_in(&mut self) -> Result<(), Problem> {
-        let mut observations = std::mem::take(&mut self.observations);
-        let mut waiting = observations.drain(..);
+    fn take_in(&mut self, observations: Vec<Observation>) -> Result<(), Problem> {
+        let mut waiting = observations.into_iter();
         for number in 0_usize.. {
             if number.is_multiple_of(brain::GROUP) {
                 let next = waiting.as_slice();
@@ -318,10 +320,8 @@ impl Session {
                 self.flows.push(&record);
             }
         }
-        drop(waiting);
-        self.observations = observations;
         self.respond()?;
-        let (tally, at) = (&mut self.tally, self.engine.now());
+        let (tally, at) = (&mut self.tally, self.now);
         self.brain.drain_shed(|shed| tally.observe(&Observation { at, what: What::Shed(Box::new(shed)) }));
         if let Some(out) = &mut self.scores {
             let scores: Vec<_> = self.brain.detect_mut().drain_scores().collect();
@@ -395,25 +395,6 @@ impl Session {
         Ok(self.store.carried_out(*last)?)
     }
 
-    /// Packet time goes on with the clock.
-    fn pass(&mut self) -> Result<(), Problem> {
-        while !self.waiting.is_empty() {
-            self.collect()?;
-        }
-        let now = clock() - BEHIND;
-        let before = self.engine.now();
-        if before == Timestamp::EPOCH || now <= before {
-            return self.respond();
-        }
-        self.engine.pass(now, &mut self.observations);
-        self.take_in()?;
-        if now.as_secs() > before.as_secs() {
-            self.brain.tick(now, &mut self.events);
-        }
-        self.tell()?;
-        self.respond()
-    }
-
     /// Learns what analysts have said since the last time, of this process's findings or of others'.
     fn listen(&mut self) -> Result<(), Problem> {
         let judgements = self.store.judgements()?;
@@ -426,15 +407,12 @@ impl Session {
         self.hear_orders()
     }
 
-    /// Keeps everything learnt so far.
-    pub(crate) fn commit(&mut self, complete: bool) -> Result<(), Problem> {
-        while !self.waiting.is_empty() {
-            self.collect()?;
-        }
+    /// Keeps everything learnt so far, and what was counted until then.
+    fn commit(&mut self, complete: bool) -> Result<(), Problem> {
         if let Some(json) = &mut self.json {
             json.flush()?;
         }
-        let counters = self.engine.counters();
+        let counters = self.counters.clone();
         let since = |now: u64, before: u64| now - before;
         let mut source = self.source.clone();
         source.without_flow = self.source.without_flow
@@ -444,7 +422,7 @@ impl Session {
         source.open = counters.packets_open;
         source.open_flows = counters.flows_open;
         source.complete = complete;
-        source.last = source.last.max(self.engine.now());
+        source.last = source.last.max(self.now);
         self.listen()?;
         if let Some(evidence) = &mut self.evidence {
             evidence.cut(&mut self.brain);
@@ -500,17 +478,6 @@ impl Session {
         Ok(())
     }
 
-    /// Nothing comes at the moment: what was learnt is kept if it is time to.
-    pub(crate) fn rest(&mut self) -> Result<(), Problem> {
-        if self.source.is_live() {
-            self.pass()?;
-        }
-        if self.source.packets > 0 && self.is_time() {
-            self.commit(false)?;
-        }
-        Ok(())
-    }
-
     /// How large the source is on disk.
     pub(crate) const fn size(&mut self, size: Option<u64>) {
         self.source.size = size;
@@ -530,23 +497,13 @@ impl Session {
         })
     }
 
-    /// The source has ended, or the user has ended it: closes everything and keeps it.
+    /// The source has ended, or the user has ended it, and everything that was sensed is taken in: keeps it.
     pub(crate) fn end(
         &mut self,
         complete: bool,
         dropped: u64,
         damage: Option<String>,
     ) -> Result<SourceState, Problem> {
-        while !self.waiting.is_empty() {
-            self.collect()?;
-        }
-        let at = self.engine.now();
-        while self.engine.finish(&mut self.observations) {
-            self.take_in()?;
-            if self.flows.len() >= MAX_UNCOMMITTED {
-                self.commit(false)?;
-            }
-        }
         self.source.dropped = dropped;
         self.source.damage.clone_from(&damage);
         let summary = model::SourceSummary {
@@ -556,9 +513,8 @@ impl Session {
             dropped,
             damage,
         };
-        self.observations.push(Observation { at, what: What::SourceEnded(Box::new(summary)) });
-        self.take_in()?;
-        self.source.last = self.source.last.max(at);
+        let ended = Observation { at: self.now, what: What::SourceEnded(Box::new(summary)) };
+        self.take_in(vec![ended])?;
         (self.last_count, self.last_learnt) = (None, None);
         if let Some(scores) = &mut self.scores {
             scores.flush().map_err(Problem::Scores)?;
@@ -614,10 +570,4 @@ impl Session {
     pub(crate) fn close(self) {
         std::mem::forget((self.brain, self.tally));
     }
-}
-
-/// A number that nobody outside can guess, for the digests of the flow table.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(std::process::id())
 }

@@ -5,29 +5,28 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
+use flow::Engine;
 use store::{LIVE, Memory, SourceState, Sqlite, Store};
 
 use crate::command::Watch;
 use crate::evidence::Evidence;
-use crate::live::{Input, Next, Together};
+use crate::live::{Input, Together};
 use crate::output::{Output, Problem, say};
 use crate::progress::{self, Line};
 use crate::protect::{self, Protector};
 use crate::recorded::{self, Recorded};
 use crate::report;
 use crate::rules;
-use crate::session::{Plan, Session};
+use crate::sense::{self, Sensed, Sensor, Signals};
+use crate::session::{Captured, Plan, Session};
 use crate::settings;
 use crate::show;
 
 /// How much of a file's beginning goes into its identity, in bytes.
 const IDENTITY_BYTES: usize = 4096;
-/// How long an interface that is always busy is read on after the user has ended it: what had arrived by
-/// then is in its ring.
-const DRAIN: Duration = Duration::from_secs(1);
-
 /// Bytes of a MiB.
 const MIB: usize = 1 << 20;
 
@@ -90,7 +89,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
         None => None,
     };
     let plan = Plan {
-        shards: usize::from(options.shards),
+        shards: usize::from(options.shards.unwrap_or(1)),
         max_flows: options.max_flows as usize,
         commit_interval: Duration::from_millis(options.commit_every),
         json: options.json.then(Output::new),
@@ -100,6 +99,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
         evidence,
         protector,
     };
+    let mut engine = sense::engine(&plan);
     let mut session = Session::new(store, plan)?;
     let mut states = Vec::new();
     let mut failed = !problems.is_empty();
@@ -107,7 +107,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        match read(&mut session, &mut source, options, &stop) {
+        match read(&mut session, &mut engine, &mut source, options, &stop) {
             Ok(state) => {
                 if let Some(damage) = &state.damage {
                     say(format_args!("pavise: {damage}"));
@@ -294,9 +294,10 @@ fn store_for(sources: &mut [Opened], options: &Watch) -> Result<(Box<dyn Store>,
 /// Reads one source to its end, or until told to stop.
 fn read(
     session: &mut Session,
+    engine: &mut Engine<Captured>,
     source: &mut Opened,
     options: &Watch,
-    stop: &AtomicBool,
+    stop: &Arc<AtomicBool>,
 ) -> Result<SourceState, Problem> {
     let state = session.begin(&source.key, &source.name)?;
     if source.resumable && state.packets > 0 {
@@ -318,59 +319,47 @@ fn read(
         }
         say(text);
     }
-    if source.key.starts_with(LIVE) {
+    let is_live = source.key.starts_with(LIVE);
+    if is_live {
         say(format_args!("Listening on {}; Ctrl-C ends it.", source.name));
     }
-    let mut stopped: Option<Instant> = None;
+    let signals = Signals { stop: Arc::clone(stop), count: session.count() };
+    let ways = (is_live, source.resumable);
+    let sensor = Sensor::new((&mut source.input, engine), ways, signals, session.spare());
     let mut line = Line::new(&source.name, options.quiet);
-    let mut complete = false;
-    let failure = loop {
-        if stop.load(Ordering::Relaxed) {
-            let since = *stopped.get_or_insert_with(Instant::now);
-            if source.resumable || since.elapsed() > DRAIN {
-                break None;
-            }
-        }
-        match source.input.next(session.batch()) {
-            Ok(Next::Batch(batch)) => session.work(batch)?,
-            Ok(Next::Observations(observations)) => session.hear(observations)?,
-            Ok(Next::Idle(batch)) => {
-                session.put_back(batch);
-                if stopped.is_some() {
-                    break None;
-                }
-                session.rest()?;
-            }
-            Ok(Next::End) => {
-                complete = true;
-                break None;
-            }
-            Err(error) => break Some(error),
-        }
-        let progress = || {
-            let read = source.input.progress();
-            progress::State {
-                read: read.bytes,
-                total: read.total,
-                packets: session.packets,
-                bytes: session.bytes,
-                dropped: read.dropped,
-                devices: session.device_count(),
-                findings: session.finding_count(),
-                anomalies: session.anomaly_count(),
-            }
-        };
-        line.show(progress);
+    let take = |sensed: Sensed| {
+        let read = sensed.progress;
+        session.take(sensed)?;
+        line.show(|| progress::State {
+            read: read.bytes,
+            total: read.total,
+            packets: session.packets,
+            bytes: session.bytes,
+            dropped: read.dropped,
+            devices: session.device_count(),
+            findings: session.finding_count(),
+            anomalies: session.anomaly_count(),
+        });
+        Ok::<(), Problem>(())
     };
+    let outcome = sensor.each(works_beside(options), take)?;
     drop(line);
     let read = source.input.progress();
     let damages: Vec<String> =
         source.input.damages().iter().map(ToString::to_string).chain(session.unread()).collect();
-    let damage = match (&failure, damages.is_empty()) {
+    let damage = match (&outcome.failure, damages.is_empty()) {
         (Some(error), _) => Some(error.to_string()),
         (None, false) => Some(damages.join("; ")),
         (None, true) => None,
     };
     session.size(read.total);
-    session.end(complete, read.dropped, damage)
+    session.end(outcome.complete, read.dropped, damage)
+}
+
+/// Whether sensing and judging work side by side.
+fn works_beside(options: &Watch) -> bool {
+    options.shards.map_or_else(
+        || thread::available_parallelism().is_ok_and(|processors| processors.get() > 1),
+        |shards| shards > 1,
+    )
 }

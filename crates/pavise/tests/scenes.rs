@@ -221,11 +221,14 @@ fn check(scene: &str, seed: u64, minutes: u64) {
     let capture = "scene.pcapng";
     bench.pavise(&["lab", scene, "--seed", &seed, "--minutes", &minutes, "--out", capture]);
     let truth: Truth = read(&bench.path("scene.truth.json"));
-    let told: Vec<Vec<u8>> = ["1", "2", "4"]
+    let told: Vec<Vec<u8>> = ["1", "2", "4", "usual"]
         .iter()
         .map(|shards| {
             let state = format!("state-{shards}");
-            let watch = ["watch", capture, "--quiet", "--json", "--shards", shards, "--state", &state];
+            let mut watch = vec!["watch", capture, "--quiet", "--json", "--state", &state];
+            if *shards != "usual" {
+                watch.extend(["--shards", shards]);
+            }
             bench.pavise(&watch).stdout
         })
         .collect();
@@ -234,7 +237,7 @@ fn check(scene: &str, seed: u64, minutes: u64) {
     assert_eq!(anomaly, None, "everybody keeps to the rules");
     // Not by assert_eq, which would print megabytes.
     assert!(told.iter().all(|each| *each == told[0]), "the number of shards shows");
-    let states = ["state-1", "state-2", "state-4"];
+    let states = ["state-1", "state-2", "state-4", "state-usual"];
     let kept = states.map(|state| bench.pavise(&["devices", "--json", "--state", state]).stdout);
     assert!(kept.iter().all(|each| *each == kept[0]), "the number of shards shows in the state");
 
