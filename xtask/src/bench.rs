@@ -2,10 +2,12 @@
 //!
 //! Ratios are of runs that alternate on the same machine, since absolute times differ between machines
 //! and with what else runs; medians of several. Times are CPU time, user and system, of the whole
-//! process; memory is the largest resident set, in which mapped pages of the capture count, too.
+//! process; what judging adds is also told in time elapsed, with the threads that are usual; memory is the largest resident set,
+//! in which mapped pages of the capture count, too.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -47,6 +49,7 @@ const DEVICES_TARGET_MIB: u64 = 512;
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     cpu_s: f64,
+    elapsed_s: f64,
     resident_mib: u64,
 }
 
@@ -67,14 +70,15 @@ pub(crate) fn bench(arguments: &Arguments) -> Done {
 /// Speed, in runs that alternate.
 fn speed(folder: &Path, crowd: &Path, packets: u64, runs: usize) -> Done {
     let read_loop = release("examples").join("read_loop");
-    let mut costs: [Vec<Cost>; 5] = Default::default();
+    let mut costs: [Vec<Cost>; 6] = Default::default();
     for number in 1..=runs {
         eprintln!("run {number} of {runs}");
         costs[0].push(cost(Command::new(&read_loop).arg(crowd))?);
         costs[1].push(cost(Command::new(&read_loop).arg("--sum").arg(crowd))?);
-        costs[2].push(cost(watch(folder, crowd, 1)?.arg("--no-findings"))?);
-        costs[3].push(cost(watch(folder, crowd, 2)?.arg("--no-findings"))?);
-        costs[4].push(cost(&mut watch(folder, crowd, 1)?)?);
+        costs[2].push(cost(watch(folder, crowd, ONE)?.arg("--no-findings"))?);
+        costs[3].push(cost(watch(folder, crowd, USUAL)?.arg("--no-findings"))?);
+        costs[4].push(cost(&mut watch(folder, crowd, ONE)?)?);
+        costs[5].push(cost(&mut watch(folder, crowd, USUAL)?)?);
     }
     println!(
         "\nSpeed: {packets} packets, CPU seconds, medians of {runs} runs that alternate; the quickest run"
@@ -82,9 +86,10 @@ fn speed(folder: &Path, crowd: &Path, packets: u64, runs: usize) -> Done {
     let names = [
         "read loop, the start of each frame touched",
         "read loop, every byte summed",
-        "pavise watch --no-findings, 1 shard",
-        "pavise watch --no-findings, 2 shards",
-        "pavise watch, 1 shard",
+        "pavise watch --no-findings, in one thread",
+        "pavise watch --no-findings",
+        "pavise watch, in one thread",
+        "pavise watch",
     ];
     let rate = |seconds: f64| packets as f64 / seconds;
     for (name, costs) in names.iter().zip(&costs) {
@@ -92,9 +97,10 @@ fn speed(folder: &Path, crowd: &Path, packets: u64, runs: usize) -> Done {
         let median = median(costs.iter().map(|cost| cost.cpu_s));
         println!("  {name:44} {median:8.3} s {:11.0} packets/s; {quickest:8.3} s", rate(median));
     }
-    let [heads, bytes, one, _, judging] = costs.map(|costs| median(costs.iter().map(|cost| cost.cpu_s)));
+    let [.., usual, _, all] = costs.each_ref().map(|costs| median(costs.iter().map(|cost| cost.elapsed_s)));
+    let [heads, bytes, one, _, judging, _] = costs.map(|costs| median(costs.iter().map(|cost| cost.cpu_s)));
     println!(
-        "  packets per CPU-second without findings, 1 shard: {:.0}; {}",
+        "  packets per CPU-second without findings, in one thread: {:.0}; {}",
         rate(one),
         judged(rate(one) >= RATE_TARGET, "at least 1000000")
     );
@@ -105,31 +111,45 @@ fn speed(folder: &Path, crowd: &Path, packets: u64, runs: usize) -> Done {
             judged(ratio <= RATIO_TARGET, "at most 10")
         );
     }
-    let added = (judging / one - 1.0) * 100.0;
-    println!("  finding what is wrong adds {added:.0} %; {}", judged(added <= ADDED_TARGET, "at most 40"));
+    tell_added("finding what is wrong", [one, judging], [usual, all]);
     Ok(())
+}
+
+/// What judging adds to sensing: in CPU time of one thread, and in time elapsed with the threads that are usual.
+fn tell_added(what: &str, cpu_s: [f64; 2], elapsed_s: [f64; 2]) {
+    let added = |[sensing, all]: [f64; 2]| (all / sensing - 1.0) * 100.0;
+    let (time, cpu) = (added(elapsed_s), added(cpu_s));
+    println!(
+        "  {what:10} {:8.3} s, with judging {:8.3} s: {time:.0} % more; {}; in one thread {:8.3} CPU-s, {:8.3}: {cpu:.0} %",
+        elapsed_s[0],
+        elapsed_s[1],
+        judged(time <= ADDED_TARGET, "at most 40"),
+        cpu_s[0],
+        cpu_s[1]
+    );
 }
 
 /// What judging adds where the same devices do the same for half a day, in runs that alternate. In a crowd, of which
 /// everybody is new and hardly anybody is met twice, it adds the most.
 fn judging(folder: &Path, part: u64, runs: usize) -> Done {
-    println!(
-        "\nJudging: half a day of a scene, CPU seconds at 1 shard, medians of {runs} runs that alternate"
-    );
+    println!("\nJudging: half a day of a scene, time elapsed, medians of {runs} runs that alternate");
     let minutes = (SCENE_MINUTES / part).to_string();
     for scene in ["home", "plant", "retail", "city", "hospital"] {
         let path = folder.join(format!("{scene}.pcapng"));
         let mut lab = Command::new(release("pavise"));
         run(lab.args(["lab", scene, "--minutes", &minutes, "--out"]).arg(&path))?;
-        let (mut sensing, mut all) = (Vec::new(), Vec::new());
+        // In one thread, and with the usual ones; without judging, and with it.
+        let mut costs: [[Vec<Cost>; 2]; 2] = Default::default();
         for _ in 0..runs {
-            sensing.push(cost(watch(folder, &path, 1)?.arg("--no-findings"))?.cpu_s);
-            all.push(cost(&mut watch(folder, &path, 1)?)?.cpu_s);
+            for (costs, threads) in costs.iter_mut().zip([ONE, USUAL]) {
+                costs[0].push(cost(watch(folder, &path, threads)?.arg("--no-findings"))?);
+                costs[1].push(cost(&mut watch(folder, &path, threads)?)?);
+            }
         }
-        let (sensing, all) = (median(sensing.into_iter()), median(all.into_iter()));
-        let added = (all / sensing - 1.0) * 100.0;
-        let met = judged(added <= ADDED_TARGET, "at most 40");
-        println!("  {scene:10} {sensing:8.3} s sensing, {all:8.3} s with judging: {added:.0} % more; {met}");
+        let [one, usual] = costs;
+        let cpu_s = one.map(|costs| median(costs.iter().map(|cost| cost.cpu_s)));
+        let elapsed_s = usual.map(|costs| median(costs.iter().map(|cost| cost.elapsed_s)));
+        tell_added(scene, cpu_s, elapsed_s);
         std::fs::remove_file(path)?;
     }
     Ok(())
@@ -138,26 +158,26 @@ fn judging(folder: &Path, part: u64, runs: usize) -> Done {
 /// Memory: many devices, many conversations, a flood.
 fn memory(folder: &Path, crowd: &Path, part: u64) -> Done {
     println!("\nMemory: the largest resident set of one run");
-    let devices = cost(&mut watch(folder, crowd, 1)?)?;
+    let devices = cost(&mut watch(folder, crowd, ONE)?)?;
     let known = count(folder, "devices")?;
     tell(&format!("{known} devices in a crowd, with all that is judged"), devices, JUDGED_TARGET_MIB);
-    let devices = cost(watch(folder, crowd, 1)?.arg("--no-findings"))?;
+    let devices = cost(watch(folder, crowd, ONE)?.arg("--no-findings"))?;
     tell(&format!("{known} devices in a crowd, without findings"), devices, DEVICES_TARGET_MIB);
 
     let flows = (FLOWS / part).to_string();
     let standing = made(folder, "standing", &["--packets", "1", "--established", &flows])?;
-    let all = cost(&mut watch(folder, &standing, 1)?)?;
+    let all = cost(&mut watch(folder, &standing, ONE)?)?;
     println!(
         "  {flows} conversations open at once, judged: {} MiB, {:.1} CPU-s",
         all.resident_mib, all.cpu_s
     );
-    let all = cost(watch(folder, &standing, 1)?.arg("--no-findings"))?;
+    let all = cost(watch(folder, &standing, ONE)?.arg("--no-findings"))?;
     tell(&format!("{flows} conversations open at once, without findings"), all, FLOWS_TARGET_MIB);
     std::fs::remove_file(standing)?;
 
     let spoofed = (FLOOD_PACKETS / part).to_string();
     let flood = made(folder, "flood", &["--packets", &spoofed])?;
-    let all = cost(&mut watch(folder, &flood, 1)?)?;
+    let all = cost(&mut watch(folder, &flood, ONE)?)?;
     tell(&format!("a flood of {spoofed} made-up conversations"), all, FLOWS_TARGET_MIB);
     let known = count(folder, "devices")?;
     println!("  devices known after the flood: {known}; {}", judged(known == 2001, "2001, the true ones"));
@@ -166,7 +186,7 @@ fn memory(folder: &Path, crowd: &Path, part: u64) -> Done {
 }
 
 fn tell(what: &str, cost: Cost, target_mib: u64) {
-    let Cost { cpu_s, resident_mib } = cost;
+    let Cost { cpu_s, resident_mib, .. } = cost;
     let asked = format!("at most {target_mib}");
     println!(
         "  {what}: {resident_mib} MiB, {cpu_s:.1} CPU-s; {}",
@@ -186,14 +206,22 @@ fn made(folder: &Path, name: &str, options: &[&str]) -> Result<PathBuf, Failure>
     Ok(path)
 }
 
+/// Everything in one thread, or
+const ONE: Option<u16> = Some(1);
+/// in as many as there are unless somebody says otherwise.
+const USUAL: Option<u16> = None;
+
 /// Pavise watching a capture with a state that holds nothing yet.
-fn watch(folder: &Path, capture: &Path, shards: u16) -> Result<Command, Failure> {
+fn watch(folder: &Path, capture: &Path, shards: Option<u16>) -> Result<Command, Failure> {
     let state = state(folder);
     if state.exists() {
         std::fs::remove_dir_all(&state)?;
     }
     let mut command = Command::new(release("pavise"));
-    command.args(["watch", "--quiet", "--shards", &shards.to_string(), "--state"]).arg(state).arg(capture);
+    command.args(["watch", "--quiet", "--state"]).arg(state).arg(capture);
+    if let Some(shards) = shards {
+        command.args(["--shards", &shards.to_string()]);
+    }
     Ok(command)
 }
 
@@ -220,23 +248,31 @@ fn cost(command: &mut Command) -> Result<Cost, Failure> {
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut words = text.split_whitespace();
-    let (Some(cpu), Some(resident), true) = (words.next(), words.next(), output.status.success()) else {
+    let (Some(cpu), Some(elapsed), Some(resident), true) =
+        (words.next(), words.next(), words.next(), output.status.success())
+    else {
         return Err(Failure(format!("{command:?} failed")));
     };
-    Ok(Cost { cpu_s: cpu.parse::<f64>()? / 1e6, resident_mib: resident.parse::<u64>()? >> 10 })
+    Ok(Cost {
+        cpu_s: cpu.parse::<f64>()? / 1e6,
+        elapsed_s: elapsed.parse::<f64>()? / 1e6,
+        resident_mib: resident.parse::<u64>()? >> 10,
+    })
 }
 
-/// The hidden command behind [`cost`]: runs a program and prints its CPU time in microseconds and its
+/// The hidden command behind [`cost`]: runs a program and prints its CPU time and the time elapsed in microseconds, and its
 /// largest resident set in KiB.
 pub(crate) fn measure(command: &[String]) -> Done {
     let [program, arguments @ ..] = command else { return Err(Failure("nothing to measure".into())) };
+    let began = Instant::now();
     let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
+    let elapsed = began.elapsed().as_micros();
     if !status.success() {
         return Err(Failure(format!("{program} failed: {status}")));
     }
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let cpu = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    println!("{cpu} {}", usage.max_rss());
+    println!("{cpu} {elapsed} {}", usage.max_rss());
     Ok(())
 }
 
