@@ -1,8 +1,8 @@
 //! One host looks for controllers: see [`DETECTOR`].
 
-use model::{Severity, What};
+use model::{FlowHead, Severity, What};
 
-use super::contacts::{Contact, Contacts, FORGIVEN_EVERY};
+use super::contacts::{Contact, Contacts, FORGIVEN_EVERY, Failures};
 use super::services;
 use crate::hosts::{Addr, PerHost, Who};
 use crate::judge::{Alarm, Out, Seen};
@@ -29,7 +29,7 @@ pub(super) const DETECTOR: Rule = Rule {
         },
         FORGIVEN_EVERY,
     ],
-    listens: &[Kind::Ended],
+    listens: &[Kind::Asked, Kind::Opened, Kind::Ended],
     keeps: "256 contacts of each watched host",
     start: || Box::<ControllerScan>::default(),
 };
@@ -42,38 +42,57 @@ struct ControllerScan {
     contacts: PerHost<Contacts>,
 }
 
+impl ControllerScan {
+    fn tell(head: &FlowHead, protocol: &str, found: &Failures, out: &mut Out<'_>) {
+        let (client, server, failed) = (&head.client.host, &head.server.host, found.failed);
+        let alarm = Alarm::about(*client)
+            .since(found.since)
+            .flows(&found.shown)
+            .flow(head.id)
+            .crossed(FAILURES, found.balance)
+            .factor("contacts at industrial ports that failed", failed, "none but of devices that are off")
+            .factor("time between them", format_args!("{:.1} s", found.pace()), "does not matter");
+        out.raise(alarm, || {
+            format!("{client} looked for controllers in {failed} places in vain, the last by {protocol} at {server}")
+        });
+    }
+}
+
 impl Detector for ControllerScan {
     fn observe(&mut self, seen: &Seen<'_>, out: &mut Out<'_>) {
-        let What::FlowEnded(record) = seen.what else { return };
-        let (client, server) = (&record.head.client.host, &record.head.server.host);
-        let (true, Some(protocol), Some(target), Some(contact)) = (
-            seen.client.is_somebody(),
-            services::industrial(&record.head),
-            Addr::of(server),
-            Contact::of(record),
-        ) else {
+        let (head, record) = match seen.what {
+            What::FlowAsked(head) => (&**head, None),
+            What::FlowOpened(head) => {
+                if let Some(contacts) = self.contacts.get_mut(seen.client) {
+                    contacts.answered(head.id);
+                }
+                return;
+            }
+            What::FlowEnded(record) => (&record.head, Some(record)),
+            _ => return,
+        };
+        let (client, server) = (&head.client.host, &head.server.host);
+        let (true, Some(protocol), Some(target)) =
+            (seen.client.is_somebody(), services::industrial(head), Addr::of(server))
+        else {
             return;
         };
-        let digest =
-            target.digest().wrapping_add(u32::from(record.head.server.port).wrapping_mul(0x9e37_79b1));
+        let digest = target.digest().wrapping_add(u32::from(head.server.port).wrapping_mul(0x9e37_79b1));
+        let limit = out.limit(FAILURES, client);
+        let Some(record) = record else {
+            if let Some(found) = self.contacts.of(seen.client).ask(digest, head, seen.at, limit) {
+                Self::tell(head, protocol, &found, out);
+            }
+            return;
+        };
+        let Some(contact) = Contact::of(record) else { return };
         let contacts = self.contacts.of(seen.client);
         let Some(balance) = contacts.take(digest, contact, record, out.limit(FORGIVEN, client)) else {
             return;
         };
-        if balance < out.limit(FAILURES, client) {
-            return;
+        if balance >= limit {
+            Self::tell(head, protocol, &contacts.failures(), out);
         }
-        let failed = contacts.failed;
-        let alarm = Alarm::about(*client)
-            .since(contacts.since)
-            .flows(&contacts.shown)
-            .flow(record.head.id)
-            .crossed(FAILURES, balance)
-            .factor("contacts at industrial ports that failed", failed, "none but of devices that are off")
-            .factor("time between them", format_args!("{:.1} s", contacts.pace()), "does not matter");
-        out.raise(alarm, || {
-            format!("{client} looked for controllers in {failed} places in vain, the last by {protocol} at {server}")
-        });
     }
 
     fn forget(&mut self, who: Who) {
@@ -83,6 +102,8 @@ impl Detector for ControllerScan {
 
 #[cfg(test)]
 mod tests {
+    use model::What;
+
     use super::DETECTOR;
     use crate::testing::{Story, answered, unanswered};
 
@@ -98,6 +119,21 @@ mod tests {
         }
         let finding = story.only();
         assert!(finding.summary.contains("ISO-TSAP"), "{}", finding.summary);
+    }
+
+    #[test]
+    fn who_looks_quickly_is_not_waited_for() {
+        let asks = |story: Story, last: u32, port: u16| {
+            let head = unanswered("10.0.0.5", &format!("10.0.1.{last}"), port).head;
+            story.wait_ms(25).then(What::FlowAsked(Box::new(head)))
+        };
+        let sweep = |port| {
+            (1..=40).fold(Story::of(&DETECTOR).with_host("10.0.0.5"), |story, last| asks(story, last, port))
+        };
+        let finding = sweep(502).only();
+        assert!(finding.summary.contains("in vain, the last by Modbus"), "{}", finding.summary);
+        assert!(finding.raised.since(finding.first) < std::time::Duration::from_secs(1));
+        sweep(80).silent();
     }
 
     #[test]
