@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::{Timestamp, Transport};
 
@@ -38,6 +38,15 @@ pub const MAX_NOTES: usize = 200;
 /// Where the ports begin that are taken for the time of a conversation (RFC 6335, section 6), that Linux takes, and
 /// that no privilege is needed for.
 const RANGES: [u16; 3] = [49_152, 32_768, 1_024];
+
+/// Groups that are the same in both versions of IP: mDNS (RFC 6762, section 3), LLMNR (RFC 4795, section 2), SSDP and WS-Discovery
+/// (UPnP Device Architecture 2.0, annex A), CoAP (RFC 7252, section 12.8).
+const GROUPS: [(Ipv4Addr, Ipv6Addr); 4] = [
+    (Ipv4Addr::new(224, 0, 0, 251), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)),
+    (Ipv4Addr::new(224, 0, 0, 252), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 3)),
+    (Ipv4Addr::new(239, 255, 255, 250), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x0c)),
+    (Ipv4Addr::new(224, 0, 1, 187), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfd)),
+];
 
 /// NTP (RFC 5905, section 7.2), which only one protocol has at that port.
 const NTP: Service = Service::Ports(Ports::Eq(123));
@@ -341,9 +350,11 @@ pub fn generate(subject: &Subject, seen: &[Seen]) -> Result<Generated, GenerateE
         ..MudFile::default()
     };
     let versions: BTreeSet<IpVersion> = seen.iter().filter_map(|seen| seen.version).collect();
-    let basic: Vec<(IpVersion, Basic)> = versions
-        .iter()
-        .flat_map(|version| basics(*version).into_iter().map(|basic| (*version, basic)))
+    // A network may come to speak the other version, too.
+    let basic: Vec<(IpVersion, Basic)> = [IpVersion::V4, IpVersion::V6]
+        .into_iter()
+        .filter(|_| !versions.is_empty())
+        .flat_map(|version| basics(version).into_iter().map(move |basic| (version, basic)))
         .collect();
     let mut floor = file.clone();
     fill(&mut floor, &basic, &BTreeMap::new());
@@ -355,6 +366,7 @@ pub fn generate(subject: &Subject, seen: &[Seen]) -> Result<Generated, GenerateE
     learner.widen_both();
     let unseen = learner.unseen();
     learner.both_versions();
+    learner.groups_of_both_versions();
     learner.prune();
     fill(&mut file, &basic, &learner.rules);
     let mut notes = learner.notes;
@@ -686,6 +698,39 @@ impl Learner {
                     let kind = Kind { version: *version, ..key.kind };
                     (Key { kind, ..key.clone() }, Evidence { count: 0, ..evidence.clone() })
                 })
+            })
+            .collect();
+        for (key, evidence) in twins {
+            self.rules.entry(key).or_default().add(&evidence);
+        }
+    }
+
+    /// A device that calls a group of one version calls the same of the other where the network speaks it.
+    fn groups_of_both_versions(&mut self) {
+        let twin = |address: IpAddr| {
+            GROUPS.iter().find_map(|(v4, v6)| match address {
+                IpAddr::V4(ip) if ip == *v4 => Some(IpAddr::V6(*v6)),
+                IpAddr::V6(ip) if ip == *v6 => Some(IpAddr::V4(*v4)),
+                _ => None,
+            })
+        };
+        let twins: Vec<(Key, Evidence)> = self
+            .rules
+            .iter()
+            .filter_map(|(key, evidence)| match key.who {
+                Who::Group(address) => Some((key, evidence, twin(address)?)),
+                _ => None,
+            })
+            .flat_map(|(key, evidence, address)| {
+                let kind = Kind { version: IpVersion::of(&address), ..key.kind };
+                // Whoever answers does so from the same port.
+                let answers = self.rules.get(&Key { who: Who::Local, ..key.clone() });
+                [(Who::Group(address), Some(evidence)), (Who::Local, answers)].into_iter().filter_map(
+                    move |(who, evidence)| {
+                        let evidence = Evidence { count: 0, ..evidence?.clone() };
+                        Some((Key { kind, who, service: key.service }, evidence))
+                    },
+                )
             })
             .collect();
         for (key, evidence) in twins {

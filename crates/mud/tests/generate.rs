@@ -11,7 +11,7 @@ use mud::{
 use proptest::prelude::*;
 
 use Initiator::{Device, Peer as Other};
-use Transport::{Icmp, Tcp, Udp};
+use Transport::{Icmp, Icmpv6, Tcp, Udp};
 
 fn subject() -> Subject {
     Subject {
@@ -97,6 +97,7 @@ fn what_was_seen_becomes_few_rules_without_addresses() {
             "to-ipv4 tcp-server-80-local",
             "to-ipv4 udp-1900-gateway",
             "to-ipv4 udp-4000-same-manufacturer",
+            "from-ipv6 udp-5353-ff02::fb",
         ]
     );
     assert_eq!(made.notes, []);
@@ -192,8 +193,45 @@ fn answers_to_calls_to_a_group_come_from_the_port_that_was_called() {
         ..seen(Other, Udp, port, local("192.168.1.20"), 1)
     };
     let made = generate(&subject(), &[call, answer(40_001), answer(40_002)]).unwrap();
-    assert_eq!(rules(&made), ["from-ipv4 udp-1900-239.255.255.250", "to-ipv4 udp-1900-local"]);
+    assert_eq!(
+        rules(&made),
+        [
+            "from-ipv4 udp-1900-239.255.255.250",
+            "to-ipv4 udp-1900-local",
+            "from-ipv6 udp-1900-ff02::c",
+            "to-ipv6 udp-1900-local"
+        ]
+    );
     assert!(decide(&made.file, &answer(51_234).conversation()).is_allowed());
+}
+
+#[test]
+fn the_network_may_come_to_speak_the_other_version() {
+    let of = |transport, address: &str, port, icmp| Seen {
+        icmp,
+        is_answered: false,
+        ..seen(Device, transport, port, local(address), 1)
+    };
+    for (seen, later) in [
+        (of(Udp, "224.0.0.251", 5353, None), of(Udp, "ff02::fb", 5353, None)),
+        (of(Udp, "ff02::fb", 5353, None), of(Udp, "224.0.0.251", 5353, None)),
+    ] {
+        let made = generate(&subject(), std::slice::from_ref(&seen)).unwrap();
+        let is_allowed = |seen: &Seen| decide(&made.file, &seen.conversation()).is_allowed();
+        assert!(is_allowed(&seen) && is_allowed(&later), "{later:?}");
+        assert!(is_allowed(&of(Icmpv6, "ff02::1:ff00:7", 0, Some((135, 0)))), "neighbours are found");
+        for (client, address, server) in [(546, "ff02::1:2", 547), (68, "255.255.255.255", 67)] {
+            let lease = Seen { client_port: Some(client), ..of(Udp, address, server, None) };
+            assert!(is_allowed(&lease), "{lease:?}");
+        }
+        for other in [
+            of(Udp, "ff02::c", 5353, None),
+            of(Udp, "ff02::fb", 1900, None),
+            of(Udp, "224.0.0.252", 5353, None),
+        ] {
+            assert!(!is_allowed(&other), "{other:?}");
+        }
+    }
 }
 
 #[test]
