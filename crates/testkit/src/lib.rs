@@ -3,6 +3,9 @@
 //! Tests on real captures and with real peers run wherever those are, and say on one line that they
 //! were skipped where they are not. Nothing here is part of the shipped program.
 
+#[cfg(feature = "tls")]
+pub mod tls;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
