@@ -19,7 +19,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use brain::Brain;
 use detect::Zone;
 use enforce::respond::{
-    Action, ActionId, Active, Hands, Journal, JournalEntry, Outcome, RespondError, Responder, Step,
+    Action, ActionId, Active, Handed, Hands, Journal, JournalEntry, Outcome, Request, RespondError,
+    Responder, Step,
 };
 use enforce::{
     Address, Depth, Elements, Family, Firewall, FirewallError, Listing, MemoryFirewall, Nft, Transaction,
@@ -103,7 +104,7 @@ impl Firewall for Wall {
 pub(crate) struct Terminal;
 
 impl Hands for Terminal {
-    fn revoke(&mut self, _: &str) -> Result<(), String> {
+    fn revoke(&mut self, _: ActionId, _: &Request) -> Result<Handed, String> {
         Err("nobody who issues credentials is known".into())
     }
 
@@ -622,7 +623,7 @@ pub(crate) fn target(action: &Action) -> String {
             if device.is_empty() { to } else { format!("{device} to {to}") }
         }
         Action::KillSession { session } => format!("{} to {}", session.client, session.server),
-        Action::RevokeCredential { credential } => credential.clone(),
+        Action::RevokeCredential { credential, .. } => credential.clone(),
         Action::AskPerson { then, .. } => target(then),
         Action::Notify { .. } => String::new(),
     }
