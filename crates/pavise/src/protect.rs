@@ -12,6 +12,7 @@ mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -502,8 +503,15 @@ impl Worker {
         let flows = cuts.flows;
         let conversations =
             if flows == 1 { "1 conversation".into() } else { format!("{flows} conversations") };
+        let headline = match (&result, &action) {
+            (Err(_), _) => format!("did not {} {target}", words(&action)),
+            (Ok(_), Action::AskPerson { .. }) => format!("{} {target}?", words(&action)),
+            (Ok(_), Action::Notify { text }) => text.clone(),
+            (Ok(_), _) if self.is_real => format!("{} {target}", done(&action)),
+            (Ok(_), _) => format!("would {} {target}", words(&action)),
+        };
         let text = match (&result, &action) {
-            (Err(why), _) => format!("did not {} {target}: {why}", words(&action)),
+            (Err(why), _) => format!("{headline}: {why}"),
             (Ok(_), Action::AskPerson { question, .. }) => {
                 format!(
                     "{question} It would cut {conversations}. Say `pavise actions answer {id} yes` or `no`"
@@ -511,10 +519,8 @@ impl Worker {
             }
             (Ok(_), Action::Notify { text }) => text.clone(),
             (Ok(_), _) => {
-                let would = if self.is_real { String::new() } else { format!("would {} ", words(&action)) };
-                let did = if self.is_real { format!("{} ", done(&action)) } else { would };
                 format!(
-                    "{did}{target} for {}: incident {of}, {} {conversations}, {:.2} s after the packet",
+                    "{headline} for {}: incident {of}, {} {conversations}, {:.2} s after the packet",
                     time(life),
                     if self.is_real { "cuts" } else { "would cut" },
                     after.as_secs_f64()
@@ -533,7 +539,7 @@ impl Worker {
             until: (result.is_ok() && !matches!(action, Action::Notify { .. })).then(|| now + life),
             cuts: flows as u64,
         };
-        self.report(taken, incident, text, ended, now);
+        self.report(taken, incident, headline, text, ended, now);
     }
 
     /// Says what has become of something.
@@ -543,7 +549,8 @@ impl Worker {
             return;
         }
         let target = target(action);
-        let text = format!("{outcome}: {} {target} ({id})", words(action));
+        let headline = format!("{outcome}: {} {target}", words(action));
+        let text = format!("{headline} ({id})");
         say(format_args!("{} {text}", hour(now)));
         let taken = ActionTaken {
             id: id.to_string().into(),
@@ -555,20 +562,25 @@ impl Worker {
             until: matches!(outcome, "taken" | "observed").then_some(active.expires),
             cuts: 0,
         };
-        self.report(taken, None, text, (outcome == "expired").then_some(id), now);
+        self.report(taken, None, headline, text, (outcome == "expired").then_some(id), now);
     }
 
     fn report(
         &mut self,
         taken: ActionTaken,
         incident: Option<Box<Incident>>,
+        headline: String,
         text: String,
         ended: Option<ActionId>,
         now: Timestamp,
     ) {
         let event = Event { at: now, device: None, change: Change::ActionTaken { action: Box::new(taken) } };
-        let incident = incident.map(|incident| Incident { response: text.into(), ..*incident });
-        self.teller.tell(Message { event: event.clone(), incident });
+        self.teller.tell(&Message {
+            event: Arc::new(event.clone()),
+            incident: incident.map(Arc::from),
+            headline: headline.into(),
+            text: text.into(),
+        });
         // A session that has ended hears nothing.
         let _ = self.outbox.send(Report { event, ended });
     }

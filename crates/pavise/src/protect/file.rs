@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use super::rules::Kept;
-use super::tell::Tell;
+use super::tell::{Tell, Text as TellText};
 use crate::output::Problem;
 
 /// How to respond.
@@ -39,7 +39,7 @@ struct Text {
     guard: Vec<Address>,
     #[serde(default = "per_hour")]
     per_hour: Spanned<usize>,
-    tell: Option<Spanned<Tell>>,
+    tell: Option<Spanned<TellText>>,
     // These are the policy's.
     #[serde(default, rename = "industrial")]
     _industrial: IgnoredAny,
@@ -81,10 +81,7 @@ fn parse(name: &str, text: &str) -> Result<Protection, String> {
         ));
     }
     let tell = match read.tell {
-        Some(tell) => {
-            tell.get_ref().check().map_err(|why| wrong(tell.span().start, &why))?;
-            tell.into_inner()
-        }
+        Some(tell) => tell.get_ref().open().map_err(|why| wrong(tell.span().start, &why))?,
         None => Tell::default(),
     };
     Ok(Protection {
@@ -131,7 +128,9 @@ mod tests {
         assert!(of(&format!("{rule}\"explode\"")).starts_with("p.toml, line 4: unknown variant"));
         assert!(of(&format!("{rule}\"revoke-credential\"")).contains("rule \"a\" revokes credentials"));
         let tell = "family = \"routed\"\n[tell]\n";
-        assert!(of(&format!("{tell}webhook = \"https://a/\"")).contains("http://"));
-        assert!(of(&format!("{tell}syslog = \"a:514\"")).contains("udp://"));
+        assert!(of(&format!("{tell}syslog = \"a:514\"")).starts_with("p.toml, line 2: tell.syslog.url"));
+        assert!(of(&format!("{tell}pager = 1")).starts_with("p.toml, line 3: unknown field `pager`"));
+        let missing = of(&format!("{tell}[tell.webhook]\nurl = \"https://a/\"\nsecret-file = \"none\""));
+        assert!(missing.contains("tell.webhook.secret-file = \"none\": cannot read it"), "{missing}");
     }
 }
