@@ -137,7 +137,9 @@ impl Session {
     pub(crate) fn new(store: Box<dyn Store>, plan: Plan) -> Result<Self, Problem> {
         let Plan { shards, max_flows, commit_interval, json, scores, settings, rules, evidence, protector } =
             plan;
-        let wants = Wants { messages: json.is_some(), judged: settings.off.len() < detect::DETECTORS.len() };
+        // Certificates are in messages.
+        let messages = json.is_some() || protector.as_ref().is_some_and(Protector::revokes);
+        let wants = Wants { messages, judged: settings.off.len() < detect::DETECTORS.len() };
         let mut brain = Brain::new(inventory::Limits::default(), settings);
         for device in store.devices()? {
             brain.inventory_mut().restore(&device);

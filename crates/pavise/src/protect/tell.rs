@@ -1,16 +1,16 @@
 //! Telling people and machines elsewhere, beside the work: nobody who is slow to listen delays a response, or another.
 
-mod deliver;
+pub(super) mod deliver;
 mod mail;
 mod mqtt;
 #[cfg(test)]
-mod peers;
+pub(super) mod peers;
 mod secret;
 mod syslog;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod webhook;
+pub(super) mod webhook;
 
 use std::fmt;
 use std::fs::OpenOptions;

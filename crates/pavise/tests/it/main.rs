@@ -8,6 +8,7 @@ mod mud;
 mod policy;
 mod protect;
 mod report;
+mod tell;
 mod trust;
 
 use std::fs::{self, File};
