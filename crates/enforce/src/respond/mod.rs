@@ -207,7 +207,11 @@ impl<F: Firewall, H: Hands> Responder<F, H> {
         responder.expire(now)?;
         responder.install(now)?;
         for id in half_done {
-            responder.finish(id, now)?;
+            match responder.finish(id, now) {
+                // Whoever does not take it now must not keep the rest from being in force.
+                Err(RespondError::Hands(reason)) => responder.settle(id, Err(reason), now)?,
+                result => result?,
+            }
         }
         Ok(responder)
     }

@@ -370,6 +370,23 @@ fn what_is_under_way_is_handed_over_again_after_a_restart_until_it_is_settled() 
 }
 
 #[test]
+fn what_nobody_takes_after_a_restart_is_given_up_and_the_rest_stays_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let mut responder = open(&folder);
+    responder.act(request(quarantine(&["10.0.0.5"]), 60), START).unwrap();
+    responder.act(request(revoke("slow 1"), 60), START).unwrap();
+    drop(responder);
+    let hands = Told { fails: true, ..Told::default() };
+    let responder =
+        Responder::open(MemoryFirewall::new(), hands, Family::Routed, Vec::new(), &path, at(1)).unwrap();
+    assert_eq!(responder.active().keys().collect::<Vec<_>>(), [&quarantine(&["10.0.0.5"]).id()]);
+    assert_eq!(responder.counted().failed, 1);
+    let last = Journal::read(&path).unwrap().pop().unwrap();
+    assert_eq!(last.step, Step::Failed { reason: "nobody is there".into() });
+}
+
+#[test]
 fn a_firewall_that_fails_leaves_what_was_in_force() {
     let folder = tempfile::tempdir().unwrap();
     let mut responder = open(&folder);
