@@ -92,9 +92,18 @@ impl Authority {
 
     /// How the server answers: with its certificate, and asking for one of the client's if so.
     pub fn server(&self, asks_client: bool) -> Arc<ServerConfig> {
+        self.server_by(rustls::DEFAULT_VERSIONS, asks_client)
+    }
+
+    /// The same, by these versions of TLS only.
+    pub fn server_by(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        asks_client: bool,
+    ) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap();
         let builder = if asks_client {
             let mut roots = RootCertStore::empty();

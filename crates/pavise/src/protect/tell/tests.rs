@@ -202,6 +202,33 @@ fn a_webhook_by_https_is_signed_and_keeps_its_id_while_it_is_tried_again() {
 }
 
 #[test]
+fn tls_1_2_and_1_3_are_spoken_with_each_who_is_told() {
+    let authority = Authority::new();
+    let [ca, certificate, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.text(name));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = authority.server_by(&[version], true);
+        let own = format!("ca = \"{ca}\"\ncertificate = \"{certificate}\"\nkey = \"{key}\"");
+        let server = web(Some(config.clone()), 0, &["200 Yes"]);
+        let at = |who: &str, scheme: &str, port: u16, more: &str| {
+            tell(&format!("[{who}]\nurl = \"{scheme}://localhost:{port}\"\n{more}")).unwrap()
+        };
+        let mut hook = Webhook(at("webhook", "https", server.port, &own).webhook.unwrap());
+        assert_eq!(once(&mut hook), Ok(()), "{version:?}");
+        let server = log(config);
+        once(at("syslog", "tls", server.port, &own).syslog.as_mut().unwrap()).unwrap();
+        // Nobody is told who asks for a certificate that there is none of, whenever the version says so.
+        let nobody = format!("ca = \"{ca}\"");
+        assert!(
+            once(at("syslog", "tls", server.port, &nobody).syslog.as_mut().unwrap()).is_err(),
+            "{version:?}"
+        );
+        let server = mail(Speaks::Wrapped(authority.server_by(&[version], false)), 0, None);
+        once(&mut mailer(&authority, "smtps", server.port, "")).unwrap();
+        assert!(server.hears().by_tls);
+    }
+}
+
+#[test]
 fn a_server_that_cannot_show_who_it_is_is_told_nothing() {
     let authority = Authority::new();
     let server = web(Some(authority.server(false)), 0, &["200 Yes"]);
