@@ -115,8 +115,8 @@ pub struct ActionTaken {
     pub id: Box<str>,
     /// What was to be done: `contain`, `quarantine`, `block-destination`, ...
     pub action: Name,
-    /// What came of it: `taken`, `observed` (it would have been taken), `asked`, `told`, `declined`, `refused`, `failed`,
-    /// `reverted`, `expired`.
+    /// What came of it: `taken`, `observed` (it would have been taken), `asked`, `told`, `requested` (of somebody who has not
+    /// done it yet), `declined`, `refused`, `failed`, `reverted`, `expired`.
     pub outcome: Name,
     /// Whom it concerns.
     pub target: Box<str>,

@@ -11,7 +11,7 @@ use store::{Sqlite, Store, StoreError};
 use crate::command::{self, ActionsCommand};
 use crate::found::{begins, count};
 use crate::output::{Array, Output, Problem, say};
-use crate::protect::{self, Terminal, Wall, clock};
+use crate::protect::{self, Issuer, Terminal, Wall, clock};
 use crate::show::{LEFT, Rows, Set, moment, table};
 
 /// Where actions are written down: where packets are bridged, where they are routed, and what only would be done.
@@ -22,7 +22,8 @@ const JOURNALS: [Option<Family>; 3] = [Some(Family::Bridged), Some(Family::Route
 pub(crate) struct Taken {
     id: String,
     action: &'static str,
-    /// `in-force`, `observed` (it would be), `asked`, `told`, `failed`, `reverted`, `answered`, `expired`.
+    /// `in-force`, `observed` (it would be), `asked`, `told`, `requested` (of whoever revokes), `revoked`, `failed`, `reverted`,
+    /// `answered`, `expired`.
     outcome: &'static str,
     target: String,
     since: Timestamp,
@@ -37,7 +38,7 @@ pub(crate) struct Taken {
 impl Taken {
     /// Whether it is in force or asked, or would be.
     fn is_open(&self) -> bool {
-        matches!(self.outcome, "in-force" | "observed" | "asked")
+        matches!(self.outcome, "in-force" | "observed" | "asked" | "requested")
     }
 }
 
@@ -70,6 +71,7 @@ fn taken(entries: Vec<JournalEntry>, family: Option<Family>, now: Timestamp) -> 
                 let outcome = match action {
                     Action::AskPerson { .. } => "asked",
                     Action::Notify { .. } => "told",
+                    Action::RevokeCredential { .. } if family.is_some() => "requested",
                     _ if family.is_some() => "in-force",
                     _ => "observed",
                 };
@@ -86,6 +88,7 @@ fn taken(entries: Vec<JournalEntry>, family: Option<Family>, now: Timestamp) -> 
                 });
             }
             (Step::Failed { .. }, Some(known)) => known.outcome = "failed",
+            (Step::Done, Some(known)) if known.outcome == "requested" => known.outcome = "revoked",
             (Step::Reverted, Some(known)) if known.outcome == "asked" => known.outcome = "answered",
             (Step::Reverted, Some(known)) => known.outcome = "reverted",
             (Step::Expired, Some(known)) if known.is_open() => known.outcome = "expired",
@@ -154,9 +157,16 @@ pub(crate) fn run(options: &command::Actions) -> Result<(), Problem> {
 
 /// Has an order carried out: by the watch that is under way, or here if there is none.
 fn order(state: &Path, id: &str, order: OrderKind) -> Result<(), Problem> {
-    let open: Vec<Taken> = read(state)?.into_iter().filter(Taken::is_open).collect();
+    let known = |action: &Taken| action.is_open() || action.outcome == "revoked";
+    let open: Vec<Taken> = read(state)?.into_iter().filter(known).collect();
     let taken = begins(open, "action", id, |action| action.id.clone())?;
     match (taken.outcome == "asked", order) {
+        _ if taken.outcome == "revoked" => {
+            return Err(Problem::Other(format!(
+                "{} is done: what is revoked stays so; have whoever issues credentials issue new ones",
+                taken.id
+            )));
+        }
         (false, OrderKind::Yes | OrderKind::No) => {
             return Err(Problem::Other(format!(
                 "{} asks nothing: `pavise actions revert` undoes it",
@@ -191,7 +201,8 @@ fn order(state: &Path, id: &str, order: OrderKind) -> Result<(), Problem> {
         None => (Wall::Memory(MemoryFirewall::new()), Family::Routed),
     };
     let now = clock();
-    let mut responder = Responder::open(wall, Terminal, family, Vec::new(), &path, now)
+    let issuer = if taken.family.is_some() { Issuer::Elsewhere } else { Issuer::Pretended };
+    let mut responder = Responder::open(wall, Terminal { issuer }, family, Vec::new(), &path, now)
         .map_err(|error| cannot(error.to_string()))?;
     let id = taken.id.parse().map_err(|error| cannot(format!("{error}")))?;
     let done = protect::obey(&mut responder, id, order, now).map_err(|error| cannot(error.to_string()))?;
@@ -215,8 +226,15 @@ mod tests {
         let at = |seconds: u64| Timestamp::from_secs(1_000_000 + seconds);
         let path = protect::journal(folder.path(), Some(Family::Routed));
         let wall = Wall::Memory(MemoryFirewall::new());
-        let mut responder =
-            Responder::open(wall, Terminal, Family::Routed, Vec::new(), &path, at(0)).unwrap();
+        let mut responder = Responder::open(
+            wall,
+            Terminal { issuer: Issuer::Elsewhere },
+            Family::Routed,
+            Vec::new(),
+            &path,
+            at(0),
+        )
+        .unwrap();
         let quarantine = |ip: &str| Action::Quarantine { device: vec![ip.parse().unwrap()] };
         let ask = |ip: &str| Action::AskPerson { question: "Cut?".into(), then: Box::new(quarantine(ip)) };
         let mut act = |action: Action, seconds| {
@@ -233,6 +251,15 @@ mod tests {
         responder.revert(quarantine("10.0.0.2").id(), at(1)).unwrap();
         responder.answer(ask("10.0.0.4").id(), true, at(1)).unwrap();
         responder.answer(ask("10.0.0.5").id(), false, at(1)).unwrap();
+        let revoke = |name: &str| Action::RevokeCredential { credential: name.into(), holder: None };
+        for name in ["d1", "d2", "d3"] {
+            let reason = "drill".into();
+            let request =
+                Request { action: revoke(name), life: Duration::from_secs(100), reason, incident: None };
+            responder.act(request, at(0)).unwrap();
+        }
+        responder.settle(revoke("d1").id(), Ok(()), at(1)).unwrap();
+        responder.settle(revoke("d2").id(), Err("no".into()), at(1)).unwrap();
         let all = taken(Journal::read(&path).unwrap(), Some(Family::Routed), at(20));
         let mut told: Vec<_> = all
             .iter()
@@ -251,6 +278,9 @@ mod tests {
                 "10.0.0.4 in-force 101",
                 "10.0.0.5 answered 100",
                 "10.0.0.6 asked 100",
+                "d1 revoked 100",
+                "d2 failed 100",
+                "d3 requested 100",
             ]
         );
     }

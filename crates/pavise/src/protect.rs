@@ -7,11 +7,13 @@
 mod choose;
 mod file;
 mod known;
+mod revoke;
 mod rules;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,7 +21,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use brain::Brain;
 use detect::Zone;
 use enforce::respond::{
-    Action, ActionId, Active, Hands, Journal, JournalEntry, Outcome, RespondError, Responder, Step,
+    Action, ActionId, Active, Handed, Hands, Journal, JournalEntry, Kind, Outcome, Request, RespondError,
+    Responder, Step,
 };
 use enforce::{
     Address, Depth, Elements, Family, Firewall, FirewallError, Listing, MemoryFirewall, Nft, Transaction,
@@ -34,6 +37,7 @@ use crate::output::{Problem, say};
 use choose::{Wanted, choose, done, time, words};
 pub(crate) use file::{Protection, read};
 use known::Known;
+use revoke::Revoker;
 use rules::Rules;
 use tell::{Message, Teller};
 
@@ -98,13 +102,37 @@ impl Firewall for Wall {
     }
 }
 
+/// Who has credentials revoked.
+#[derive(Debug)]
+pub(crate) enum Issuer {
+    /// Nobody: it is only said that it would be done.
+    Pretended,
+    /// Nobody here: a watch that knows whom to ask does so.
+    Elsewhere,
+    /// Whoever the file names.
+    Known(Revoker),
+}
+
 /// Whoever is asked or told is at the terminal, where each action is told anyway.
 #[derive(Debug)]
-pub(crate) struct Terminal;
+pub(crate) struct Terminal {
+    pub(crate) issuer: Issuer,
+}
 
 impl Hands for Terminal {
-    fn revoke(&mut self, _: &str) -> Result<(), String> {
-        Err("nobody who issues credentials is known".into())
+    fn revoke(&mut self, id: ActionId, request: &Request) -> Result<Handed, String> {
+        match &mut self.issuer {
+            Issuer::Pretended => Ok(Handed::Done),
+            Issuer::Elsewhere => {
+                say(format_args!(
+                    "pavise: {id}, {} {}, is left to a watch with [revoke] in the file of its --protect.",
+                    words(&request.action),
+                    target(&request.action)
+                ));
+                Ok(Handed::UnderWay)
+            }
+            Issuer::Known(revoker) => revoker.revoke(id, request).map(|()| Handed::UnderWay),
+        }
     }
 
     fn ask(&mut self, _: ActionId, _: &str) -> Result<(), String> {
@@ -165,7 +193,7 @@ impl Protector {
         state: &Path,
         store: &dyn Store,
     ) -> Result<Self, Problem> {
-        let Protection { family, is_real, mut guard, per_hour, policy, tell, kept } = protection;
+        let Protection { family, is_real, mut guard, per_hour, policy, tell, revoke, kept } = protection;
         let now = clock();
         let known = Known::restore(store, now)?;
         let rules = match kept {
@@ -179,7 +207,12 @@ impl Protector {
         let path = journal(state, is_real.then_some(family));
         let cannot = |why: String| Problem::Other(format!("cannot respond to incidents: {why}"));
         let wall = if is_real { Wall::Real(Nft::default()) } else { Wall::Memory(MemoryFirewall::new()) };
-        let responder = Responder::open(wall, Terminal, family, guard.clone(), &path, now)
+        let issuer = match revoke {
+            _ if !is_real => Issuer::Pretended,
+            Some(poster) => Issuer::Known(Revoker::start(poster)),
+            None => Issuer::Elsewhere,
+        };
+        let responder = Responder::open(wall, Terminal { issuer }, family, guard.clone(), &path, now)
             .map_err(|error| cannot(error.to_string()))?
             .with_limit(per_hour);
         // By now it says, too, what has ended meanwhile.
@@ -227,6 +260,12 @@ impl Protector {
         if let (What::Resolved(resolved), Some(rules)) = (&observation.what, &self.rules) {
             rules.resolved(resolved);
         }
+    }
+
+    /// Whether credentials may be revoked: then messages are to be shown, for the certificates in them.
+    pub(crate) fn revokes(&self) -> bool {
+        let kinds = self.policy.rules.iter().map(|rule| rule.choice.kind);
+        kinds.into_iter().any(|kind| kind == Kind::RevokeCredential)
     }
 
     /// Whether it is to be told which devices have changed.
@@ -382,6 +421,7 @@ fn key(action: &Action) -> String {
         Action::Contain { device, .. } => format!("contain {device:?}"),
         Action::AskPerson { then, .. } => format!("ask {}", key(then)),
         Action::Notify { .. } => "notify".into(),
+        Action::RevokeCredential { credential, .. } => format!("revoke {credential}"),
         other => format!("{other:?}"),
     }
 }
@@ -418,18 +458,61 @@ impl Worker {
                 self.tick();
             }
         }
+        self.end();
         let active = self.responder.active().values();
         active.filter(|active| active.request.action.is_of_firewall()).map(|active| active.expires).collect()
     }
 
+    /// Tries for the last time what is to be revoked. What is not done by then stays in the journal.
+    fn end(&mut self) {
+        let Issuer::Known(revoker) = &mut self.responder.hands().issuer else { return };
+        let left = revoker.end();
+        self.settle();
+        if left > 0 {
+            say(format_args!(
+                "pavise: what is to be revoked and is not yet ({left}) is left to the next watch with --protect."
+            ));
+        }
+    }
+
+    /// Takes in what has come of what was to be revoked.
+    fn settle(&mut self) {
+        let Issuer::Known(revoker) = &mut self.responder.hands().issuer else { return };
+        for (id, result) in revoker.settled() {
+            let now = clock();
+            let active = self.responder.active().get(&id).cloned();
+            let why = result.as_ref().err().cloned();
+            let outcome = if why.is_none() { "taken" } else { "failed" };
+            match self.responder.settle(id, result, now) {
+                Ok(()) => {
+                    if let Some(active) = active {
+                        self.tell_active(id, &active, outcome, why.as_deref(), now);
+                    }
+                }
+                // Its time was over meanwhile.
+                Err(RespondError::Unknown(_)) => {}
+                Err(error) => say(format_args!("pavise: {error}")),
+            }
+        }
+    }
+
+    /// Asks no more for what is not to be revoked any longer.
+    fn withdraw(&mut self, id: ActionId) {
+        if let Issuer::Known(revoker) = &mut self.responder.hands().issuer {
+            revoker.withdraw(id);
+        }
+    }
+
     fn tick(&mut self) {
+        self.settle();
         let now = clock();
         let active = self.responder.active().clone();
         match self.responder.tick(now) {
             Ok(ended) => {
                 for id in ended {
+                    self.withdraw(id);
                     if let Some(active) = active.get(&id) {
-                        self.tell_active(id, active, "expired", now);
+                        self.tell_active(id, active, "expired", None, now);
                     }
                 }
             }
@@ -455,13 +538,19 @@ impl Worker {
         match obey(&mut self.responder, id, order, now) {
             Ok(Some(id)) => {
                 if let Some(active) = self.responder.active().get(&id).cloned() {
-                    self.tell_active(id, &active, if self.is_real { "taken" } else { "observed" }, now);
+                    let outcome = match active.request.action {
+                        _ if !self.is_real => "observed",
+                        Action::RevokeCredential { .. } => "requested",
+                        _ => "taken",
+                    };
+                    self.tell_active(id, &active, outcome, None, now);
                 }
             }
             Ok(None) => {
+                self.withdraw(id);
                 let outcome = if order == OrderKind::Revert { "reverted" } else { "declined" };
                 if let Some(active) = before {
-                    self.tell_active(id, &active, outcome, now);
+                    self.tell_active(id, &active, outcome, None, now);
                 }
             }
             Err(error) => say(format_args!("pavise: {error}")),
@@ -493,6 +582,7 @@ impl Worker {
             (Ok(Outcome::Already(_)), _) => return,
             (Ok(_), Action::AskPerson { .. }) => "asked",
             (Ok(_), Action::Notify { .. }) => "told",
+            (Ok(_), Action::RevokeCredential { .. }) if self.is_real => "requested",
             (Ok(_), _) if self.is_real => "taken",
             (Ok(_), _) => "observed",
             (Err(why), _) if why.starts_with("failed") => "failed",
@@ -501,19 +591,27 @@ impl Worker {
         let flows = cuts.flows;
         let conversations =
             if flows == 1 { "1 conversation".into() } else { format!("{flows} conversations") };
+        let headline = match (&result, &action) {
+            (Err(_), _) => format!("did not {} {target}", words(&action)),
+            (Ok(_), Action::AskPerson { .. }) => format!("{} {target}?", words(&action)),
+            (Ok(_), Action::Notify { text }) => text.clone(),
+            (Ok(_), _) if self.is_real => format!("{} {target}", done(&action)),
+            (Ok(_), _) => format!("would {} {target}", words(&action)),
+        };
         let text = match (&result, &action) {
-            (Err(why), _) => format!("did not {} {target}: {why}", words(&action)),
+            (Err(why), _) => format!("{headline}: {why}"),
             (Ok(_), Action::AskPerson { question, .. }) => {
                 format!(
                     "{question} It would cut {conversations}. Say `pavise actions answer {id} yes` or `no`"
                 )
             }
             (Ok(_), Action::Notify { text }) => text.clone(),
+            (Ok(_), Action::RevokeCredential { .. }) => {
+                format!("{headline}: incident {of}, {:.2} s after the packet", after.as_secs_f64())
+            }
             (Ok(_), _) => {
-                let would = if self.is_real { String::new() } else { format!("would {} ", words(&action)) };
-                let did = if self.is_real { format!("{} ", done(&action)) } else { would };
                 format!(
-                    "{did}{target} for {}: incident {of}, {} {conversations}, {:.2} s after the packet",
+                    "{headline} for {}: incident {of}, {} {conversations}, {:.2} s after the packet",
                     time(life),
                     if self.is_real { "cuts" } else { "would cut" },
                     after.as_secs_f64()
@@ -529,20 +627,38 @@ impl Worker {
             target: target.into(),
             incident: Some(of),
             reason: reason.into(),
-            until: (result.is_ok() && !matches!(action, Action::Notify { .. })).then(|| now + life),
+            until: (result.is_ok() && is_for_a_time(&action)).then(|| now + life),
             cuts: flows as u64,
         };
-        self.report(taken, incident, text, ended, now);
+        self.report(taken, incident, headline, text, ended, now);
     }
 
-    /// Says what has become of something.
-    fn tell_active(&mut self, id: ActionId, active: &Active, outcome: &'static str, now: Timestamp) {
+    /// Says what has become of something, and why where it has failed.
+    fn tell_active(
+        &mut self,
+        id: ActionId,
+        active: &Active,
+        outcome: &'static str,
+        why: Option<&str>,
+        now: Timestamp,
+    ) {
         let action = &active.request.action;
         if matches!(action, Action::Notify { .. }) {
             return;
         }
         let target = target(action);
-        let text = format!("{outcome}: {} {target} ({id})", words(action));
+        let headline = match (outcome, action) {
+            ("taken", Action::RevokeCredential { .. }) => format!("revoked the credentials of {target}"),
+            _ => format!("{outcome}: {} {target}", words(action)),
+        };
+        let text = match (why, action) {
+            (Some(why), _) => format!("{headline} ({id}): {why}"),
+            // It is over with what it was for; the credentials do not come back.
+            (None, Action::RevokeCredential { .. }) if outcome == "expired" => {
+                format!("{headline} ({id}); what is revoked stays so")
+            }
+            (None, _) => format!("{headline} ({id})"),
+        };
         say(format_args!("{} {text}", hour(now)));
         let taken = ActionTaken {
             id: id.to_string().into(),
@@ -551,26 +667,37 @@ impl Worker {
             target: target.into(),
             incident: active.request.incident,
             reason: active.request.reason.clone().into(),
-            until: matches!(outcome, "taken" | "observed").then_some(active.expires),
+            until: (matches!(outcome, "taken" | "observed") && is_for_a_time(action))
+                .then_some(active.expires),
             cuts: 0,
         };
-        self.report(taken, None, text, (outcome == "expired").then_some(id), now);
+        self.report(taken, None, headline, text, matches!(outcome, "expired" | "failed").then_some(id), now);
     }
 
     fn report(
         &mut self,
         taken: ActionTaken,
         incident: Option<Box<Incident>>,
+        headline: String,
         text: String,
         ended: Option<ActionId>,
         now: Timestamp,
     ) {
         let event = Event { at: now, device: None, change: Change::ActionTaken { action: Box::new(taken) } };
-        let incident = incident.map(|incident| Incident { response: text.into(), ..*incident });
-        self.teller.tell(Message { event: event.clone(), incident });
+        self.teller.tell(&Message {
+            event: Arc::new(event.clone()),
+            incident: incident.map(Arc::from),
+            headline: headline.into(),
+            text: text.into(),
+        });
         // A session that has ended hears nothing.
         let _ = self.outbox.send(Report { event, ended });
     }
+}
+
+/// Whether an action ends with its time.
+const fn is_for_a_time(action: &Action) -> bool {
+    !matches!(action, Action::Notify { .. } | Action::RevokeCredential { .. })
 }
 
 /// Does what a person says about an action; the action that is in force because of it, if one is.
@@ -607,7 +734,14 @@ pub(crate) fn target(action: &Action) -> String {
             if device.is_empty() { to } else { format!("{device} to {to}") }
         }
         Action::KillSession { session } => format!("{} to {}", session.client, session.server),
-        Action::RevokeCredential { credential } => credential.clone(),
+        Action::RevokeCredential { credential, holder } => match holder {
+            Some(holder) => {
+                let names = holder.names.iter().map(|name| crate::show::plain(name));
+                let all = names.take(1).chain(holder.addresses.iter().map(ToString::to_string));
+                format!("{credential} ({})", list(all.collect()))
+            }
+            None => credential.clone(),
+        },
         Action::AskPerson { then, .. } => target(then),
         Action::Notify { .. } => String::new(),
     }

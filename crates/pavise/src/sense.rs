@@ -16,7 +16,7 @@ use model::{Observation, Timestamp};
 
 use crate::live::{Input, Next};
 use crate::output::Problem;
-use crate::protect::clock;
+use crate::protect::{Protector, clock};
 use crate::session::{Captured, Plan};
 
 /// So much of a file may wait to be judged: it is best judged while the processor's caches have it.
@@ -73,7 +73,9 @@ pub(crate) struct Signals {
 /// The engine that a plan asks for.
 pub(crate) fn engine(plan: &Plan) -> Engine<Captured> {
     let judged = plan.settings.off.len() < detect::DETECTORS.len();
-    let wants = Wants { messages: plan.json.is_some(), judged };
+    // Certificates are in messages.
+    let messages = plan.json.is_some() || plan.protector.as_ref().is_some_and(Protector::revokes);
+    let wants = Wants { messages, judged };
     // Who responds must know soon; what is only written down may be told when it is complete.
     let usual = if plan.protector.is_some() { Limits::prompt() } else { Limits::default() };
     Engine::new(Limits { flows: plan.max_flows, ..usual }, wants, plan.shards, seed())

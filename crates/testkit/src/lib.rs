@@ -4,6 +4,8 @@
 //! were skipped where they are not. Nothing here is part of the shipped program.
 
 pub mod namespaces;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

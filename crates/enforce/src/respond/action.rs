@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use model::{FlowHead, FlowId, Host, IncidentId, Transport};
+use model::{DeviceId, FlowHead, FlowId, Host, IncidentId, MacAddr, Transport};
 use serde::{Deserialize, Serialize};
 
 use crate::{Address, Network, Ports};
@@ -54,6 +54,9 @@ pub enum Action {
     RevokeCredential {
         /// Its name with the issuer.
         credential: String,
+        /// Whose it is, as far as that is known: the issuer may know it by another name.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        holder: Option<Box<Holder>>,
     },
     /// Do it if a person says so.
     AskPerson {
@@ -67,6 +70,35 @@ pub enum Action {
         /// What is told.
         text: String,
     },
+}
+
+/// Most names, addresses and certificates of a holder that are told.
+pub const HOLDER_MAX: usize = 32;
+
+/// Whose a credential is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The device.
+    pub device: DeviceId,
+    /// What it is called, the best known first.
+    pub names: Vec<String>,
+    /// Its link-layer addresses.
+    pub macs: Vec<MacAddr>,
+    /// Its network addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Certificates that it has shown.
+    pub certificates: Vec<SeenCertificate>,
+}
+
+/// A certificate that a device has shown of itself (RFC 5280).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SeenCertificate {
+    /// Its serial number, as hexadecimal digits.
+    pub serial: String,
+    /// Who issued it, as a distinguished name.
+    pub issuer: String,
+    /// Its fingerprint: SHA-256 of all of it, as hexadecimal digits.
+    pub sha256: String,
 }
 
 /// What a contained device needs.
@@ -165,9 +197,16 @@ pub enum Refusal {
 }
 
 impl Action {
-    /// Its id.
+    /// Its id. What is known of a credential's holder may grow: the credential is the same.
     pub fn id(&self) -> ActionId {
-        let text = serde_json::to_string(self).unwrap_or_default();
+        let text = match self {
+            Self::RevokeCredential { credential, .. } => serde_json::to_string(&Self::RevokeCredential {
+                credential: credential.clone(),
+                holder: None,
+            }),
+            other => serde_json::to_string(other),
+        };
+        let text = text.unwrap_or_default();
         // 64-bit FNV-1a.
         ActionId(text.bytes().fold(0xcbf2_9ce4_8422_2325, |digest: u64, byte| {
             (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -16,7 +16,8 @@ use std::time::Duration;
 use model::{FlowHead, Timestamp};
 
 pub use action::{
-    Action, ActionId, ActionIdError, BLAST_MAX, BlastRadius, Need, Refusal, Request, Session, TARGETS_MAX,
+    Action, ActionId, ActionIdError, BLAST_MAX, BlastRadius, HOLDER_MAX, Holder, Need, Refusal, Request,
+    SeenCertificate, Session, TARGETS_MAX,
 };
 pub use journal::{Entry as JournalEntry, JOURNAL_MAX, Journal, JournalError, Step};
 pub use policy::{Choice, Decision, Kind, PolicyError, RULES_MAX, ResponsePolicy, ResponseRule};
@@ -38,12 +39,12 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Those who do what the firewall cannot.
 pub trait Hands {
-    /// Takes a credential back; one that is taken back already stays so.
+    /// Takes a credential back, as an [`Action::RevokeCredential`] asks; one that is taken back already stays so.
     ///
     /// # Errors
     ///
     /// Why it could not be.
-    fn revoke(&mut self, credential: &str) -> Result<(), String>;
+    fn revoke(&mut self, id: ActionId, request: &Request) -> Result<Handed, String>;
 
     /// Puts a question to a person, who answers with [`Responder::answer`].
     ///
@@ -58,6 +59,15 @@ pub trait Hands {
     ///
     /// Why they could not be told.
     fn notify(&mut self, text: &str) -> Result<(), String>;
+}
+
+/// How far something is that was handed to somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// It is done.
+    Done,
+    /// It is under way: [`Responder::settle`] takes in what comes of it, and a restart hands it over again.
+    UnderWay,
 }
 
 /// Why an action was not taken.
@@ -197,7 +207,11 @@ impl<F: Firewall, H: Hands> Responder<F, H> {
         responder.expire(now)?;
         responder.install(now)?;
         for id in half_done {
-            responder.finish(id, now)?;
+            match responder.finish(id, now) {
+                // Whoever does not take it now must not keep the rest from being in force.
+                Err(RespondError::Hands(reason)) => responder.settle(id, Err(reason), now)?,
+                result => result?,
+            }
         }
         Ok(responder)
     }
@@ -309,6 +323,32 @@ impl<F: Firewall, H: Hands> Responder<F, H> {
         Ok(outcome)
     }
 
+    /// Takes in what has come of something that was [under way](Handed::UnderWay): it is done, or was given up and is not in
+    /// force any more.
+    ///
+    /// # Errors
+    ///
+    /// If it is not in force, or could not be written down.
+    pub fn settle(
+        &mut self,
+        id: ActionId,
+        result: Result<(), String>,
+        now: Timestamp,
+    ) -> Result<(), RespondError> {
+        if !self.active.contains_key(&id) {
+            return Err(RespondError::Unknown(id));
+        }
+        match result {
+            Ok(()) => self.write(id, now, Step::Done),
+            Err(reason) => {
+                self.write(id, now, Step::Failed { reason })?;
+                self.active.remove(&id);
+                self.counted.failed += 1;
+                Ok(())
+            }
+        }
+    }
+
     /// Lets time pass: what is over is written down. Returns what has ended.
     ///
     /// # Errors
@@ -397,14 +437,17 @@ impl<F: Firewall, H: Hands> Responder<F, H> {
     /// Does what the firewall does not.
     fn finish(&mut self, id: ActionId, now: Timestamp) -> Result<(), RespondError> {
         let Some(active) = self.active.get(&id) else { return Ok(()) };
+        let done = |()| Handed::Done;
         let result = match &active.request.action {
-            Action::RevokeCredential { credential } => self.hands.revoke(credential),
-            Action::AskPerson { question, .. } => self.hands.ask(id, question),
-            Action::Notify { text } => self.hands.notify(text),
-            _ => Ok(()),
+            Action::RevokeCredential { .. } => self.hands.revoke(id, &active.request),
+            Action::AskPerson { question, .. } => self.hands.ask(id, question).map(done),
+            Action::Notify { text } => self.hands.notify(text).map(done),
+            _ => Ok(Handed::Done),
         };
-        result.map_err(RespondError::Hands)?;
-        self.write(id, now, Step::Done)
+        match result.map_err(RespondError::Hands)? {
+            Handed::Done => self.write(id, now, Step::Done),
+            Handed::UnderWay => Ok(()),
+        }
     }
 
     /// Goes back to what was before an action that failed.

@@ -24,8 +24,10 @@ impl Told {
 }
 
 impl Hands for Told {
-    fn revoke(&mut self, credential: &str) -> Result<(), String> {
-        self.tell(format!("revoke {credential}"))
+    fn revoke(&mut self, _: ActionId, request: &Request) -> Result<Handed, String> {
+        let Action::RevokeCredential { credential, .. } = &request.action else { panic!("{request:?}") };
+        self.tell(format!("revoke {credential}"))?;
+        Ok(if credential.contains("slow") { Handed::UnderWay } else { Handed::Done })
     }
 
     fn ask(&mut self, id: ActionId, question: &str) -> Result<(), String> {
@@ -55,6 +57,10 @@ fn networks(texts: &[&str]) -> Vec<Network> {
 
 fn request(action: Action, seconds: u64) -> Request {
     Request { action, life: Duration::from_secs(seconds), reason: "test".into(), incident: None }
+}
+
+fn revoke(credential: &str) -> Action {
+    Action::RevokeCredential { credential: credential.into(), holder: None }
 }
 
 fn quarantine(device: &[&str]) -> Action {
@@ -295,8 +301,8 @@ fn needs_and_blocks_that_overlap_become_elements_that_do_not() {
 fn people_and_issuers_are_told_and_what_a_person_says_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let mut responder = open(&folder);
-    responder.act(request(Action::RevokeCredential { credential: "cert 7".into() }, 60), START).unwrap();
-    responder.act(request(Action::RevokeCredential { credential: "cert 7".into() }, 90), START).unwrap();
+    responder.act(request(revoke("cert 7"), 60), START).unwrap();
+    responder.act(request(revoke("cert 7"), 90), START).unwrap();
     let ask = |device: &str| Action::AskPerson {
         question: "Cut it?".into(),
         then: Box::new(quarantine(&[device])),
@@ -320,6 +326,64 @@ fn people_and_issuers_are_told_and_what_a_person_says_is_done() {
     let error = responder.act(request(Action::Notify { text: "hello".into() }, 60), at(2)).unwrap_err();
     assert!(matches!(error, RespondError::Hands(_)));
     assert_eq!(responder.counted().failed, 1);
+}
+
+#[test]
+fn what_is_known_of_a_holder_makes_no_other_action_and_an_old_journal_is_read() {
+    let holder = Holder {
+        device: model::DeviceId(7),
+        names: vec!["camera-3".into()],
+        macs: Vec::new(),
+        addresses: vec!["10.0.0.5".parse().unwrap()],
+        certificates: Vec::new(),
+    };
+    let known = Action::RevokeCredential { credential: "d7".into(), holder: Some(Box::new(holder)) };
+    assert_eq!(known.id(), revoke("d7").id());
+    assert_ne!(known.id(), revoke("d8").id());
+    let json = serde_json::to_string(&known).unwrap();
+    assert_eq!(serde_json::from_str::<Action>(&json).unwrap(), known);
+    let old = r#"{"revoke-credential":{"credential":"d7"}}"#;
+    assert_eq!(serde_json::from_str::<Action>(old).unwrap(), revoke("d7"));
+}
+
+#[test]
+fn what_is_under_way_is_handed_over_again_after_a_restart_until_it_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut responder = open(&folder);
+    for name in ["slow 1", "slow 2", "slow 3"] {
+        assert!(matches!(responder.act(request(revoke(name), 60), START), Ok(Outcome::Taken(_))));
+    }
+    responder.settle(revoke("slow 1").id(), Ok(()), at(1)).unwrap();
+    responder.settle(revoke("slow 2").id(), Err("no".into()), at(1)).unwrap();
+    let again = responder.settle(revoke("slow 2").id(), Ok(()), at(2));
+    assert!(matches!(again, Err(RespondError::Unknown(_))), "{again:?}");
+    assert_eq!(responder.counted().failed, 1);
+    drop(responder);
+    let mut responder = open(&folder);
+    assert_eq!(responder.hands().told, ["revoke slow 3"]);
+    let active: Vec<_> = responder.active().keys().copied().collect();
+    let mut meant = [revoke("slow 1").id(), revoke("slow 3").id()];
+    meant.sort();
+    assert_eq!(active, meant);
+    // What was given up may be asked for anew.
+    assert!(matches!(responder.act(request(revoke("slow 2"), 60), at(3)), Ok(Outcome::Taken(_))));
+}
+
+#[test]
+fn what_nobody_takes_after_a_restart_is_given_up_and_the_rest_stays_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let mut responder = open(&folder);
+    responder.act(request(quarantine(&["10.0.0.5"]), 60), START).unwrap();
+    responder.act(request(revoke("slow 1"), 60), START).unwrap();
+    drop(responder);
+    let hands = Told { fails: true, ..Told::default() };
+    let responder =
+        Responder::open(MemoryFirewall::new(), hands, Family::Routed, Vec::new(), &path, at(1)).unwrap();
+    assert_eq!(responder.active().keys().collect::<Vec<_>>(), [&quarantine(&["10.0.0.5"]).id()]);
+    assert_eq!(responder.counted().failed, 1);
+    let last = Journal::read(&path).unwrap().pop().unwrap();
+    assert_eq!(last.step, Step::Failed { reason: "nobody is there".into() });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use enforce::respond::{Action, ActionId, Hands, Need, Request, Responder, Session};
+use enforce::respond::{Action, ActionId, Handed, Hands, Need, Request, Responder, Session};
 use enforce::{Address, Depth, Family, Firewall, Nft, Ports};
 use model::Timestamp;
 use testkit::namespaces::{Namespaces, Peer, until};
@@ -18,7 +18,7 @@ const END: Duration = Duration::from_secs(1);
 struct Nobody;
 
 impl Hands for Nobody {
-    fn revoke(&mut self, _: &str) -> Result<(), String> {
+    fn revoke(&mut self, _: ActionId, _: &Request) -> Result<Handed, String> {
         Err("nobody issues credentials here".into())
     }
 

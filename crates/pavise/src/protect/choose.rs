@@ -10,17 +10,19 @@
 //! * A network address alone can be made up in one packet. Unless a conversation with a handshake shows that it is true, a
 //!   person is asked.
 //! * Somebody elsewhere in the Internet is blocked, for all.
+//! * Credentials are those of the device that has the first of these addresses; nobody's elsewhere are revoked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use detect::{LEARNING, Zone};
-use enforce::respond::{Action, BlastRadius, Kind, Request, ResponsePolicy, Session};
+use enforce::respond::{Action, BlastRadius, HOLDER_MAX, Holder, Kind, Request, ResponsePolicy, Session};
 use enforce::{Address, Network};
 use inventory::Inventory;
 use model::{
-    Device, Finding, Host, Incident, IncidentId, Locality, Reach, Severity, Side, Timestamp, Transport,
+    Attribute, Device, Finding, Host, Incident, IncidentId, Locality, Reach, Severity, Side, Timestamp,
+    Transport,
 };
 
 use super::known::Known;
@@ -151,10 +153,11 @@ pub(crate) fn choose(
             aim.part.filter(|_| !is_named).or(aim.made_up)
         };
         if actions.is_empty() {
-            let text = format!(
-                "{} incident {}: {label} has no address by which it could be cut off alone: {}",
-                severity, incident.id, incident.title
-            );
+            let lacks = match choice.kind {
+                Kind::RevokeCredential => "is no device of this network, whose credentials could be revoked",
+                _ => "has no address by which it could be cut off alone",
+            };
+            let text = format!("{} incident {}: {label} {lacks}: {}", severity, incident.id, incident.title);
             out.push(wanted(Action::Notify { text }, label, None));
             continue;
         }
@@ -196,7 +199,9 @@ fn verb(action: &Action) -> (&'static str, &'static str) {
         Action::BlockDestination { device, .. } if device.is_empty() => ("block", "blocked"),
         Action::BlockDestination { .. } => ("block destinations of", "blocked destinations of"),
         Action::KillSession { .. } => ("end a conversation of", "ended a conversation of"),
-        Action::RevokeCredential { .. } => ("revoke a credential of", "revoked a credential of"),
+        Action::RevokeCredential { .. } => {
+            ("revoke the credentials of", "has asked to revoke the credentials of")
+        }
         Action::AskPerson { .. } => ("ask about", "asked about"),
         Action::Notify { .. } => ("tell of", "told of"),
     }
@@ -336,7 +341,8 @@ fn actions(
         None => Action::Quarantine { device: device.clone() },
     };
     match kind {
-        Kind::None | Kind::Notify | Kind::RevokeCredential => Vec::new(),
+        Kind::None | Kind::Notify => Vec::new(),
+        Kind::RevokeCredential => revocation(site, aim).into_iter().collect(),
         Kind::RateLimit => vec![Action::RateLimit { device: device.clone(), packets_per_s }],
         Kind::Quarantine if !aim.is_outside => vec![Action::Quarantine { device: device.clone() }],
         Kind::Contain | Kind::Quarantine => vec![cut_off()],
@@ -360,6 +366,33 @@ fn actions(
             let sessions = open.filter_map(|id| session(&site.known.talk(*id)?.head));
             sessions.take(MAX_TARGETS).map(|session| Action::KillSession { session }).collect()
         }
+    }
+}
+
+/// That the credentials of a device are revoked, by its id and what its issuer may know it by.
+fn revocation(site: &Site<'_>, aim: &Aim) -> Option<Action> {
+    let host = match aim.addresses.first()? {
+        _ if aim.is_outside => return None,
+        Address::Mac(mac) => Host::from_mac(*mac),
+        Address::Net(network) => Host::from_ip(network.address()),
+    };
+    let device = site.inventory.glance(&host).and_then(|known| site.inventory.device(known.id))?;
+    let holder = Box::new(holder(&device, site.known));
+    Some(Action::RevokeCredential { credential: device.id.to_string(), holder: Some(holder) })
+}
+
+/// What the issuer of a device's credentials may know it by.
+fn holder(device: &Device, known: &Known) -> Holder {
+    let names = [Attribute::Hostname, Attribute::Label].into_iter();
+    let names = names.filter_map(|attribute| device.attributes.get(&attribute)).flatten();
+    let addresses = device.addresses.iter().rev().map(|used| used.ip);
+    Holder {
+        device: device.id,
+        names: names.map(|evidence| evidence.value.to_string()).take(HOLDER_MAX).collect(),
+        macs: device.macs.iter().copied().take(HOLDER_MAX).collect(),
+        // The latest ones.
+        addresses: addresses.take(HOLDER_MAX).collect(),
+        certificates: known.certificates(device).take(HOLDER_MAX).cloned().collect(),
     }
 }
 

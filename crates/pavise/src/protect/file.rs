@@ -9,8 +9,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
+use super::revoke;
 use super::rules::Kept;
-use super::tell::Tell;
+use super::tell::webhook::{Endpoint, Poster};
+use super::tell::{Tell, Text as TellText};
 use crate::output::Problem;
 
 /// How to respond.
@@ -22,6 +24,8 @@ pub(crate) struct Protection {
     pub(crate) per_hour: usize,
     pub(crate) policy: ResponsePolicy,
     pub(crate) tell: Tell,
+    /// Who revokes credentials.
+    pub(crate) revoke: Option<Poster>,
     /// The policy that is kept in force, if one is.
     pub(crate) kept: Option<Kept>,
 }
@@ -39,7 +43,8 @@ struct Text {
     guard: Vec<Address>,
     #[serde(default = "per_hour")]
     per_hour: Spanned<usize>,
-    tell: Option<Spanned<Tell>>,
+    tell: Option<Spanned<TellText>>,
+    revoke: Option<Spanned<Endpoint>>,
     // These are the policy's.
     #[serde(default, rename = "industrial")]
     _industrial: IgnoredAny,
@@ -68,9 +73,17 @@ fn parse(name: &str, text: &str) -> Result<Protection, String> {
     let read: Text = toml::from_str(text)
         .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message()))?;
     let policy = ResponsePolicy::parse_part(name, text).map_err(|error| error.to_string())?;
-    if let Some(rule) = policy.rules.iter().find(|rule| rule.choice.kind == Kind::RevokeCredential) {
+    let revoke = match &read.revoke {
+        Some(endpoint) => {
+            Some(revoke::open(endpoint.get_ref()).map_err(|why| wrong(endpoint.span().start, &why))?)
+        }
+        None => None,
+    };
+    let revokes = policy.rules.iter().find(|rule| rule.choice.kind == Kind::RevokeCredential);
+    if let Some(rule) = revokes.filter(|_| revoke.is_none()) {
         return Err(format!(
-            "{name}: rule {:?} revokes credentials, and nobody who issues them is known to a watch: let it ask or notify",
+            "{name}: rule {:?} revokes credentials, and nobody who issues them is named: say whom to ask by [revoke] with \
+             url = \"https://...\", or let the rule ask or notify",
             rule.name
         ));
     }
@@ -81,10 +94,7 @@ fn parse(name: &str, text: &str) -> Result<Protection, String> {
         ));
     }
     let tell = match read.tell {
-        Some(tell) => {
-            tell.get_ref().check().map_err(|why| wrong(tell.span().start, &why))?;
-            tell.into_inner()
-        }
+        Some(tell) => tell.get_ref().open().map_err(|why| wrong(tell.span().start, &why))?,
         None => Tell::default(),
     };
     Ok(Protection {
@@ -94,6 +104,7 @@ fn parse(name: &str, text: &str) -> Result<Protection, String> {
         per_hour: *read.per_hour.get_ref(),
         policy,
         tell,
+        revoke,
         kept: read.policy.map(|file| Kept { file, mode: read.policy_mode.unwrap_or(read.mode) }),
     })
 }
@@ -120,6 +131,31 @@ mod tests {
     }
 
     #[test]
+    fn what_the_documentation_says_is_read() {
+        let text = fs::read_to_string(testkit::workspace().join("docs/enforcement.md")).unwrap();
+        let blocks = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let told: Vec<_> =
+            blocks.filter(|block| block.contains("[tell") || block.contains("[revoke]")).collect();
+        assert_eq!(told.len(), 2);
+        for block in told {
+            let read: Text = toml::from_str(&format!("family = \"routed\"\n{block}")).unwrap();
+            assert!(read.tell.is_some() || read.revoke.is_some());
+        }
+    }
+
+    #[test]
+    fn credentials_are_revoked_where_it_is_named_who_does_so() {
+        let authority = testkit::tls::Authority::new();
+        let text = format!(
+            "family = \"routed\"\n[revoke]\nurl = \"https://ca.plant.example/revoke\"\nca = \"{}\"\n[[rule]]\nname = \"a\"\n\
+             action = \"revoke-credential\"",
+            authority.text("ca.pem")
+        );
+        let read = parse("p.toml", &text).unwrap();
+        assert_eq!(read.revoke.unwrap().name(), "https://ca.plant.example");
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_line() {
         let of = |text: &str| parse("p.toml", text).err().unwrap();
         assert!(of("mode = \"observe\"").contains("missing field `family`"));
@@ -131,7 +167,16 @@ mod tests {
         assert!(of(&format!("{rule}\"explode\"")).starts_with("p.toml, line 4: unknown variant"));
         assert!(of(&format!("{rule}\"revoke-credential\"")).contains("rule \"a\" revokes credentials"));
         let tell = "family = \"routed\"\n[tell]\n";
-        assert!(of(&format!("{tell}webhook = \"https://a/\"")).contains("http://"));
-        assert!(of(&format!("{tell}syslog = \"a:514\"")).contains("udp://"));
+        assert!(of(&format!("{tell}syslog = \"a:514\"")).starts_with("p.toml, line 2: tell.syslog.url"));
+        assert!(of(&format!("{tell}pager = 1")).starts_with("p.toml, line 3: unknown field `pager`"));
+        let missing = of(&format!("{tell}[tell.webhook]\nurl = \"https://a/\"\nsecret-file = \"none\""));
+        assert!(missing.contains("tell.webhook.secret-file = \"none\": cannot read it"), "{missing}");
+        let revoke = format!("{rule}\"revoke-credential\"\n[revoke]\n");
+        assert!(of(&format!("{revoke}url = \"http://127.0.0.1/\"")).contains("revoke.url: "));
+        assert!(
+            of(&format!("{revoke}url = \"https://a/\"\nca = \"none\""))
+                .contains("revoke.ca = \"none\": cannot")
+        );
+        assert!(of(&format!("{revoke}URL = 1")).contains("unknown field `URL`"));
     }
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use enforce::Ports;
-use enforce::respond::Need;
-use model::{FlowHead, FlowId, Observation, Timestamp, Transport, What};
+use enforce::respond::{Need, SeenCertificate};
+use model::{Device, FlowHead, FlowId, Host, Message, Observation, Timestamp, Transport, What};
 use store::{FlowQuery, Store, StoreError};
 
 /// So many conversations that go on are known; what is opened beyond is not counted among those that an action cuts.
@@ -17,6 +17,10 @@ pub(crate) const MAX_ENDED: usize = 1 << 14;
 pub(crate) const MAX_HOSTS: usize = 1 << 14;
 /// So many peers and services of each.
 pub(crate) const MAX_HABITS: usize = 64;
+/// Of so many hosts it is known which certificates they have shown, and of so many handshakes which they show.
+pub(crate) const MAX_SHOWN: usize = 1 << 12;
+/// So many certificates of each, the first.
+pub(crate) const MAX_CERTIFICATES: usize = 8;
 /// What was done within so many seconds before a start is taken from the state: a week, as plants and offices have.
 const HABITS_S: u64 = 7 * 86_400;
 
@@ -50,6 +54,10 @@ pub(crate) struct Known {
     order: VecDeque<FlowId>,
     /// When a host was first seen to do what it usually does.
     habits: BTreeMap<IpAddr, BTreeMap<Habit, Timestamp>>,
+    /// Certificates of handshakes that go on.
+    offered: BTreeMap<FlowId, Vec<(Host, SeenCertificate)>>,
+    /// Certificates that the other side has accepted: anybody can send those of others.
+    shown: BTreeMap<Host, Vec<SeenCertificate>>,
 }
 
 impl Known {
@@ -74,7 +82,9 @@ impl Known {
                 self.open(&identified.flow, is_checked(identified.flow.transport));
                 self.usual(&identified.flow, observation.at);
             }
+            What::Message(message) if message.protocol == "tls" => self.tls(message),
             What::FlowEnded(record) => {
+                self.offered.remove(&record.head.id);
                 let both = record.sent.payload > 0 && record.received.payload > 0;
                 let head = record.head;
                 if record.answered() {
@@ -89,6 +99,54 @@ impl Known {
             }
             _ => {}
         }
+    }
+
+    fn tls(&mut self, message: &Message) {
+        let flow = message.flow.id;
+        if message.kind == "established" {
+            for (host, certificate) in self.offered.remove(&flow).unwrap_or_default() {
+                let room = self.shown.len() < MAX_SHOWN || self.shown.contains_key(&host);
+                if !room {
+                    continue;
+                }
+                let known = self.shown.entry(host).or_default();
+                if known.len() < MAX_CERTIFICATES && !known.contains(&certificate) {
+                    known.push(certificate);
+                }
+            }
+            return;
+        }
+        // The first of a chain is the owner's own.
+        let field = |name: &str| message.fields.get(name);
+        let text = |name: &str| Some(field(name)?.as_str()?.to_owned());
+        let is_own =
+            message.kind == "certificate" && field("position").and_then(model::Value::as_u64) == Some(0);
+        let (Some(serial), Some(issuer), Some(sha256)) = (text("serial"), text("issuer"), text("sha256"))
+        else {
+            return;
+        };
+        if is_own && (self.offered.len() < MAX_SHOWN || self.offered.contains_key(&flow)) {
+            let offered = self.offered.entry(flow).or_default();
+            if offered.len() < MAX_CERTIFICATES {
+                let host = message.flow.endpoint(message.from).host;
+                offered.push((host, SeenCertificate { serial, issuer, sha256 }));
+            }
+        }
+    }
+
+    /// Certificates that a device has shown. Of one on the link, by its link-layer address, too: its network address may have
+    /// been another's.
+    pub(crate) fn certificates<'a>(
+        &'a self,
+        device: &'a Device,
+    ) -> impl Iterator<Item = &'a SeenCertificate> {
+        let is_its = |host: &Host| {
+            let has =
+                |ip: IpAddr| device.addresses.iter().any(|used| used.ip.to_canonical() == ip.to_canonical());
+            let on_link = device.macs.is_empty() || host.mac.is_some_and(|mac| device.macs.contains(&mac));
+            on_link && host.ip.is_some_and(has)
+        };
+        self.shown.iter().filter(move |(host, _)| is_its(host)).flat_map(|(_, shown)| shown)
     }
 
     fn close(&mut self, talk: Talk) {
@@ -222,5 +280,47 @@ mod tests {
         }
         assert_eq!((known.ended.len(), known.order.len()), (MAX_ENDED, MAX_ENDED));
         assert!(known.talk(FlowId(MAX_ENDED as u64 + 4)).is_some());
+    }
+
+    /// A certificate of the client's, or that the handshake of a conversation is done.
+    fn tls(flow: FlowHead, serial: Option<String>) -> Observation {
+        let text = |text: &str| model::Value::Text(text.into());
+        let kind = if serial.is_some() { "certificate" } else { "established" };
+        let fields = serial.map(|serial| {
+            vec![
+                ("position".into(), model::Value::Unsigned(0)),
+                ("serial".into(), text(&serial)),
+                ("issuer".into(), text("CN=Plant")),
+                ("sha256".into(), text("ff")),
+            ]
+        });
+        let fields = model::Record(fields.unwrap_or_default());
+        let (from, protocol, kind) = (model::Side::Client, "tls".into(), kind.into());
+        let at = Timestamp::from_secs(1);
+        Observation { at, what: What::Message(Box::new(Message { flow, from, protocol, kind, fields })) }
+    }
+
+    #[test]
+    fn certificates_count_once_the_other_side_has_accepted_them_and_are_bounded() {
+        let mut known = Known::default();
+        // Anybody can send those of others.
+        known.observe(&tls(head(1, 1, 2), Some("0a".into())));
+        assert!(known.shown.is_empty());
+        known.observe(&tls(head(1, 1, 2), None));
+        assert_eq!(known.shown.len(), 1);
+        assert!(known.offered.is_empty());
+        for serial in 0..MAX_CERTIFICATES as u64 + 5 {
+            known.observe(&tls(head(serial, 1, 2), Some(format!("{serial:02x}"))));
+            known.observe(&tls(head(serial, 1, 2), None));
+        }
+        assert_eq!(known.shown.values().map(Vec::len).collect::<Vec<_>>(), [MAX_CERTIFICATES]);
+        for host in 0..MAX_SHOWN as u64 + 5 {
+            known.observe(&tls(head(host, 100 + host as u32, 2), Some("0a".into())));
+        }
+        assert_eq!(known.offered.len(), MAX_SHOWN);
+        for host in 0..MAX_SHOWN as u64 + 5 {
+            known.observe(&tls(head(host, 100 + host as u32, 2), None));
+        }
+        assert_eq!((known.shown.len(), known.offered.len()), (MAX_SHOWN, 0));
     }
 }

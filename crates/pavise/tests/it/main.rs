@@ -9,6 +9,7 @@ mod mud;
 mod policy;
 mod protect;
 mod report;
+mod tell;
 mod trust;
 
 use std::fs::{self, File};

@@ -392,3 +392,106 @@ fn rules_choose_what_is_done() {
     assert_eq!(addresses(&of("action = \"rate-limit\"\npackets_per_s = 9")[0]), [MAC, "10.0.0.5"]);
     assert_eq!(of("severity = \"critical\"\naction = \"contain\""), []);
 }
+
+/// A place of which a rule revokes credentials.
+fn revoking() -> Place {
+    let mut place = Place::new();
+    place.policy =
+        ResponsePolicy::parse("p", "[[rule]]\nname = \"r\"\naction = \"revoke-credential\"").unwrap();
+    place
+}
+
+#[test]
+fn credentials_are_revoked_by_device_with_what_its_issuer_may_know_it_by() {
+    let mut place = revoking();
+    let fact = Fact {
+        about: host(ATTACKER),
+        attribute: Attribute::Hostname,
+        value: "camera-3".into(),
+        source: "dhcp.host-name".into(),
+        confidence: model::Confidence::STRONG,
+    };
+    place.see(at(1), What::Fact(Box::new(fact)));
+    let flow = place.talk(2, host(ATTACKER), host(PLC), 443, Some("tls"));
+    // Whoever has the address by another link-layer address is another device, and so is the other end.
+    let imposter = Host { mac: Some(mac(66)), ..host(ATTACKER) };
+    let other = place.talk(2, imposter, host(PLC), 443, Some("tls"));
+    for (flow, serial) in [(flow, "0a"), (other, "0b")] {
+        let head = place.known.talk(flow).unwrap().head;
+        for (kind, from, serial) in [
+            ("certificate", Side::Client, serial),
+            ("certificate", Side::Server, "0c"),
+            ("established", Side::Client, ""),
+        ] {
+            let text = |text: &str| model::Value::Text(text.into());
+            let fields = [
+                ("position", model::Value::Unsigned(0)),
+                ("serial", text(serial)),
+                ("issuer", text("CN=Plant")),
+            ];
+            let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
+            fields.push(("sha256".into(), text("ff")));
+            let (protocol, kind) = ("tls".into(), kind.into());
+            let message = model::Message { flow: head, from, protocol, kind, fields: model::Record(fields) };
+            place.see(at(3), What::Message(Box::new(message)));
+        }
+    }
+    let flow = place.talk(100, host(ATTACKER), host(PLC), 23, Some("telnet"));
+    let found = || finding("brute-force", Severity::High, host(ATTACKER), Some(host(PLC)), &[flow]);
+    let Action::RevokeCredential { credential, holder: Some(holder) } = place.one(found()) else { panic!() };
+    let id = place.inventory.glance(&host(ATTACKER)).unwrap().id;
+    assert_eq!((credential, holder.device), (id.to_string(), id));
+    assert_eq!((holder.names, holder.macs), (vec!["camera-3".into()], vec![mac(5)]));
+    assert_eq!(holder.addresses, [host(ATTACKER).ip.unwrap()]);
+    let serials: Vec<_> = holder.certificates.iter().map(|certificate| certificate.serial.as_str()).collect();
+    assert_eq!(serials, ["0a"]);
+    place.guard = vec![MAC.parse().unwrap()];
+    assert!(place.choose(&[found()])[0].refused.as_deref().unwrap().contains("guard list"));
+}
+
+#[test]
+fn nobodys_credentials_are_revoked_who_is_no_device_here_and_a_person_is_asked_in_doubt() {
+    let mut place = revoking();
+    let outside = Host { mac: Some(mac(ROUTER.0)), ip: Some(OUTSIDE.parse().unwrap()) };
+    let flow = place.talk(100, outside, host(PLC), 23, Some("telnet"));
+    let action = place.one(finding("brute-force", Severity::High, outside, Some(host(PLC)), &[flow]));
+    let Action::Notify { text } = &action else { panic!("{action:?}") };
+    assert!(text.contains("is no device of this network"), "{text}");
+    // An address that may be made up is nobody's proof.
+    let beyond = Host { mac: Some(mac(ROUTER.0)), ip: Some(BEYOND.parse().unwrap()) };
+    for _ in 0..3 {
+        place.talk(90, beyond, host(PLC), 502, Some("modbus"));
+    }
+    let flow = place.talk(100, beyond, host(PLC), 23, None);
+    let actions = place.choose(&[finding("brute-force", Severity::High, beyond, Some(host(PLC)), &[flow])]);
+    assert!(
+        actions.iter().all(|wanted| !matches!(wanted.request.action, Action::RevokeCredential { .. })),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn of_a_holder_no_more_is_told_than_may_be() {
+    let place = revoking();
+    let id = place.inventory.glance(&host(ATTACKER)).unwrap().id;
+    let mut device = place.inventory.device(id).unwrap();
+    let many = HOLDER_MAX as u8 + 5;
+    let evidence = |number: u8| model::Evidence {
+        value: format!("name-{number}").into(),
+        source: "dhcp.host-name".into(),
+        confidence: model::Confidence::STRONG,
+        first: at(0),
+        last: at(0),
+        count: 1,
+    };
+    device.attributes.insert(Attribute::Label, (0..many).map(evidence).collect());
+    device.macs = (0..many).map(mac).collect();
+    let used = device.addresses[0];
+    let address = |number: u8| model::AddressUse { ip: IpAddr::from([10, 1, 0, number]), ..used };
+    device.addresses = (0..many).map(address).collect();
+    let holder = holder(&device, &place.known);
+    assert_eq!([holder.names.len(), holder.macs.len(), holder.addresses.len()], [HOLDER_MAX; 3]);
+    // The best known names, and the latest addresses.
+    assert_eq!(holder.names[0], "name-0");
+    assert_eq!(holder.addresses[0], IpAddr::from([10, 1, 0, many - 1]));
+}

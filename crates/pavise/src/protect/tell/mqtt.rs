@@ -1,8 +1,18 @@
 //! Publishing by MQTT (OASIS MQTT version 3.1.1): one message by one connection, with an acknowledgement (quality of service 1).
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
-use super::connect;
+use rustls::ClientConfig;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::Message;
+use super::deliver::Receiver;
+use super::secret::Secret;
+use super::tls::{Place, Trust, Way, shown};
 
 /// The most bytes of a topic.
 pub(super) const TOPIC_MAX: usize = 1_024;
@@ -10,43 +20,131 @@ pub(super) const TOPIC_MAX: usize = 1_024;
 const REMAINING_MAX: usize = 268_435_455;
 /// The number of the only message that waits for its acknowledgement.
 const ID: [u8; 2] = [0, 1];
+/// The ports of MQTT and of MQTT over TLS (clause 4.2).
+const PORT: u16 = 1_883;
+const TLS_PORT: u16 = 8_883;
 
-/// Host and port, and topic, of a place that is named `mqtt://HOST[:PORT]/TOPIC`.
-pub(super) fn place(url: &str) -> Option<(String, String)> {
-    let (host, topic) = url.strip_prefix("mqtt://")?.split_once('/')?;
-    let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
+/// Where to publish, as the file says it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Options {
+    /// `mqtt://HOST[:PORT]/TOPIC` or `mqtts://HOST[:PORT]/TOPIC`.
+    url: String,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    ca: Option<PathBuf>,
+    /// A certificate (PEM) to log in with, and its key.
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+impl From<String> for Options {
+    fn from(url: String) -> Self {
+        Self { url, ..Self::default() }
+    }
+}
+
+impl Options {
+    pub(super) fn open(&self, of: &str) -> Result<Broker, String> {
+        let (is_tls, place, topic) = place(&self.url).ok_or_else(|| {
+            format!(
+                "{of}.url = {:?}: expected mqtts://HOST[:PORT]/TOPIC, or mqtt://, with a topic of at most {TOPIC_MAX} bytes \
+                 and without + and #; who logs in is said by user and password-file",
+                shown(&self.url)
+            )
+        })?;
+        let tls = if is_tls {
+            let trust =
+                Trust::load(of, self.ca.as_deref(), self.certificate.as_deref(), self.key.as_deref())?;
+            Some(trust.config()?)
+        } else if self.ca.is_some() || self.certificate.is_some() || self.key.is_some() {
+            return Err(format!(
+                "{of}: ca, certificate and key are for mqtts:// only: use it in url, or leave them out"
+            ));
+        } else {
+            None
+        };
+        if self.password_file.is_some() && !is_tls && !place.is_loopback() {
+            return Err(format!(
+                "{of}.password-file: by mqtt:// everybody on the way could read the password: use mqtts://"
+            ));
+        }
+        let login = super::login(of, self.user.as_deref(), self.password_file.as_deref())?;
+        Ok(Broker { url: self.url.clone(), place, topic, tls, login })
+    }
+}
+
+/// Whether it is TLS, host and port, and topic, of a place that is named `mqtt://HOST[:PORT]/TOPIC`.
+fn place(url: &str) -> Option<(bool, Place, String)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (is_tls, port) = match scheme {
+        "mqtt" => (false, PORT),
+        "mqtts" => (true, TLS_PORT),
+        _ => return None,
+    };
+    let (host, topic) = rest.split_once('/')?;
     // Clause 4.7.1: wildcards are for those who listen.
     let is_topic = (1..=TOPIC_MAX).contains(&topic.len())
         && !topic.chars().any(|c| matches!(c, '+' | '#') || c.is_control());
-    if !is_host || !is_topic {
-        return None;
-    }
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    Some((if has_port { host.into() } else { format!("{host}:1883") }, topic.into()))
+    is_topic.then(|| Place::read(host, Some(port))).flatten().map(|place| (is_tls, place, topic.to_owned()))
 }
 
-/// Publishes a message and waits until the broker has it.
-pub(super) fn publish(url: &str, message: &str) -> io::Result<()> {
-    let (at, topic) = place(url).ok_or_else(|| io::Error::other("not a place of mqtt"))?;
-    let mut stream = connect(&at)?;
-    stream.write_all(&opening(&format!("pavise-{}", std::process::id()))?)?;
-    // CONNACK (clause 3.2): whether there was a session before, and why not.
-    match answer(&mut stream)? {
-        [0x20, 2, _, 0] => {}
-        [0x20, 2, _, code] => {
-            return Err(io::Error::other(format!("the broker refuses the connection with code {code}")));
+/// Somebody who hands on what is published.
+pub(super) struct Broker {
+    url: String,
+    place: Place,
+    topic: String,
+    tls: Option<Arc<ClientConfig>>,
+    login: Option<(String, Secret)>,
+}
+
+impl Broker {
+    /// Publishes a message and waits until the broker has it.
+    fn publish(&self, message: &str) -> io::Result<()> {
+        let mut way = Way::open(&self.place, self.tls.as_ref())?;
+        let login = self.login.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
+        way.write_all(&opening(&format!("pavise-{}", std::process::id()), login)?)?;
+        // CONNACK (clause 3.2): whether there was a session before, and why not.
+        match answer(&mut way)? {
+            [0x20, 2, _, 0] => {}
+            // Clause 3.2.2.3, table 3.1.
+            [0x20, 2, _, 4 | 5] => {
+                return Err(io::Error::other(
+                    "the broker refuses the login: look at user and password-file, or at certificate",
+                ));
+            }
+            [0x20, 2, _, code] => {
+                return Err(io::Error::other(format!("the broker refuses the connection with code {code}")));
+            }
+            other => return Err(unexpected(other)),
         }
-        other => return Err(unexpected(other)),
+        way.write_all(&publication(&self.topic, message)?)?;
+        // PUBACK (clause 3.4).
+        match answer(&mut way)? {
+            [0x40, 2, high, low] if [high, low] == ID => {}
+            other => return Err(unexpected(other)),
+        }
+        // DISCONNECT (clause 3.14). It has been told, whether or not this arrives.
+        let _ = way.write_all(&[0xe0, 0]).and_then(|()| way.flush());
+        Ok(())
     }
-    stream.write_all(&publication(&topic, message)?)?;
-    // PUBACK (clause 3.4).
-    match answer(&mut stream)? {
-        [0x40, 2, high, low] if [high, low] == ID => {}
-        other => return Err(unexpected(other)),
+}
+
+impl Receiver for Broker {
+    type Item = Message;
+    type Parcel = String;
+
+    fn name(&self) -> String {
+        self.url.clone()
     }
-    // DISCONNECT (clause 3.14). It has been told, whether or not this arrives.
-    let _ = stream.write_all(&[0xe0, 0]);
-    Ok(())
+
+    fn pack(&mut self, message: Message, _: Instant) -> Option<String> {
+        Some(message.json())
+    }
+
+    fn send(&mut self, json: &String) -> Result<(), String> {
+        self.publish(json).map_err(|error| error.to_string())
+    }
 }
 
 fn unexpected(answer: [u8; 4]) -> io::Error {
@@ -54,19 +152,25 @@ fn unexpected(answer: [u8; 4]) -> io::Error {
 }
 
 /// Both answers have four bytes.
-fn answer(stream: &mut impl Read) -> io::Result<[u8; 4]> {
+fn answer(way: &mut (impl Read + Write)) -> io::Result<[u8; 4]> {
+    way.flush()?;
     let mut bytes = [0; 4];
-    stream.read_exact(&mut bytes)?;
+    way.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-/// CONNECT (clause 3.1) of a client with nothing but an identifier, with a clean session.
-fn opening(client: &str) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
+/// CONNECT (clause 3.1) of a client with an identifier and, if there is one, a login, with a clean session.
+fn opening(client: &str, login: Option<(&str, &str)>) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut body = Zeroizing::new(Vec::new());
     text(&mut body, "MQTT")?;
-    body.extend([4, 0x02, 0, 60]);
+    // Clause 3.1.2.3: user name, password, clean session.
+    body.extend([4, if login.is_some() { 0xc2 } else { 0x02 }, 0, 60]);
     text(&mut body, client)?;
-    packet(0x10, &body)
+    if let Some((user, password)) = login {
+        text(&mut body, user)?;
+        text(&mut body, password)?;
+    }
+    packet(0x10, &body).map(Zeroizing::new)
 }
 
 /// PUBLISH (clause 3.3) with quality of service 1.
@@ -107,23 +211,23 @@ fn packet(first: u8, body: &[u8]) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
-    use std::net::TcpListener;
-    use std::process::{Command, Stdio};
-
     use super::*;
 
     #[test]
     fn places_are_read() {
-        let of = |url: &str| place(url).map(|(at, topic)| format!("{at} {topic}"));
-        assert_eq!(of("mqtt://broker/site/pavise").as_deref(), Some("broker:1883 site/pavise"));
-        assert_eq!(of("mqtt://10.0.0.1:1884/x").as_deref(), Some("10.0.0.1:1884 x"));
+        let of =
+            |url: &str| place(url).map(|(tls, at, topic)| format!("{tls} {} {} {topic}", at.host, at.port));
+        assert_eq!(of("mqtt://broker/site/pavise").as_deref(), Some("false broker 1883 site/pavise"));
+        assert_eq!(of("mqtts://broker/x").as_deref(), Some("true broker 8883 x"));
+        assert_eq!(of("mqtt://10.0.0.1:1884/x").as_deref(), Some("false 10.0.0.1 1884 x"));
+        assert_eq!(of("mqtts://[fd00::1]:8884/x").as_deref(), Some("true fd00::1 8884 x"));
         for bad in [
-            "mqtts://a/x",
+            "mqttss://a/x",
             "mqtt:///x",
             "mqtt://a",
             "mqtt://a/",
             "mqtt://user@a/x",
+            "mqtt://user:word@a/x",
             "mqtt://a/x/#",
             "mqtt://a/+/x",
         ] {
@@ -146,56 +250,12 @@ mod tests {
             let packet = packet(0x30, &vec![7; length]).unwrap();
             assert_eq!((packet[0], &packet[1..packet.len() - length]), (0x30, expected), "{length}");
         }
-        assert_eq!(opening("p").unwrap(), [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 1, b'p']);
+        let plain = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 1, b'p'];
+        assert_eq!(**opening("p", None).unwrap(), plain);
+        // Clause 3.1.3: the user name and the password come last, each with a flag (clause 3.1.2.3).
+        let login =
+            [0x10, 19, 0, 4, b'M', b'Q', b'T', b'T', 4, 0xc2, 0, 60, 0, 1, b'p', 0, 1, b'u', 0, 1, b'w'];
+        assert_eq!(**opening("p", Some(("u", "w"))).unwrap(), login);
         assert_eq!(publication("a/b", "!").unwrap(), [0x32, 8, 0, 3, b'a', b'/', b'b', 0, 1, b'!']);
-    }
-
-    #[test]
-    fn a_broker_that_refuses_is_an_error_that_says_so() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("mqtt://{}/x", listener.local_addr().unwrap());
-        let broker = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(&[0x20, 2, 0, 5]).unwrap();
-            let _ = stream.read_to_end(&mut Vec::new());
-        });
-        assert!(publish(&url, "{}").unwrap_err().to_string().contains("code 5"));
-        broker.join().unwrap();
-    }
-
-    #[test]
-    fn mosquitto_hands_on_what_is_published() {
-        let name = "mosquitto_hands_on_what_is_published";
-        let (Some(mosquitto), Some(listen)) =
-            (testkit::peer(name, "mosquitto"), testkit::peer(name, "mosquitto_sub"))
-        else {
-            return;
-        };
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut broker = Command::new(mosquitto)
-            .args(["-p", &free.to_string(), "-v"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(broker.stderr.take().unwrap()).lines().map_while(Result::ok);
-        assert!(said.any(|line| line.contains("running")), "mosquitto does not run");
-        let mut listener = Command::new(listen)
-            .args(["-p", &free.to_string(), "-t", "site/#", "-C", "1", "-v", "-q", "1"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        assert!(said.any(|line| line.contains("Sending SUBACK")), "nobody listens");
-        // It goes on saying things, which somebody must take.
-        let rest = std::thread::spawn(move || said.count());
-        let message = format!("{{\"text\":\"{}\"}}", "x".repeat(20_000));
-        publish(&format!("mqtt://127.0.0.1:{free}/site/pavise"), &message).unwrap();
-        let mut line = String::new();
-        BufReader::new(listener.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line.trim_end(), format!("site/pavise {message}"));
-        listener.wait().unwrap();
-        broker.kill().unwrap();
-        broker.wait().unwrap();
-        rest.join().unwrap();
     }
 }

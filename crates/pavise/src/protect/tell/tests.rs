@@ -1,0 +1,622 @@
+//! Everybody who can be told, with a real other side each.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use testkit::tls::{Authority, DEADLINE, Server, Speaks, free, log, mail, web};
+
+use super::peers::{Counted, OFTEN, message, reaches};
+use super::webhook::{Webhook, id};
+use super::*;
+
+/// `[tell]` with this in it.
+fn tell(text: &str) -> Result<Tell, String> {
+    let text: Text = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    text.open()
+}
+
+fn error(text: &str) -> String {
+    tell(text).err().expect(text)
+}
+
+/// What openssl of this machine makes of an input.
+fn openssl(test: &str, arguments: &[&str], input: &str) -> Option<Vec<u8>> {
+    let mut child = Command::new(testkit::peer(test, "openssl")?)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    Some(output.stdout)
+}
+
+/// Sends one message, without trying again.
+fn once<R: Receiver<Item = Message>>(receiver: &mut R) -> Result<(), String> {
+    let parcel = receiver.pack(message("taken"), Instant::now()).unwrap();
+    receiver.send(&parcel).map_err(tls::explain)
+}
+
+fn webhook(text: &str) -> Webhook {
+    Webhook(tell(text).unwrap().webhook.unwrap())
+}
+
+#[test]
+fn what_cannot_be_used_is_told_with_its_option_and_what_to_do() {
+    let authority = Authority::new();
+    let [ca, other, key] = ["ca.pem", "other.pem", "server.key"].map(|name| authority.text(name));
+    std::fs::write(authority.path("open"), "s3cret").unwrap();
+    let open = authority.text("open");
+    let short = authority.secret("short", "whsec_c2hvcnQ=");
+    for (text, parts) in [
+        ("webhook = \"ftp://a/\"".to_owned(), ["tell.webhook.url", "https://HOST"]),
+        ("webhook = \"https://user:s3cret@a/\"".into(), ["tell.webhook.url", "https://HOST"]),
+        ("webhook = \"http:///x\"".into(), ["tell.webhook.url", "https://HOST"]),
+        ("webhook = \"http://a/\\r\\nX: 1\"".into(), ["tell.webhook.url", "https://HOST"]),
+        ("webhook = 7".into(), ["invalid type", "a URL, or a table with url"]),
+        ("webhook = { url = \"https://a/\", colour = 1 }".into(), ["unknown field `colour`", "secret-file"]),
+        ("webhook = { ca = \"x\" }".into(), ["missing field", "url"]),
+        ("webhook = { url = \"https://a/\", ca = \"none\" }".into(), ["tell.webhook.ca", "cannot read it"]),
+        (
+            format!("webhook = {{ url = \"https://a/\", ca = \"{key}\" }}"),
+            ["tell.webhook.ca", "no certificate"],
+        ),
+        (format!("webhook = {{ url = \"http://a/\", ca = \"{ca}\" }}"), ["tell.webhook", "https:// only"]),
+        (
+            "webhook = { url = \"https://a/\", token-file = \"none\" }".into(),
+            ["tell.webhook.token-file", "cannot"],
+        ),
+        (
+            format!("webhook = {{ url = \"https://a/\", secret-file = \"{open}\" }}"),
+            ["secret-file", "chmod 600"],
+        ),
+        (
+            format!("webhook = {{ url = \"https://a/\", secret-file = \"{short}\" }}"),
+            ["secret-file", "24 to 64 bytes"],
+        ),
+        (
+            format!("webhook = {{ url = \"http://a/\", token-file = \"{short}\" }}"),
+            ["token-file", "use https://"],
+        ),
+        (
+            format!("webhook = {{ url = \"https://a/\", ca = \"{ca}\", key = \"{key}\" }}"),
+            ["tell.webhook.key", "tell.webhook.certificate"],
+        ),
+        (
+            format!("webhook = {{ url = \"https://a/\", certificate = \"{other}\", key = \"{key}\" }}"),
+            ["tell.webhook", "cannot be used together"],
+        ),
+        ("mqtt = \"mqtt://a\"".into(), ["tell.mqtt.url", "mqtts://HOST"]),
+        ("mqtt = \"mqtt://user:s3cret@a/x\"".into(), ["tell.mqtt.url", "password-file"]),
+        ("syslog = \"tls://user:s3cret@a\"".into(), ["tell.syslog.url", "tls://HOST"]),
+        (
+            "mqtt = { url = \"mqtts://a/x\", user = \"u\" }".into(),
+            ["tell.mqtt.user", "tell.mqtt.password-file"],
+        ),
+        (
+            format!("mqtt = {{ url = \"mqtt://a/x\", user = \"u\", password-file = \"{short}\" }}"),
+            ["tell.mqtt.password-file", "use mqtts://"],
+        ),
+        (
+            format!("mqtt = {{ url = \"mqtts://a/x\", password-file = \"{short}\" }}"),
+            ["tell.mqtt.password-file", "tell.mqtt.user"],
+        ),
+        ("syslog = \"a:514\"".into(), ["tell.syslog.url", "udp://HOST:PORT"]),
+        ("syslog = \"udp://a\"".into(), ["tell.syslog.url", "udp://HOST:PORT"]),
+        (format!("syslog = {{ url = \"tcp://a:1\", ca = \"{ca}\" }}"), ["tell.syslog", "tls:// only"]),
+        ("mail = { server = \"a\", from = \"a@b.c\", to = [] }".into(), ["tell.mail.server", "smtps://HOST"]),
+        ("mail = { server = \"smtps://a\", from = \"a\", to = [] }".into(), ["tell.mail.from", "address"]),
+        (
+            "mail = { server = \"smtps://a\", from = \"a@b.c\", to = [] }".into(),
+            ["tell.mail.to", "at least one"],
+        ),
+        (
+            "mail = { server = \"smtps://a\", from = \"a@b.c\", to = [\"x\"] }".into(),
+            ["tell.mail.to", "address"],
+        ),
+        (
+            "mail = { server = \"smtps://a\", from = \"a@b.c\", to = [\"a@b.c\"], cc = 1 }".into(),
+            ["unknown field", "cc"],
+        ),
+    ] {
+        let error = error(&text);
+        assert!(parts.iter().all(|part| error.contains(part)), "{text}\n{error}");
+        assert!(!error.contains("s3cret") && !error.contains("c2hvcnQ"), "{error}");
+    }
+    assert!(tell("").unwrap().webhook.is_none());
+    for fit in ["webhook = \"http://a.example/x/y?z\"", "mqtt = \"mqtt://a/x\"", "syslog = \"udp://a:514\""] {
+        assert!(tell(fit).is_ok(), "{fit}");
+    }
+}
+
+#[test]
+fn what_is_posted_by_http_is_a_whole_request_and_a_refusal_is_told() {
+    let server =
+        web(None, 0, &["204 No Content", "500 No", "307 Elsewhere\r\nLocation: http://127.0.0.1:1/"]);
+    let mut hook = webhook(&format!("webhook = \"http://127.0.0.1:{}/hook?a\"", server.port));
+    assert_eq!(once(&mut hook), Ok(()));
+    let posted = server.hears();
+    assert!(posted.head.starts_with("POST /hook?a HTTP/1.1\r\n"), "{}", posted.head);
+    assert_eq!(posted.header("content-type"), Some("application/json"));
+    assert_eq!(posted.body, message("taken").json());
+    assert_eq!((posted.header("webhook-signature"), posted.header("authorization")), (None, None));
+    assert!(once(&mut hook).unwrap_err().contains("answers 500"));
+    // What is elsewhere is not asked: the error would be another.
+    assert!(once(&mut hook).unwrap_err().contains("answers 307, and redirections are not followed"));
+}
+
+#[test]
+fn an_answer_that_does_not_end_is_not_read() {
+    for (bytes, fits) in [(8 << 10, true), (20 << 10, false)] {
+        let answer: &str = Box::leak(format!("200 Yes\r\nX: {}", "x".repeat(bytes)).into_boxed_str());
+        let server = web(None, 0, Box::leak(Box::new([answer])));
+        let mut hook = webhook(&format!("webhook = \"http://127.0.0.1:{}/\"", server.port));
+        assert_eq!(once(&mut hook).is_ok(), fits, "{bytes}");
+    }
+}
+
+#[test]
+fn a_webhook_by_https_is_signed_and_keeps_its_id_while_it_is_tried_again() {
+    let test = "a_webhook_by_https_is_signed_and_keeps_its_id_while_it_is_tried_again";
+    let authority = Authority::new();
+    let server = web(Some(authority.server(true)), 0, &["503 Later", "500 No", "200 Yes"]);
+    let secret = authority.secret("secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
+    let token = authority.secret("token", "abc.DEF-123\n");
+    let [ca, certificate, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.text(name));
+    let text = format!(
+        "[webhook]\nurl = \"https://localhost:{}/hook\"\nca = \"{ca}\"\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n\
+         secret-file = \"{secret}\"\ntoken-file = \"{token}\"",
+        server.port
+    );
+    let mut line = Line::start(webhook(&text), OFTEN);
+    assert!(line.hand(message("taken")));
+    let posted = [server.hears(), server.hears(), server.hears()];
+    line.join();
+    assert!(server.rest().is_empty(), "it was told after it had answered");
+    let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let digits = key.iter().fold(String::from("hexkey:"), |text, byte| format!("{text}{byte:02x}"));
+    for each in &posted {
+        let [name, seconds, signature] = ["webhook-id", "webhook-timestamp", "webhook-signature"]
+            .map(|name| each.header(name).unwrap().to_owned());
+        assert_eq!(
+            (name.as_str(), each.body.as_str()),
+            (id(&each.body).as_str(), message("taken").json().as_str())
+        );
+        assert_eq!(name, posted[0].header("webhook-id").unwrap());
+        let sent: u64 = seconds.parse().unwrap();
+        assert!(clock().as_secs().abs_diff(sent) < 60, "{sent}");
+        assert_eq!(each.header("authorization"), Some("Bearer abc.DEF-123"));
+        // The same as OpenSSL makes it, which takes the key in hexadecimal digits.
+        let arguments = ["dgst", "-sha256", "-mac", "hmac", "-macopt", &digits, "-binary"];
+        let signed = format!("{name}.{seconds}.{}", each.body);
+        let Some(mac) = openssl(test, &arguments, &signed) else { return };
+        assert_eq!(signature, format!("v1,{}", STANDARD.encode(mac)));
+    }
+    assert_ne!(id("a"), id("b"));
+}
+
+#[test]
+fn tls_1_2_and_1_3_are_spoken_with_each_who_is_told() {
+    let authority = Authority::new();
+    let [ca, certificate, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.text(name));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = authority.server_by(&[version], true);
+        let own = format!("ca = \"{ca}\"\ncertificate = \"{certificate}\"\nkey = \"{key}\"");
+        let server = web(Some(config.clone()), 0, &["200 Yes"]);
+        let at = |who: &str, scheme: &str, port: u16, more: &str| {
+            tell(&format!("[{who}]\nurl = \"{scheme}://localhost:{port}\"\n{more}")).unwrap()
+        };
+        let mut hook = Webhook(at("webhook", "https", server.port, &own).webhook.unwrap());
+        assert_eq!(once(&mut hook), Ok(()), "{version:?}");
+        let server = log(config);
+        once(at("syslog", "tls", server.port, &own).syslog.as_mut().unwrap()).unwrap();
+        // Nobody is told who asks for a certificate that there is none of, whenever the version says so.
+        let nobody = format!("ca = \"{ca}\"");
+        assert!(
+            once(at("syslog", "tls", server.port, &nobody).syslog.as_mut().unwrap()).is_err(),
+            "{version:?}"
+        );
+        let server = mail(Speaks::Wrapped(authority.server_by(&[version], false)), 0, None);
+        once(&mut mailer(&authority, "smtps", server.port, "")).unwrap();
+        assert!(server.hears().by_tls);
+    }
+}
+
+#[test]
+fn a_server_that_cannot_show_who_it_is_is_told_nothing() {
+    let authority = Authority::new();
+    let server = web(Some(authority.server(false)), 0, &["200 Yes"]);
+    let other = authority.text("other.pem");
+    let mut hook =
+        webhook(&format!("webhook = {{ url = \"https://localhost:{}/\", ca = \"{other}\" }}", server.port));
+    let error = once(&mut hook).unwrap_err();
+    assert!(error.contains("certificate") && error.contains("with ca"), "{error}");
+    // Nor one that is another host than it should be: the certificate says localhost and 127.0.0.1.
+    let ca = authority.text("ca.pem");
+    let mut hook =
+        webhook(&format!("webhook = {{ url = \"https://127.0.0.2:{}/\", ca = \"{ca}\" }}", server.port));
+    assert!(once(&mut hook).is_err());
+    assert!(server.rest().is_empty());
+    let mut hook =
+        webhook(&format!("webhook = {{ url = \"https://127.0.0.1:{}/\", ca = \"{ca}\" }}", server.port));
+    assert_eq!(once(&mut hook), Ok(()));
+}
+
+#[test]
+fn who_listens_is_told_while_another_is_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("told");
+    // It takes connections and says nothing.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = web(None, 0, &["200 Yes"]);
+    let text = format!(
+        "syslog = \"tcp://127.0.0.1:{}\"\nmqtt = \"mqtt://{}/x\"\nfile = \"{}\"\nwebhook = \"http://127.0.0.1:{}/\"",
+        free(),
+        dead.local_addr().unwrap(),
+        path.display(),
+        server.port
+    );
+    let begun = Instant::now();
+    let mut teller = Teller::with(tell(&text).unwrap(), OFTEN);
+    for _ in 0..3 {
+        teller.tell(&message("taken"));
+    }
+    let bodies: Vec<_> = (0..3).map(|_| server.hears().body).collect();
+    assert!(begun.elapsed() < tls::PATIENCE, "the dead one was waited for");
+    // Whoever it is connected to hangs up: it is tried for the last time.
+    let hang_up = std::thread::spawn(move || dead.incoming().take(1).for_each(drop));
+    drop(teller);
+    let written = std::fs::read_to_string(path).unwrap();
+    assert_eq!(written.lines().collect::<Vec<_>>(), bodies);
+    drop(hang_up);
+}
+
+#[test]
+fn syslog_over_udp_tcp_and_tls_is_framed_as_each_asks() {
+    let authority = Authority::new();
+    let told = |text: &str| once(tell(text).unwrap().syslog.as_mut().unwrap());
+    let begins = "<35>1 2023-11-14T22:14:20Z ";
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    told(&format!("syslog = \"udp://{}\"", socket.local_addr().unwrap())).unwrap();
+    let mut bytes = [0; 8_192];
+    let length = socket.recv(&mut bytes).unwrap();
+    let plain = String::from_utf8(bytes[..length].to_vec()).unwrap();
+    assert!(plain.starts_with(begins) && plain.contains("cuts 3 conversations"), "{plain}");
+    // RFC 6587, section 3.4.1: the octets of the message before it.
+    let framed = format!("{} {plain}", plain.len());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    told(&format!("syslog = \"tcp://{}\"", listener.local_addr().unwrap())).unwrap();
+    let mut seen = String::new();
+    listener.accept().unwrap().0.read_to_string(&mut seen).unwrap();
+    assert_eq!(seen, framed);
+    // RFC 5425, section 4.3: the same.
+    let server = log(authority.server(true));
+    let [ca, other, certificate, key] =
+        ["ca.pem", "other.pem", "client.pem", "client.key"].map(|name| authority.text(name));
+    let at = |ca: &str, more: &str| {
+        format!("[syslog]\nurl = \"tls://localhost:{}\"\nca = \"{ca}\"\n{more}", server.port)
+    };
+    let own = format!("certificate = \"{certificate}\"\nkey = \"{key}\"");
+    told(&at(&ca, &own)).unwrap();
+    assert_eq!(server.hears(), framed);
+    let error = told(&at(&other, &own)).unwrap_err();
+    assert!(error.contains("certificate") && error.contains("with ca"), "{error}");
+    // Without a certificate of its own it is refused, and hears of it although that comes after the handshake of TLS 1.3.
+    let error = told(&at(&ca, "")).unwrap_err();
+    assert!(error.to_lowercase().contains("certificate"), "{error}");
+    assert!(server.rest().is_empty());
+}
+
+/// mosquitto with TLS, a login and nothing for those who have none. It listens before this returns.
+struct Mosquitto {
+    child: Child,
+    said: Option<std::thread::JoinHandle<usize>>,
+}
+
+impl Mosquitto {
+    fn start(authority: &Authority, port: u16, more: &str) -> Self {
+        let config = authority.path("mosquitto.conf");
+        std::fs::write(&config, format!("user root\nlog_type all\nlistener {port} 127.0.0.1\n{more}"))
+            .unwrap();
+        let program = testkit::peer("mosquitto", "mosquitto").unwrap();
+        let mut child = Command::new(program)
+            .args(["-v", "-c"])
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        assert!(said.any(|line| line.contains("running")), "mosquitto does not run");
+        // It goes on saying things, which somebody must take.
+        Self { child, said: Some(std::thread::spawn(move || said.count())) }
+    }
+
+    fn by_tls(authority: &Authority, port: u16, more: &str) -> Self {
+        let [ca, certificate, key] = ["ca.pem", "server.pem", "server.key"].map(|name| authority.text(name));
+        let tls = format!("cafile {ca}\ncertfile {certificate}\nkeyfile {key}\n");
+        Self::start(authority, port, &format!("{tls}{more}"))
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = self.said.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// Somebody who listens at a broker, once it does; the lines that come.
+fn subscriber(port: u16, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
+    let program = testkit::peer("mosquitto", "mosquitto_sub").unwrap();
+    let mut child = Command::new("stdbuf")
+        .args(["-oL"])
+        .arg(program)
+        .args(["-d", "-h", "localhost", "-p", &port.to_string(), "-t", "site/#", "-q", "1"])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("Subscribed") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "nobody listens");
+    }
+    (child, lines)
+}
+
+fn has_mosquitto(test: &str) -> bool {
+    ["mosquitto", "mosquitto_sub", "mosquitto_passwd", "stdbuf"]
+        .iter()
+        .all(|name| testkit::peer(test, name).is_some())
+}
+
+#[test]
+fn mosquitto_hands_on_what_is_published() {
+    if !has_mosquitto("mosquitto_hands_on_what_is_published") {
+        return;
+    }
+    let (authority, port) = (Authority::new(), free());
+    let _broker = Mosquitto::start(&authority, port, "allow_anonymous true\n");
+    let (mut listener, lines) = subscriber(port, &["-C", "1"]);
+    let mut broker = tell(&format!("mqtt = \"mqtt://127.0.0.1:{port}/site/pavise\"")).unwrap().mqtt.unwrap();
+    let long = "x".repeat(20_000);
+    broker.send(&long).unwrap();
+    assert!(lines.lines().map(Result::unwrap).any(|line| line == long));
+    listener.wait().unwrap();
+}
+
+#[test]
+fn mosquitto_takes_a_login_by_tls_and_refuses_a_wrong_one() {
+    if !has_mosquitto("mosquitto_takes_a_login_by_tls_and_refuses_a_wrong_one") {
+        return;
+    }
+    let (authority, port) = (Authority::new(), free());
+    let passwords = authority.secret("passwords", "");
+    let made =
+        Command::new("mosquitto_passwd").args(["-b", &passwords, "pavise", "s3cret"]).status().unwrap();
+    assert!(made.success());
+    let more = format!("allow_anonymous false\npassword_file {passwords}\n");
+    let _broker = Mosquitto::by_tls(&authority, port, &more);
+    let ca = authority.text("ca.pem");
+    let login = ["--cafile", &ca, "-u", "pavise", "-P", "s3cret", "-C", "1"];
+    let (mut listener, lines) = subscriber(port, &login);
+    let [right, wrong] =
+        [("right", "s3cret\n"), ("wrong", "guess\n")].map(|(name, text)| authority.secret(name, text));
+    let of = |ca: &str, password: &str| {
+        let text = format!(
+            "[mqtt]\nurl = \"mqtts://localhost:{port}/site/pavise\"\nca = \"{ca}\"\nuser = \"pavise\"\n\
+             password-file = \"{password}\""
+        );
+        tell(&text).unwrap().mqtt.unwrap()
+    };
+    let error = once(&mut of(&ca, &wrong)).unwrap_err();
+    assert!(error.contains("refuses the login") && !error.contains("guess"), "{error}");
+    let error = once(&mut of(&authority.text("other.pem"), &right)).unwrap_err();
+    assert!(error.contains("certificate") && error.contains("with ca"), "{error}");
+    once(&mut of(&ca, &right)).unwrap();
+    assert!(lines.lines().map(Result::unwrap).any(|line| line == message("taken").json()));
+    listener.wait().unwrap();
+}
+
+#[test]
+fn mosquitto_takes_a_certificate_for_a_login_and_is_told_again_when_it_is_back() {
+    if !has_mosquitto("mosquitto_takes_a_certificate_for_a_login_and_is_told_again_when_it_is_back") {
+        return;
+    }
+    let (authority, port) = (Authority::new(), free());
+    let more = "allow_anonymous false\nrequire_certificate true\nuse_identity_as_username true\n";
+    let [ca, certificate, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.text(name));
+    let at = format!("[mqtt]\nurl = \"mqtts://localhost:{port}/site/x\"\nca = \"{ca}\"\n");
+    let own = format!("{at}certificate = \"{certificate}\"\nkey = \"{key}\"\n");
+    let (broker, failed, told) = Counted::new(tell(&own).unwrap().mqtt.unwrap());
+    let mut line = Line::start(broker, OFTEN);
+    line.hand(message("taken"));
+    line.hand(message("expired"));
+    reaches(&failed, 2);
+    let back = Mosquitto::by_tls(&authority, port, more);
+    reaches(&told, 2);
+    line.join();
+    let error = once(tell(&at).unwrap().mqtt.as_mut().unwrap()).unwrap_err();
+    assert!(!error.is_empty(), "it was told without a certificate");
+    drop(back);
+}
+
+fn mailer(authority: &Authority, scheme: &str, port: u16, more: &str) -> mail::Mailer {
+    let login = if more.contains("password-file") { "user = \"plant\"\n" } else { "" };
+    let ca = if more.contains("ca =") {
+        String::new()
+    } else {
+        format!("ca = \"{}\"\n", authority.text("ca.pem"))
+    };
+    let text = format!(
+        "[mail]\nserver = \"{scheme}://localhost:{port}\"\nfrom = \"Pavise <pavise@plant.example>\"\n\
+         to = [\"Operators <ops@plant.example>\", \"night@plant.example\"]\n{login}{ca}{more}"
+    );
+    tell(&text).unwrap().mail.unwrap()
+}
+
+const LOGIN: Option<(&str, &str)> = Some(("plant", "s3cret"));
+
+#[test]
+fn a_mail_says_what_happened_and_how_to_undo_it_by_starttls_and_by_tls() {
+    let authority = Authority::new();
+    let password = format!("password-file = \"{}\"", authority.secret("password", "s3cret\n"));
+    let config = authority.server(false);
+    for (scheme, speaks) in [("smtp", Speaks::Starts(config.clone())), ("smtps", Speaks::Wrapped(config))] {
+        let server = mail(speaks, 0, LOGIN);
+        once(&mut mailer(&authority, scheme, server.port, &password)).unwrap();
+        let mail = server.hears();
+        assert!(mail.by_tls && mail.logged_in);
+        assert_eq!(mail.recipients, ["<ops@plant.example>", "<night@plant.example>"]);
+        assert_eq!(mail.header("From").as_deref(), Some("Pavise <pavise@plant.example>"));
+        assert_eq!(mail.header("To").as_deref(), Some("Operators <ops@plant.example>, night@plant.example"));
+        assert_eq!(mail.header("Auto-Submitted").as_deref(), Some("auto-generated"));
+        assert!(mail.header("Date").is_some() && mail.header("Message-ID").unwrap().ends_with("@pavise>"));
+        // RFC 2047: not ASCII, in base64.
+        assert!(mail.header("Subject").unwrap().contains("=?utf-8?b?"), "{}", mail.text);
+        let body = mail.body();
+        for line in [
+            "What happened:    Password guessing (rule plant)",
+            "Severity:         high",
+            "Device:           10.0.0.5 (camera-3, Büro)",
+            "What was done:    contained 10.0.0.5 (camera-3, Büro) for 1 h: incident i000000000001, cuts 3 conversations",
+            "Until:            2023-11-14T23:14:21Z; then it ends by itself",
+            "How to undo it:   pavise actions revert a86bfd04907f66c0e",
+            "Incident:         i000000000001; `pavise incidents i000000000001` tells all of it",
+            "What to do first: Look at who uses camera-3.",
+        ] {
+            assert!(body.contains(&format!("{line}\r\n")), "{line}\n{body}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_mailed_to_whom_cannot_show_who_it_is_nor_without_tls_nor_with_a_wrong_password() {
+    let authority = Authority::new();
+    let [right, wrong] = [("right", "s3cret"), ("wrong", "guess")]
+        .map(|(name, text)| format!("password-file = \"{}\"\n", authority.secret(name, text)));
+    let other = format!("{right}ca = \"{}\"\n", authority.text("other.pem"));
+    let config = authority.server(false);
+    for (scheme, speaks) in [("smtp", Speaks::Starts(config.clone())), ("smtps", Speaks::Wrapped(config))] {
+        let server = mail(speaks, 0, LOGIN);
+        let error = once(&mut mailer(&authority, scheme, server.port, &other)).unwrap_err();
+        assert!(error.contains("certificate") && error.contains("with ca"), "{error}");
+        let error = once(&mut mailer(&authority, scheme, server.port, &wrong)).unwrap_err();
+        assert!(
+            error.contains("535") && error.contains("password-file") && !error.contains("guess"),
+            "{error}"
+        );
+        assert!(once(&mut mailer(&authority, scheme, server.port, "")).unwrap_err().contains("530"));
+        assert!(server.rest().is_empty());
+        once(&mut mailer(&authority, scheme, server.port, &right)).unwrap();
+        assert!(server.hears().logged_in);
+    }
+    // It does not offer STARTTLS: neither password nor mail is shown to whoever is on the way.
+    let server = mail(Speaks::Plain, 0, LOGIN);
+    assert!(once(&mut mailer(&authority, "smtp", server.port, &right)).is_err());
+    assert!(server.rest().is_empty());
+    // To this machine itself, where no authority is named, it may be so.
+    let text = format!(
+        "[mail]\nserver = \"smtp://127.0.0.1:{}\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\nuser = \"plant\"\n{right}",
+        server.port
+    );
+    once(tell(&text).unwrap().mail.as_mut().unwrap()).unwrap();
+    let mail = server.hears();
+    assert!(!mail.by_tls && mail.logged_in);
+}
+
+#[test]
+fn a_mail_server_that_is_down_gets_its_mails_in_order_when_it_is_back() {
+    let authority = Authority::new();
+    let port = free();
+    let (mailer, failed, told) = Counted::new(mailer(&authority, "smtps", port, ""));
+    let mut line = Line::start(mailer, OFTEN);
+    line.hand(message("taken"));
+    line.hand(message("refused"));
+    reaches(&failed, 2);
+    let server = mail(Speaks::Wrapped(authority.server(false)), port, None);
+    reaches(&told, 2);
+    line.join();
+    assert!(server.hears().body().contains("How to undo it:   pavise actions revert"));
+    assert!(server.hears().body().contains("How to undo it:   nothing was done"));
+    assert!(server.rest().is_empty());
+}
+
+#[test]
+fn of_many_messages_few_mails_are_sent_and_one_that_tells_the_rest() {
+    let authority = Authority::new();
+    let server: Server<_> = mail(Speaks::Wrapped(authority.server(false)), 0, None);
+    let mut mailer = mailer(&authority, "smtps", server.port, "");
+    let begun = Instant::now();
+    let after = |seconds: u64| begun + Duration::from_secs(seconds);
+    let at_once = mail::MAILS_PER_HOUR - 1;
+    for number in 0..at_once {
+        assert!(mailer.pack(message("taken"), after(number as u64)).is_some(), "{number}");
+    }
+    assert_eq!(mailer.due(), None);
+    let more = mail::MAX_GATHERED + 7;
+    for _ in 0..more {
+        assert!(mailer.pack(message("taken"), after(60)).is_none());
+    }
+    // An hour after the first there is room for another; until then nothing else is sent.
+    assert_eq!(mailer.due(), Some(after(3_600)));
+    assert!(mailer.pack(message("taken"), after(3_601)).is_none());
+    let gathered = mailer.gather(after(3_601)).unwrap();
+    assert_eq!((mailer.due(), mailer.gather(after(3_601)).is_none()), (None, true));
+    mailer.send(&gathered).unwrap();
+    let mail = server.hears();
+    assert_eq!(mail.header("Subject").unwrap(), format!("Pavise: {} more messages", more + 1));
+    let body = mail.body();
+    assert!(body.starts_with(&format!("{} more messages came to ", more + 1)), "{body}");
+    let line = "2023-11-14T22:14:21Z  contained 10.0.0.5 (camera-3, Büro) a86bfd04907f66c0e\r\n";
+    assert_eq!(body.matches(line).count(), mail::MAX_GATHERED);
+    assert!(body.contains("and 8 more.\r\n"), "{body}");
+    // In any hour it is so many at most: by now all but those of the first two seconds count.
+    assert!(mailer.pack(message("taken"), after(3_601)).is_some());
+    assert!(mailer.pack(message("taken"), after(3_601)).is_none());
+    // At the end the rest is told, by the mail that is kept for it.
+    assert!(mailer.gather(after(3_602)).is_some());
+}
+
+#[test]
+fn each_outcome_tells_what_can_be_done_about_it() {
+    let authority = Authority::new();
+    let server = mail(Speaks::Wrapped(authority.server(false)), 0, None);
+    for (outcome, line) in [
+        ("asked", "How to answer:    pavise actions answer a86bfd04907f66c0e yes (or no)"),
+        ("observed", "How to undo it:   nothing was done: Pavise only observes here"),
+        ("requested", "How to stop it:   pavise actions revert a86bfd04907f66c0e, until it is done"),
+        ("failed", "How to undo it:   nothing was done"),
+    ] {
+        let mut mailer = mailer(&authority, "smtps", server.port, "");
+        let mail = mailer.pack(message(outcome), Instant::now()).unwrap();
+        mailer.send(&mail).unwrap();
+        let body = server.hears().body();
+        assert!(body.contains(&format!("{line}\r\n")), "{outcome}\n{body}");
+    }
+}
+
+#[test]
+fn what_an_attacker_has_named_ends_no_line_of_a_mail() {
+    let authority = Authority::new();
+    let server = mail(Speaks::Wrapped(authority.server(false)), 0, None);
+    let mut mailer = mailer(&authority, "smtps", server.port, "");
+    let evil = "x\r\nBcc: all@plant.example\r\n\r\n.\r\nQUIT\r\n";
+    let message = Message { headline: evil.into(), text: evil.into(), ..message("taken") };
+    let parcel = mailer.pack(message, Instant::now()).unwrap();
+    mailer.send(&parcel).unwrap();
+    let mail = server.hears();
+    assert_eq!((mail.header("Bcc"), mail.recipients.len()), (None, 2));
+    assert_eq!(mail.header("Subject").as_deref(), Some("Pavise (high): xBcc: all@plant.example.QUIT"));
+    assert!(mail.body().contains("What was done:    xBcc: all@plant.example.QUIT\r\n"));
+}
