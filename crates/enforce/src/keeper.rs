@@ -161,8 +161,9 @@ impl<F: Firewall> Keeper<F> {
 
     /// Changes what is in force for some classes without looking at the others: its work grows with the change, not with the
     /// ruleset. `before` and `after` are parts of the ruleset with the same classes: those that change, and those that are
-    /// named by an allow, of before or after, that names one of these; with all such allows. Mode, guard and the like are
-    /// those in force. The whole ruleset must follow with the next
+    /// named by an allow, of before or after, that names one of these; with all such allows. Of the members of a class, and the
+    /// networks of a group, that are in both, more than [`crate::EXPANSION_MAX`] are enough. Mode, guard and the like are those in
+    /// force. The whole ruleset must follow with the next
     /// [`Keeper::apply`], for which what was patched is then the same.
     ///
     /// # Errors
@@ -181,7 +182,7 @@ impl<F: Firewall> Keeper<F> {
         if has_networks(before) || has_networks(after) {
             return no("a class has networks");
         }
-        if !is_part(&old.table, &kept.compiled.table) {
+        if !is_part(&old.table, &kept.compiled.table, &new.table) {
             return no("what is to be changed is not what is in force");
         }
         let Some(mut transaction) = old.table.with_room_of(&new.table).delta(&new.table) else {
@@ -435,16 +436,18 @@ impl Kept {
     }
 }
 
-/// Whether all that a table holds is in another one, too; what comes and goes is not compared, nor are chains and sets that all
-/// tables have.
-fn is_part(part: &Table, whole: &Table) -> bool {
+/// Whether all that a table holds is in another one, too; what comes and goes is not compared. A chain that stays as it is when
+/// the part becomes the `next` one may have more rules, which name others.
+fn is_part(part: &Table, whole: &Table, next: &Table) -> bool {
     part.sets.iter().filter(|(_, set)| !set.spec.live).all(|(name, set)| {
         whole.sets.get(name).is_some_and(|found| {
             set.elements.iter().all(|(key, entry)| {
                 found.elements.get(key).is_some_and(|found| found.verdict == entry.verdict)
             })
         })
-    }) && part.chains.iter().all(|(name, chain)| whole.chains.get(name) == Some(chain))
+    }) && part.chains.iter().all(|(name, chain)| {
+        whole.chains.get(name).is_some_and(|found| found == chain || next.chains.get(name) == Some(chain))
+    })
 }
 
 fn change(transaction: &Transaction, compiled: &Compiled) -> Change {

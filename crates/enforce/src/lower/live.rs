@@ -8,7 +8,11 @@ use policy::{Bonds, ClassRef, Compiled, SetRef};
 
 use super::{Content, INLINE_MAX, Lowered, Options, Unit, Writer, bits, ip, managed, tagged};
 use crate::firewall::Firewall;
-use crate::{Change, Class, Family, KeepError, Keeper, Ruleset, RulesetError};
+use crate::{Change, Class, EXPANSION_MAX, Family, KeepError, Keeper, Ruleset, RulesetError};
+
+/// Of a large class that changes, so many members that stay are told with those that come and go: more than are written one by
+/// one in any case.
+const MEMBERS_TOLD: usize = EXPANSION_MAX + 1;
 
 /// Who is where: all that rules are written from besides the policy.
 #[derive(Clone, Debug, Default)]
@@ -222,6 +226,29 @@ pub enum Changed {
     Whole,
 }
 
+/// Takes most members out of large classes and groups that they are in before and after: what is written for one member more
+/// does not depend on them, as long as there are more than are written one by one.
+fn abridge([before, after]: &mut [Ruleset; 2]) {
+    fn less<T: Copy + Ord>(before: &mut Vec<T>, after: &mut Vec<T>) {
+        if before.len().min(after.len()) <= 2 * MEMBERS_TOLD {
+            return;
+        }
+        let (had, has): (BTreeSet<T>, BTreeSet<T>) =
+            (before.iter().copied().collect(), after.iter().copied().collect());
+        let stay: BTreeSet<T> = had.intersection(&has).copied().skip(MEMBERS_TOLD).collect();
+        before.retain(|one| !stay.contains(one));
+        after.retain(|one| !stay.contains(one));
+    }
+    for (was, is) in before.classes.iter_mut().zip(&mut after.classes) {
+        less(&mut was.members, &mut is.members);
+    }
+    for was in &mut before.groups {
+        if let Some(is) = after.groups.iter_mut().find(|is| is.name == was.name) {
+            less(&mut was.networks, &mut is.networks);
+        }
+    }
+}
+
 /// A policy as a ruleset that follows its devices. Made for one compiled policy and its clones; a policy that is compiled anew,
 /// and names that are resolved anew ([`Compiled::resolve`]), need another one.
 #[derive(Clone, Debug)]
@@ -301,6 +328,7 @@ impl Live {
             classes.extend(side.classes.drain(..).map(|class| (class.name, class.members)));
             side.classes = classes.into_iter().map(|(name, members)| Class { name, members }).collect();
         }
+        abridge(&mut sides);
         Ok(if sides[0] == sides[1] { Changed::Nothing } else { Changed::Part(Box::new(sides)) })
     }
 

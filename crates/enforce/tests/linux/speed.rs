@@ -181,6 +181,7 @@ fn lowering_of(what: &str, text: &str) {
     {
         let start = Instant::now();
         let touched = compiled.update(device(number, role));
+        timed("  of that the policy", start);
         let change = live.follow(&compiled, &touched, &mut keeper).unwrap();
         timed("a device that plays another part", start);
         println!("  {change:?}");
@@ -188,6 +189,7 @@ fn lowering_of(what: &str, text: &str) {
         moved.addresses[0].ip = host([10, 9, 0, 0], number);
         let start = Instant::now();
         let touched = compiled.update(moved);
+        timed("  of that the policy", start);
         let change = live.follow(&compiled, &touched, &mut keeper).unwrap();
         timed("a device that takes another address", start);
         println!("  {change:?}");
