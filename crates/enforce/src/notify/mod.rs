@@ -134,9 +134,8 @@ const fn millis(at: Timestamp) -> u64 {
     at.as_nanos() / 1_000_000
 }
 
-/// A syslog message (RFC 5424), without the frame of its transport.
-pub fn syslog(told: Told<'_>, reporter: Reporter<'_>) -> String {
-    let facts = told.facts();
+/// The header of a syslog message (RFC 5424, section 6.2).
+fn header(facts: &Facts<'_>, reporter: Reporter<'_>) -> String {
     // RFC 5424, section 6.2.1, table 2.
     let severity = match facts.severity {
         Severity::Critical => 2,
@@ -147,13 +146,24 @@ pub fn syslog(told: Told<'_>, reporter: Reporter<'_>) -> String {
     };
     // At most six digits of a second's fraction (section 6.2.3).
     let at = Timestamp::from_micros(facts.at.as_nanos() / 1_000);
-    let mut out = format!(
-        "<{}>1 {at} {} pavise - {} [{}@{ENTERPRISE}",
+    format!(
+        "<{}>1 {at} {} pavise - {}",
         u16::from(FACILITY) * 8 + severity,
         field(reporter.host, 255),
         field(facts.class, 32),
-        facts.kind,
-    );
+    )
+}
+
+/// A syslog message (RFC 5424) that carries a text in a format of its own, such as [`cef`] and [`leef`] give, without the frame of
+/// its transport.
+pub fn carried(told: Told<'_>, reporter: Reporter<'_>, text: &str) -> String {
+    format!("{} - {text}", header(&told.facts(), reporter))
+}
+
+/// A syslog message (RFC 5424), without the frame of its transport.
+pub fn syslog(told: Told<'_>, reporter: Reporter<'_>) -> String {
+    let facts = told.facts();
+    let mut out = format!("{} [{}@{ENTERPRISE}", header(&facts, reporter), facts.kind);
     // Section 6.3.3: these are escaped in values.
     let escape = |text: &str| escaped(text, &['"', '\\', ']']);
     let mut say = |name: &str, value: &str| {

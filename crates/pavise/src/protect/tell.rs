@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use enforce::notify::{Reporter, incident_finding};
 use model::{ActionTaken, Change, Event, Incident};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -66,6 +67,20 @@ pub(crate) struct Text {
     webhook: Option<Short<webhook::Endpoint>>,
     mqtt: Option<Short<mqtt::Options>>,
     mail: Option<mail::Options>,
+    /// How JSON is written.
+    #[serde(default)]
+    json: Json,
+}
+
+/// The words in which JSON is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Json {
+    /// The action, as `pavise watch --json` tells it.
+    #[default]
+    Action,
+    /// The incident with what was done about it, as an Incident Finding of the Open Cybersecurity Schema Framework.
+    Ocsf,
 }
 
 impl Text {
@@ -75,8 +90,9 @@ impl Text {
     ///
     /// What is wrong with which option, and what to do.
     pub(crate) fn open(&self) -> Result<Tell, String> {
-        let Self { syslog, file, webhook, mqtt, mail } = self;
+        let Self { syslog, file, webhook, mqtt, mail, json } = self;
         Ok(Tell {
+            json: *json,
             syslog: syslog.as_ref().map(|Short(options)| options.open("tell.syslog")).transpose()?,
             file: file.clone(),
             webhook: webhook.as_ref().map(|Short(options)| options.open("tell.webhook")).transpose()?,
@@ -94,6 +110,7 @@ pub(crate) struct Tell {
     webhook: Option<webhook::Poster>,
     mqtt: Option<mqtt::Broker>,
     mail: Option<mail::Mailer>,
+    json: Json,
 }
 
 /// A user and the password, if somebody logs in.
@@ -128,8 +145,21 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    fn json(&self) -> String {
-        serde_json::to_string(&*self.event).unwrap_or_default()
+    /// As JSON, if it can be said in these words.
+    fn json(&self, words: Json) -> Option<String> {
+        match words {
+            Json::Action => serde_json::to_string(&*self.event).ok(),
+            Json::Ocsf => {
+                let host = host();
+                let reporter = Reporter { host: &host, version: env!("CARGO_PKG_VERSION") };
+                Some(incident_finding(&self.incident()?, reporter, false).to_string())
+            }
+        }
+    }
+
+    /// The incident that it is about, with what was done as its response.
+    fn incident(&self) -> Option<Incident> {
+        Some(Incident { response: (*self.text).into(), ..(**self.incident.as_ref()?).clone() })
     }
 
     fn taken(&self) -> Option<&ActionTaken> {
@@ -141,7 +171,7 @@ impl Message {
 }
 
 /// Adds a line of JSON to a file.
-struct Append(PathBuf);
+struct Append(PathBuf, Json);
 
 impl Receiver for Append {
     type Item = Message;
@@ -152,7 +182,7 @@ impl Receiver for Append {
     }
 
     fn pack(&mut self, message: Message, _: Instant) -> Option<String> {
-        Some(message.json() + "\n")
+        Some(message.json(self.1)? + "\n")
     }
 
     fn send(&mut self, line: &String) -> Result<(), String> {
@@ -172,12 +202,12 @@ impl Teller {
     }
 
     fn with(tell: Tell, pauses: &'static [Duration]) -> Self {
-        let Tell { syslog, file, webhook, mqtt, mail } = tell;
+        let Tell { syslog, file, webhook, mqtt, mail, json } = tell;
         let mut lines = Vec::new();
         lines.extend(syslog.map(|syslog| Line::start(syslog, pauses)));
-        lines.extend(file.map(|file| Line::start(Append(file), pauses)));
-        lines.extend(webhook.map(|poster| Line::start(webhook::Webhook(poster), pauses)));
-        lines.extend(mqtt.map(|broker| Line::start(broker, pauses)));
+        lines.extend(file.map(|file| Line::start(Append(file, json), pauses)));
+        lines.extend(webhook.map(|poster| Line::start(webhook::Webhook(poster, json), pauses)));
+        lines.extend(mqtt.map(|broker| Line::start(mqtt::Mqtt(broker, json), pauses)));
         lines.extend(mail.map(|mailer| Line::start(mailer, pauses)));
         Self { lines }
     }

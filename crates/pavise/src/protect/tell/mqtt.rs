@@ -9,10 +9,10 @@ use rustls::ClientConfig;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::Message;
 use super::deliver::Receiver;
 use super::secret::Secret;
 use super::tls::{Place, Trust, Way, shown};
+use super::{Json, Message};
 
 /// The most bytes of a topic.
 pub(super) const TOPIC_MAX: usize = 1_024;
@@ -130,20 +130,23 @@ impl Broker {
     }
 }
 
-impl Receiver for Broker {
+/// Publishes what was done.
+pub(super) struct Mqtt(pub(super) Broker, pub(super) Json);
+
+impl Receiver for Mqtt {
     type Item = Message;
     type Parcel = String;
 
     fn name(&self) -> String {
-        self.url.clone()
+        self.0.url.clone()
     }
 
     fn pack(&mut self, message: Message, _: Instant) -> Option<String> {
-        Some(message.json())
+        message.json(self.1)
     }
 
     fn send(&mut self, json: &String) -> Result<(), String> {
-        self.publish(json).map_err(|error| error.to_string())
+        self.0.publish(json).map_err(|error| error.to_string())
     }
 }
 

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use enforce::notify::{Reporter, Told, syslog};
-use model::Incident;
+use enforce::notify::{Reporter, Told, carried, cef, leef, syslog};
 use rustls::ClientConfig;
 use serde::Deserialize;
 
@@ -27,6 +26,21 @@ pub(super) struct Options {
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    #[serde(default)]
+    format: Format,
+}
+
+/// What a message says it in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Format {
+    /// Structured data of RFC 5424, and a sentence.
+    #[default]
+    Rfc5424,
+    /// The Common Event Format.
+    Cef,
+    /// The Log Event Extended Format 2.0.
+    Leef,
 }
 
 impl From<String> for Options {
@@ -60,7 +74,7 @@ impl Options {
                 "{of}: ca, certificate and key are for tls:// only: use it in url, or leave them out"
             ));
         }
-        Ok(Syslog { url: self.url.clone(), place, by, host: super::host() })
+        Ok(Syslog { url: self.url.clone(), place, by, format: self.format, host: super::host() })
     }
 }
 
@@ -74,6 +88,7 @@ pub(super) struct Syslog {
     url: String,
     place: Place,
     by: By,
+    format: Format,
     /// Who we are.
     host: String,
 }
@@ -106,9 +121,13 @@ impl Receiver for Syslog {
 
     fn pack(&mut self, message: Message, _: Instant) -> Option<String> {
         let reporter = Reporter { host: &self.host, version: env!("CARGO_PKG_VERSION") };
-        let incident =
-            Incident { response: (*message.text).into(), ..(**message.incident.as_ref()?).clone() };
-        Some(syslog(Told::Incident(&incident), reporter))
+        let incident = message.incident()?;
+        let told = Told::Incident(&incident);
+        Some(match self.format {
+            Format::Rfc5424 => syslog(told, reporter),
+            Format::Cef => carried(told, reporter, &cef(told, reporter)),
+            Format::Leef => carried(told, reporter, &leef(told, reporter)),
+        })
     }
 
     fn send(&mut self, text: &String) -> Result<(), String> {

@@ -44,7 +44,11 @@ fn once<R: Receiver<Item = Message>>(receiver: &mut R) -> Result<(), String> {
 }
 
 fn webhook(text: &str) -> Webhook {
-    Webhook(tell(text).unwrap().webhook.unwrap())
+    Webhook(tell(text).unwrap().webhook.unwrap(), Json::Action)
+}
+
+fn publisher(text: &str) -> mqtt::Mqtt {
+    mqtt::Mqtt(tell(text).unwrap().mqtt.unwrap(), Json::Action)
 }
 
 #[test]
@@ -144,7 +148,7 @@ fn what_is_posted_by_http_is_a_whole_request_and_a_refusal_is_told() {
     let posted = server.hears();
     assert!(posted.head.starts_with("POST /hook?a HTTP/1.1\r\n"), "{}", posted.head);
     assert_eq!(posted.header("content-type"), Some("application/json"));
-    assert_eq!(posted.body, message("taken").json());
+    assert_eq!(posted.body, message("taken").json(Json::Action).unwrap());
     assert_eq!((posted.header("webhook-signature"), posted.header("authorization")), (None, None));
     assert!(once(&mut hook).unwrap_err().contains("answers 500"));
     // What is elsewhere is not asked: the error would be another.
@@ -186,7 +190,7 @@ fn a_webhook_by_https_is_signed_and_keeps_its_id_while_it_is_tried_again() {
             .map(|name| each.header(name).unwrap().to_owned());
         assert_eq!(
             (name.as_str(), each.body.as_str()),
-            (id(&each.body).as_str(), message("taken").json().as_str())
+            (id(&each.body).as_str(), message("taken").json(Json::Action).unwrap().as_str())
         );
         assert_eq!(name, posted[0].header("webhook-id").unwrap());
         let sent: u64 = seconds.parse().unwrap();
@@ -212,7 +216,7 @@ fn tls_1_2_and_1_3_are_spoken_with_each_who_is_told() {
         let at = |who: &str, scheme: &str, port: u16, more: &str| {
             tell(&format!("[{who}]\nurl = \"{scheme}://localhost:{port}\"\n{more}")).unwrap()
         };
-        let mut hook = Webhook(at("webhook", "https", server.port, &own).webhook.unwrap());
+        let mut hook = Webhook(at("webhook", "https", server.port, &own).webhook.unwrap(), Json::Action);
         assert_eq!(once(&mut hook), Ok(()), "{version:?}");
         let server = log(config);
         once(at("syslog", "tls", server.port, &own).syslog.as_mut().unwrap()).unwrap();
@@ -275,6 +279,39 @@ fn who_listens_is_told_while_another_is_dead() {
     let written = std::fs::read_to_string(path).unwrap();
     assert_eq!(written.lines().collect::<Vec<_>>(), bodies);
     drop(hang_up);
+}
+
+#[test]
+fn what_is_told_can_be_said_in_the_words_of_those_who_gather_it() {
+    let pack = |format: &str| {
+        let text = format!("syslog = {{ url = \"udp://127.0.0.1:514\", format = \"{format}\" }}");
+        tell(&text).unwrap().syslog.unwrap().pack(message("taken"), Instant::now()).unwrap()
+    };
+    for (format, begins) in
+        [("cef", "CEF:0|Pavise|Pavise|"), ("leef", "LEEF:2.0|Pavise|Pavise|"), ("rfc5424", "[incident@")]
+    {
+        let told = pack(format);
+        let (header, body) = told.split_once(begins).unwrap();
+        assert!(header.starts_with("<35>1 2023-11-14T22:14:20Z ") && header.contains(" pavise - "), "{told}");
+        assert!(body.contains("cuts 3 conversations") && !told.contains('\n'), "{told}");
+        assert_eq!(format == "leef", told.contains('\t'), "{told}");
+    }
+    assert!(error("syslog = { url = \"udp://a:1\", format = \"xml\" }").contains("xml"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("told");
+    let text = format!("json = \"ocsf\"\nfile = \"{}\"", path.display());
+    let mut teller = Teller::start(tell(&text).unwrap());
+    teller.tell(&message("taken"));
+    // It is about no incident, and so cannot be said.
+    teller.tell(&Message { incident: None, ..message("taken") });
+    drop(teller);
+    let written = std::fs::read_to_string(path).unwrap();
+    let [line] = written.lines().collect::<Vec<_>>()[..] else { panic!("{written}") };
+    let told: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&told["class_uid"], &told["type_uid"]), (&2_005.into(), &200_502.into()));
+    assert!(told["desc"].as_str().unwrap().contains("cuts 3 conversations"), "{told}");
+    assert!(error("json = \"xml\"").contains("ocsf"));
 }
 
 #[test]
@@ -388,7 +425,7 @@ fn mosquitto_hands_on_what_is_published() {
     let (authority, port) = (Authority::new(), free());
     let _broker = Mosquitto::start(&authority, port, "allow_anonymous true\n");
     let (mut listener, lines) = subscriber(port, &["-C", "1"]);
-    let mut broker = tell(&format!("mqtt = \"mqtt://127.0.0.1:{port}/site/pavise\"")).unwrap().mqtt.unwrap();
+    let mut broker = publisher(&format!("mqtt = \"mqtt://127.0.0.1:{port}/site/pavise\""));
     let long = "x".repeat(20_000);
     broker.send(&long).unwrap();
     assert!(lines.lines().map(Result::unwrap).any(|line| line == long));
@@ -417,14 +454,16 @@ fn mosquitto_takes_a_login_by_tls_and_refuses_a_wrong_one() {
             "[mqtt]\nurl = \"mqtts://localhost:{port}/site/pavise\"\nca = \"{ca}\"\nuser = \"pavise\"\n\
              password-file = \"{password}\""
         );
-        tell(&text).unwrap().mqtt.unwrap()
+        publisher(&text)
     };
     let error = once(&mut of(&ca, &wrong)).unwrap_err();
     assert!(error.contains("refuses the login") && !error.contains("guess"), "{error}");
     let error = once(&mut of(&authority.text("other.pem"), &right)).unwrap_err();
     assert!(error.contains("certificate") && error.contains("with ca"), "{error}");
     once(&mut of(&ca, &right)).unwrap();
-    assert!(lines.lines().map(Result::unwrap).any(|line| line == message("taken").json()));
+    assert!(
+        lines.lines().map(Result::unwrap).any(|line| line == message("taken").json(Json::Action).unwrap())
+    );
     listener.wait().unwrap();
 }
 
@@ -438,7 +477,7 @@ fn mosquitto_takes_a_certificate_for_a_login_and_is_told_again_when_it_is_back()
     let [ca, certificate, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.text(name));
     let at = format!("[mqtt]\nurl = \"mqtts://localhost:{port}/site/x\"\nca = \"{ca}\"\n");
     let own = format!("{at}certificate = \"{certificate}\"\nkey = \"{key}\"\n");
-    let (broker, failed, told) = Counted::new(tell(&own).unwrap().mqtt.unwrap());
+    let (broker, failed, told) = Counted::new(publisher(&own));
     let mut line = Line::start(broker, OFTEN);
     line.hand(message("taken"));
     line.hand(message("expired"));
@@ -446,7 +485,7 @@ fn mosquitto_takes_a_certificate_for_a_login_and_is_told_again_when_it_is_back()
     let back = Mosquitto::by_tls(&authority, port, more);
     reaches(&told, 2);
     line.join();
-    let error = once(tell(&at).unwrap().mqtt.as_mut().unwrap()).unwrap_err();
+    let error = once(&mut publisher(&at)).unwrap_err();
     assert!(!error.is_empty(), "it was told without a certificate");
     drop(back);
 }

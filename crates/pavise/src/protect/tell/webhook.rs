@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::deliver::Receiver;
 use super::secret::Secret;
 use super::tls::{PATIENCE, Place, Trust, shown};
-use super::{Message, clock};
+use super::{Json, Message, clock};
 
 /// A key has so many bytes (Standard Webhooks, "Signature scheme").
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
@@ -207,7 +207,7 @@ pub(crate) fn id(json: &str) -> String {
 }
 
 /// Tells each action as JSON.
-pub(super) struct Webhook(pub(super) Poster);
+pub(super) struct Webhook(pub(super) Poster, pub(super) Json);
 
 impl Receiver for Webhook {
     type Item = Message;
@@ -219,7 +219,7 @@ impl Receiver for Webhook {
     }
 
     fn pack(&mut self, message: Message, _: Instant) -> Option<Self::Parcel> {
-        let json = message.json();
+        let json = message.json(self.1)?;
         Some((id(&json), json))
     }
 
