@@ -24,6 +24,15 @@ pub trait Firewall {
     /// Why it was not; then everything is as it was before, unless the firewall gave no answer in time.
     fn apply(&mut self, transaction: &Transaction) -> Result<(), FirewallError>;
 
+    /// Carries out transactions of which none needs another, in any order or at the same time.
+    ///
+    /// # Errors
+    ///
+    /// Why one was not; others may have been.
+    fn apply_each(&mut self, transactions: &[Transaction]) -> Result<(), FirewallError> {
+        transactions.iter().try_for_each(|transaction| self.apply(transaction))
+    }
+
     /// What a set holds.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::compile::{Compiled, Support, TABLE, compile};
 use crate::drift::{Drift, drift};
 use crate::firewall::{Counter, Depth, Firewall, FirewallError, Listing, support};
 use crate::ruleset::dns_name;
-use crate::table::{Command, Entry, Table, Transaction};
+use crate::table::{Command, Entry, PIECE_ELEMENTS, Table, Transaction};
 use crate::{Address, Family, Ruleset, RulesetError};
 
 /// For how long an address is kept at least for a name: a client asks first and opens afterwards.
@@ -129,11 +129,12 @@ impl<F: Firewall> Keeper<F> {
         let compiled = self.compile(ruleset)?;
         let transaction = self.delta(&compiled).unwrap_or_else(|| compiled.table.replace());
         self.firewall.check(&transaction)?;
-        Ok(change(&transaction, &compiled))
+        Ok(change(&compiled).with(&transaction))
     }
 
     /// Puts a ruleset in force in one transaction: what differs from the one in force, or all of it if there is none or if
-    /// somebody else has changed the table so that the difference does not fit any more.
+    /// somebody else has changed the table so that the difference does not fit any more. Where there is no table yet, a large
+    /// one is filled before the transaction that lets packets pass it.
     ///
     /// # Errors
     ///
@@ -143,7 +144,7 @@ impl<F: Firewall> Keeper<F> {
         if let Some(delta) = self.delta(&compiled) {
             match if delta.is_empty() { Ok(()) } else { self.firewall.apply(&delta) } {
                 Ok(()) => {
-                    let change = change(&delta, &compiled);
+                    let change = change(&compiled).with(&delta);
                     let elements_only = delta.commands.iter().all(Command::is_about_elements);
                     self.keep(compiled, elements_only);
                     return Ok(change);
@@ -233,7 +234,7 @@ impl<F: Firewall> Keeper<F> {
                 if !elements_only {
                     kept.listing = self.firewall.list(self.family, TABLE, Depth::Structure).ok().flatten();
                 }
-                Ok(change(&transaction, &new))
+                Ok(change(&new).with(&transaction))
             }
             Err(error) => {
                 self.kept = None;
@@ -372,21 +373,31 @@ impl<F: Firewall> Keeper<F> {
     fn whole(&mut self, compiled: Compiled) -> Result<Change, KeepError> {
         let mut table = compiled.table.clone();
         self.carry(&compiled, &mut table)?;
-        let transaction = table.replace();
-        match self.firewall.apply(&transaction) {
-            Ok(()) => {
-                self.kept = None;
-                let change = change(&transaction, &compiled);
-                self.keep(compiled, false);
-                Ok(change)
-            }
-            Err(error) => {
+        let steps =
+            if self.is_vacant(&table)? { table.build().to_vec() } else { vec![vec![table.replace()]] };
+        for step in &steps {
+            if let Err(error) = self.firewall.apply_each(step) {
+                if steps.len() > 1 {
+                    // What of it is there filters nothing, and is replaced by the next.
+                    let _ = self.firewall.apply(&Table::remove(self.family, TABLE));
+                }
                 if !matches!(error, FirewallError::Refused(_)) {
                     self.kept = None;
                 }
-                Err(error.into())
+                return Err(error.into());
             }
         }
+        self.kept = None;
+        let mut change = steps.iter().flatten().fold(change(&compiled), Change::with);
+        change.whole = true;
+        self.keep(compiled, false);
+        Ok(change)
+    }
+
+    /// Whether there is no table where one comes that is large enough to be built in steps.
+    fn is_vacant(&mut self, table: &Table) -> Result<bool, KeepError> {
+        Ok(table.elements() > PIECE_ELEMENTS
+            && self.firewall.list(self.family, TABLE, Depth::Structure)?.is_none())
     }
 
     /// Addresses of names that the firewall holds go on in the new table.
@@ -450,18 +461,25 @@ fn is_part(part: &Table, whole: &Table, next: &Table) -> bool {
     })
 }
 
-fn change(transaction: &Transaction, compiled: &Compiled) -> Change {
-    let mut change = Change { whole: false, added: 0, removed: 0, rules: 0, notes: compiled.notes.clone() };
-    for command in &transaction.commands {
-        match command {
-            Command::DeleteTable => change.whole = true,
-            Command::AddElements(_, elements) => change.added += elements.len(),
-            Command::DeleteElements(_, keys) => change.removed += keys.len(),
-            Command::AddRules(_, rules) => change.rules += rules.len(),
-            _ => {}
+/// Nothing done yet.
+fn change(compiled: &Compiled) -> Change {
+    Change { whole: false, added: 0, removed: 0, rules: 0, notes: compiled.notes.clone() }
+}
+
+impl Change {
+    /// With what a transaction does.
+    fn with(mut self, transaction: &Transaction) -> Self {
+        for command in &transaction.commands {
+            match command {
+                Command::DeleteTable => self.whole = true,
+                Command::AddElements(_, elements) => self.added += elements.len(),
+                Command::DeleteElements(_, keys) => self.removed += keys.len(),
+                Command::AddRules(_, rules) => self.rules += rules.len(),
+                _ => {}
+            }
         }
+        self
     }
-    change
 }
 
 #[cfg(test)]

@@ -30,4 +30,4 @@ pub use ruleset::{
     ALLOWS_MAX, Allow, CLASSES_MAX, Class, End, Family, Group, MEMBERS_MAX, Mode, NAME_BYTES_MAX, NAMES_MAX,
     Ports, Ruleset, RulesetError, Service, dns_name,
 };
-pub use table::{Chain, Command, Entry, Refused, Rule, Set, SetSpec, Table, Transaction};
+pub use table::{Chain, Command, Entry, PIECE_ELEMENTS, Refused, Rule, Set, SetSpec, Table, Transaction};

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Seek, Write};
+use std::num::NonZero;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,6 +22,8 @@ use crate::table::Transaction;
 pub const TIME_MAX: Duration = Duration::from_secs(60);
 /// Most bytes that are read of what the program says.
 pub const OUTPUT_MAX: usize = 512 << 20;
+/// How many programs run at most at the same time: the kernel carries out one transaction after another.
+const PROGRAMS_MAX: usize = 4;
 /// Most bytes of an error that are told on.
 const ERROR_MAX: usize = 2_000;
 
@@ -131,7 +136,7 @@ impl Nft {
 }
 
 fn listen(stream: impl Read + Send + 'static, most: usize, errors: bool, to: Sender<(bool, Vec<u8>)>) {
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         let mut bytes = Vec::new();
         // A stream that breaks off ends there: the exit status says whether that matters.
         let _ = stream.take(most as u64 + 1).read_to_end(&mut bytes);
@@ -147,6 +152,30 @@ impl Firewall for Nft {
 
     fn apply(&mut self, transaction: &Transaction) -> Result<(), FirewallError> {
         self.run(&["-f", "-"], &transaction.text()).map(drop)
+    }
+
+    /// While the kernel takes in what one program has read, another one reads.
+    fn apply_each(&mut self, transactions: &[Transaction]) -> Result<(), FirewallError> {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let next = AtomicUsize::new(0);
+        let work = || loop {
+            let Some(transaction) = transactions.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                return Ok(());
+            };
+            if let Err(error) = self.run(&["-f", "-"], &transaction.text()) {
+                // Nobody begins another one.
+                next.store(transactions.len(), Ordering::Relaxed);
+                return Err(error);
+            }
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..processors.min(PROGRAMS_MAX)).map(|_| scope.spawn(work)).collect();
+            let ours = work();
+            let theirs = others
+                .into_iter()
+                .map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            theirs.fold(ours, Result::and)
+        })
     }
 
     fn elements(&mut self, family: Family, table: &str, set: &str) -> Result<Elements, FirewallError> {

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use crate::Family;
 
+/// Into how large a piece elements are cut where a table is built in steps.
+pub const PIECE_ELEMENTS: usize = 1 << 16;
+
 /// A table with all it holds. What it says is the same for the same input: everything is in order of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -147,6 +150,29 @@ impl Table {
     /// How many elements all its sets have.
     pub fn elements(&self) -> usize {
         self.sets.values().map(|set| set.elements.len()).sum()
+    }
+
+    /// What puts this table where there is none, in steps of transactions that may be carried out in any order, and at the same
+    /// time. It filters nothing before the last step, which is one transaction.
+    pub fn build(&self) -> [Vec<Transaction>; 3] {
+        let (mut frame, mut rules, mut elements) = (vec![Command::AddTable], Vec::new(), Vec::new());
+        for (name, chain) in &self.chains {
+            let add = Command::AddChain(name.clone(), chain.base);
+            // A map's elements lead to chains, so these come first; one that packets pass comes last.
+            if chain.base.is_none() { &mut frame } else { &mut rules }.push(add);
+        }
+        frame.extend(self.sets.iter().map(|(name, set)| Command::AddSet(name.clone(), set.spec.clone())));
+        for (name, set) in &self.sets {
+            let all: Vec<_> = set.elements.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
+            // The kernel copies a set with intervals for each transaction.
+            let most = if set.spec.flags.contains("interval") { usize::MAX } else { PIECE_ELEMENTS };
+            elements.extend(all.chunks(most).map(|piece| Command::AddElements(name.clone(), piece.to_vec())));
+        }
+        let filled = self.chains.iter().filter(|(_, chain)| !chain.rules.is_empty());
+        rules.extend(filled.map(|(name, chain)| Command::AddRules(name.clone(), chain.rules.clone())));
+        let transaction = |commands| Transaction { family: self.family, table: self.name, commands };
+        let elements = elements.into_iter().map(|command| transaction(vec![command])).collect();
+        [vec![transaction(frame)], elements, vec![transaction(rules)]]
     }
 
     /// What puts this table in the place of whatever has its name.

@@ -74,6 +74,52 @@ fn a_failure_at_any_point_leaves_the_set_before_in_force() {
     }
 }
 
+/// Of so many hosts that its elements are more than one piece.
+fn large() -> Ruleset {
+    let member = |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a01_0000 + number)).into();
+    let hosts = u32::try_from(PIECE_ELEMENTS).unwrap() + 2;
+    let members = (0..hosts).map(member).collect();
+    Ruleset { classes: vec![Class { name: "camera".into(), members }], ..ruleset(&[80]) }
+}
+
+#[test]
+fn a_large_table_is_filled_before_packets_pass_it() {
+    let mut keeper = Keeper::new(MemoryFirewall::new(), Family::Routed, OnDrift::Repair).unwrap();
+    let steps = compile(&large(), Support::FULL).unwrap().table.build();
+    let transactions = steps.iter().flatten().count();
+    assert!(steps[1].len() > 2, "{} pieces", steps[1].len());
+    let last = steps[2][0].commands.iter().filter(|c| matches!(c, Command::AddChain(_, Some(_)))).count();
+    let all = steps.iter().flatten().flat_map(|step| &step.commands);
+    assert_eq!(
+        all.filter(|c| matches!(c, Command::AddChain(_, Some(_)))).count(),
+        last,
+        "all in one transaction"
+    );
+    let error = FirewallError::TimedOut { program: "nft".into(), limit_ms: 1 };
+    for nth in 0..transactions {
+        keeper.firewall().fail(nth, error.clone());
+        assert_eq!(keeper.apply(&large()), Err(error.clone().into()));
+        assert!(keeper.firewall().table(Family::Routed, TABLE).is_none(), "nothing is left of {nth} steps");
+    }
+    let change = keeper.apply(&large()).unwrap();
+    assert!(change.whole && change.added > PIECE_ELEMENTS);
+    assert!(is_in_force(&mut keeper, &large()));
+}
+
+#[test]
+fn what_a_kill_leaves_of_a_large_table_filters_nothing_and_is_replaced() {
+    let [frame, elements, _] = compile(&large(), Support::FULL).unwrap().table.build();
+    let mut firewall = MemoryFirewall::new();
+    firewall.apply_each(&frame).unwrap();
+    firewall.apply_each(&elements[..1]).unwrap();
+    let left = firewall.table(Family::Routed, TABLE).unwrap();
+    assert!(left.chains.values().all(|chain| chain.base.is_none() && chain.rules.is_empty()));
+    let mut keeper = Keeper::new(firewall, Family::Routed, OnDrift::Repair).unwrap();
+    let (drift, change) = keeper.resume(&large()).unwrap();
+    assert!(!drift.is_empty() && change.whole);
+    assert!(is_in_force(&mut keeper, &large()));
+}
+
 #[test]
 fn a_ruleset_that_cannot_be_changes_nothing() {
     let mut keeper = keeper(OnDrift::Repair);

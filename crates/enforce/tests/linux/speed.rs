@@ -8,7 +8,7 @@ use std::time::Instant;
 use enforce::lower::{Live, Options};
 use enforce::{
     Allow, Class, Depth, End, Family, Firewall, Keeper, Mode, Network, OnDrift, Ports, Ruleset, Service,
-    TABLE, compile, support,
+    TABLE, Table, compile, support,
 };
 
 use model::{AddressUse, Attribute, Confidence, Device, DeviceId, Evidence, Locality, Timestamp};
@@ -70,6 +70,12 @@ fn speed() {
     println!("{} bytes", text.len());
     let start = Instant::now();
     nft.apply(&transaction).unwrap();
+    timed("load as one transaction", start);
+    nft.apply(&Table::remove(Family::Routed, TABLE)).unwrap();
+    let start = Instant::now();
+    for step in compiled.table.build() {
+        nft.apply_each(&step).unwrap();
+    }
     timed("load", start);
     let mut keeper = Keeper::new(firewall(&names, "r"), Family::Routed, OnDrift::Repair).unwrap();
     let start = Instant::now();
