@@ -1,8 +1,11 @@
-//! What was meant, kept so that a restart knows it: a file of JSON lines that only grows.
+//! What was meant, kept so that a restart knows it: a file of JSON lines that only grows, until it is put aside for one with
+//! what still matters.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,6 +14,15 @@ use crate::respond::action::{ActionId, Request};
 
 /// Most bytes of a journal that are read; about half a million entries.
 pub const JOURNAL_MAX: u64 = 256 << 20;
+
+/// With how many bytes a journal is put aside, as the same name with [`ASIDE`], for one with what still matters.
+pub const ROTATE_BYTES: u64 = 16 << 20;
+/// What stands behind the name of the journal that was put aside last.
+pub const ASIDE: &str = ".1";
+/// For how long it matters what has ended by itself: as long as actions are counted for their limit.
+const ENDED_KEPT: Duration = Duration::from_secs(3_600);
+/// For how long it matters what a person has undone, which is not done again for the same incident.
+const REVERTED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// One line of a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +97,10 @@ pub enum JournalError {
 #[derive(Debug)]
 pub struct Journal {
     file: File,
-    path: String,
+    path: PathBuf,
+    rotate_bytes: u64,
+    /// With how many bytes it is put aside next.
+    rotate_at: u64,
 }
 
 impl Journal {
@@ -107,7 +122,15 @@ impl Journal {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
         }
-        Ok((Self { file, path: name }, entries))
+        let rotate_bytes = ROTATE_BYTES;
+        Ok((Self { file, path: path.into(), rotate_bytes, rotate_at: rotate_bytes }, entries))
+    }
+
+    /// Another limit than [`ROTATE_BYTES`].
+    #[must_use]
+    pub const fn with_rotation(mut self, bytes: u64) -> Self {
+        (self.rotate_bytes, self.rotate_at) = (bytes, bytes);
+        self
     }
 
     /// What a journal holds, which may be another process's that writes to it meanwhile; nothing if there is none.
@@ -148,13 +171,13 @@ impl Journal {
         Ok((text.len(), whole, entries))
     }
 
-    /// Writes an entry; when this returns it is on the disk.
+    /// Writes an entry; when this returns it is on the disk. A journal that has become long is put aside.
     ///
     /// # Errors
     ///
     /// If it is not.
     pub fn write(&mut self, entry: &Entry) -> Result<(), JournalError> {
-        let io = |source| JournalError::Io { path: self.path.clone(), source };
+        let io = |source| JournalError::Io { path: self.path.display().to_string(), source };
         let mut line = serde_json::to_vec(entry).map_err(|error| io(error.into()))?;
         line.push(b'\n');
         let before = self.file.metadata().map_err(io)?.len();
@@ -163,6 +186,62 @@ impl Journal {
             // A part of a line must not stand before the next one.
             self.file.set_len(before).map_err(io)?;
         }
-        written.map_err(io)
+        written.map_err(io)?;
+        let length = before + line.len() as u64;
+        if length >= self.rotate_at {
+            // If that fails it goes on to grow, and is tried again later: what is meant is on the disk all the same.
+            let kept = self.rotate(entry.at).unwrap_or(length);
+            self.rotate_at = self.rotate_bytes.max(2 * kept);
+        }
+        Ok(())
     }
+
+    /// Puts the journal aside for one with what still matters; how many bytes that has. Killed at any moment, a journal of
+    /// this name is there, the one or the other, and is whole.
+    fn rotate(&mut self, now: Timestamp) -> io::Result<u64> {
+        let beside = |suffix: &str| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let entries = Self::read(&self.path).map_err(io::Error::other)?;
+        let (new, aside) = (beside(".new"), beside(ASIDE));
+        let mut text = Vec::new();
+        for entry in matters(entries, now) {
+            serde_json::to_writer(&mut text, &entry)?;
+            text.push(b'\n');
+        }
+        let mut file = File::create(&new)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        drop(file);
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::hard_link(&self.path, &aside)?;
+        fs::rename(&new, &self.path)?;
+        self.file = OpenOptions::new().read(true).append(true).open(&self.path)?;
+        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(text.len() as u64)
+    }
+}
+
+/// What still matters of all entries: those of actions that are meant, or have ended lately.
+fn matters(entries: Vec<Entry>, now: Timestamp) -> Vec<Entry> {
+    let last: BTreeMap<ActionId, bool> = entries
+        .iter()
+        .map(|entry| {
+            let since = now.since(entry.at);
+            let matters = match entry.step {
+                Step::Begun { .. } | Step::Done => true,
+                Step::Failed { .. } | Step::Expired => since < ENDED_KEPT,
+                Step::Reverted => since < REVERTED_KEPT,
+            };
+            (entry.id, matters)
+        })
+        .collect();
+    entries.into_iter().filter(|entry| last.get(&entry.id).is_some_and(|matters| *matters)).collect()
 }

@@ -19,7 +19,7 @@ pub use action::{
     Action, ActionId, ActionIdError, BLAST_MAX, BlastRadius, HOLDER_MAX, Holder, Need, Refusal, Request,
     SeenCertificate, Session, TARGETS_MAX,
 };
-pub use journal::{Entry as JournalEntry, JOURNAL_MAX, Journal, JournalError, Step};
+pub use journal::{ASIDE, Entry as JournalEntry, JOURNAL_MAX, Journal, JournalError, ROTATE_BYTES, Step};
 pub use policy::{Choice, Decision, Kind, PolicyError, RULES_MAX, ResponsePolicy, ResponseRule};
 pub use table::TABLE as RESPONSE_TABLE;
 

@@ -473,6 +473,60 @@ fn a_journal_that_is_broken_is_told_with_its_line() {
     assert!(matches!(Journal::open(&path), Err(JournalError::TooLarge { .. })));
 }
 
+#[test]
+fn a_long_journal_is_put_aside_for_what_still_matters() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let aside = folder.path().join(format!("journal{ASIDE}"));
+    let (mut journal, _) =
+        Journal::open(&path).map(|(journal, all)| (journal.with_rotation(4_096), all)).unwrap();
+    let begun = |nth: u8, life: u64| {
+        let request = request(quarantine(&[&format!("10.0.0.{nth}")]), life);
+        let expires = START + request.life;
+        (request.action.id(), Step::Begun { request, expires })
+    };
+    let mut write = |at: u64, id, step| {
+        journal.write(&JournalEntry { at: START + Duration::from_secs(at), id, step }).unwrap();
+    };
+    // One that lasts, one that a person undid, one that was over just now, and many that were over long ago.
+    let [(lasts, first), (undone, second), (lately, third)] =
+        [begun(11, 80_000), begun(12, 60), begun(13, 70_000)];
+    write(0, lasts, first);
+    write(1, lasts, Step::Done);
+    write(2, undone, second);
+    write(3, undone, Step::Reverted);
+    write(4, lately, third);
+    let mut at = 10;
+    while !aside.exists() {
+        let (id, step) = begun(100, 60);
+        write(at, id, step);
+        write(at + 1, id, Step::Expired);
+        at += 10;
+    }
+    write(at + 3_000, lately, Step::Expired);
+    let before = Journal::read(&aside).unwrap();
+    std::fs::remove_file(&aside).unwrap();
+    // Filled up again, an hour and a half later.
+    while !aside.exists() {
+        at += 10;
+        let (id, step) = begun(101, 60);
+        write(at + 5_400, id, step);
+        write(at + 5_401, id, Step::Expired);
+    }
+    let after = Journal::read(&path).unwrap();
+    let of = |id| after.iter().filter(|entry| entry.id == id).count();
+    assert_eq!((of(lasts), of(undone), of(lately)), (2, 2, 2));
+    assert_eq!(of(begun(100, 60).0), 0, "what was over for an hour is left out");
+    assert!(
+        before.len() > 10 && before.iter().any(|entry| entry.id == begun(100, 60).0),
+        "and was put aside"
+    );
+    // What a restart has in force is what it would have without.
+    let mut responder = open(&folder);
+    let quarantined = format!("{:?}", in_force(&mut responder));
+    assert!(quarantined.contains("10.0.0.11"), "{quarantined}");
+}
+
 #[derive(Clone, Debug)]
 enum Do {
     Act(u8, u64),
