@@ -9,7 +9,7 @@ use model::{
     Reach, Scope, Severity, Slice, TcpFlags, TcpState, TcpStats, Timestamp, Transport, Verdict, Volume,
 };
 
-use crate::{AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store};
+use crate::{AnomalyTotals, Commit, FlowQuery, FlowScan, ProtocolTotals, ShedTotals, SourceState, Store};
 
 /// A conversation that depends on its number in every field.
 pub fn flow(number: u64) -> FlowRecord {
@@ -113,6 +113,8 @@ pub fn all<S: Store>(mut open: impl FnMut() -> S) {
     totals_add_up(&mut open());
     conversations_are_found_by_what_is_asked(&mut open());
     sources_keep_their_order_and_latest_state(&mut open());
+    changes_since_a_look_are_told(&mut open());
+    conversations_are_given_by_pages_from_the_latest(&mut open());
     findings_are_replaced_and_keep_their_verdicts(&mut open());
     what_is_told_because_of_findings_falls_with_the_last_of_them(&mut open());
     orders_wait_until_they_are_carried_out(&mut open());
@@ -335,6 +337,79 @@ fn conversations_are_found_by_what_is_asked(store: &mut dyn Store) {
         let wanted: Vec<_> = flows.iter().filter(|flow| query.matches(flow)).cloned().collect();
         assert_eq!(found, wanted, "{query:?}");
         assert_eq!(found.len(), count, "{query:?}");
+    }
+}
+
+fn changes_since_a_look_are_told(store: &mut dyn Store) {
+    let nothing = store.changes(0).expect("readable");
+    assert!(nothing.devices.is_empty() && nothing.findings.is_empty());
+    let commit =
+        Commit { findings: vec![finding(1), finding(2)], source: source(1, false), ..Commit::default() };
+    store.commit(commit, &mut (0..3).map(device)).expect("kept");
+    let first = store.changes(nothing.number).expect("readable");
+    assert_eq!(first.devices, [device(0), device(1), device(2)]);
+    assert_eq!(first.findings, [finding(1), finding(2)]);
+    assert!(store.changes(first.number).expect("readable").is_empty());
+    let changed = Device { packets_out: 77, ..device(1) };
+    let gone = vec![DeviceId(2), DeviceId(99)];
+    let commit = Commit { gone, findings: vec![finding(2)], source: source(2, true), ..Commit::default() };
+    store.commit(commit, &mut std::iter::once(changed.clone())).expect("kept");
+    let second = store.changes(first.number).expect("readable");
+    assert_eq!((second.devices, second.gone), (vec![changed], vec![DeviceId(2), DeviceId(99)]));
+    assert_eq!(second.findings, [finding(2)]);
+    let judged_before = second.judged;
+    store.judge(finding(1).id, None).expect("kept");
+    let third = store.changes(second.number).expect("readable");
+    assert!(third.judged && third.devices.is_empty() && third.gone.is_empty() && third.findings.is_empty());
+    assert!(!judged_before && third.number > second.number);
+    // What comes back is there, and no longer gone.
+    let commit = Commit { source: source(3, true), ..Commit::default() };
+    store.commit(commit, &mut std::iter::once(device(2))).expect("kept");
+    let all = store.changes(first.number).expect("readable");
+    assert_eq!(all.devices.iter().map(|device| device.id).collect::<Vec<_>>(), [DeviceId(1), DeviceId(2)]);
+    assert_eq!(all.gone, [DeviceId(99)]);
+}
+
+fn conversations_are_given_by_pages_from_the_latest(store: &mut dyn Store) {
+    let flows: Vec<_> = (0..20_000).map(flow).collect();
+    for part in flows.chunks(9_000) {
+        let commit = Commit { flows: part.iter().collect(), source: source(1, false), ..Commit::default() };
+        store.commit(commit, &mut std::iter::empty()).expect("kept");
+    }
+    let is_seventh = |flow: &FlowRecord| flow.sent.packets.is_multiple_of(7);
+    let scans = [
+        (FlowScan { limit: 6_000, look_at: u64::MAX, ..FlowScan::default() }, false),
+        (FlowScan { limit: 1_000, look_at: 1, ..FlowScan::default() }, true),
+        (
+            FlowScan {
+                since: Some(flow(300).first),
+                until: Some(flow(9_500).first),
+                limit: 100,
+                look_at: 5,
+                ..FlowScan::default()
+            },
+            true,
+        ),
+    ];
+    for (mut scan, picks) in scans {
+        let query = FlowQuery { since: scan.since, until: scan.until, ..FlowQuery::default() };
+        let mut wanted: Vec<_> = flows
+            .iter()
+            .filter(|flow| query.matches(flow) && (!picks || is_seventh(flow)))
+            .cloned()
+            .collect();
+        wanted.reverse();
+        let mut found = Vec::new();
+        for pages in 0.. {
+            assert!(pages < 400, "pages come to an end");
+            let page = store.latest_flows(&scan, &mut |flow| !picks || is_seventh(flow)).expect("readable");
+            assert!(page.flows.len() <= scan.limit);
+            found.extend(page.flows);
+            let Some(next) = page.next else { break };
+            assert!(scan.before.is_none_or(|before| next < before), "each page is further back");
+            scan.before = Some(next);
+        }
+        assert_eq!(found, wanted);
     }
 }
 

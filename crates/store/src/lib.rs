@@ -11,6 +11,7 @@
 pub mod conformance;
 mod memory;
 mod packed;
+mod page;
 mod segment;
 mod sqlite;
 
@@ -37,6 +38,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 pub use memory::Memory;
+pub use page::{FlowPage, FlowPlace, FlowScan};
 pub use segment::Flows;
 pub use sqlite::Sqlite;
 
@@ -212,6 +214,32 @@ pub struct Commit {
     pub source: SourceState,
 }
 
+/// What has changed since an earlier look.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// By which number to ask next time.
+    pub number: u64,
+    /// Devices that are new or changed, by id.
+    pub devices: Vec<Device>,
+    /// Devices that are gone.
+    pub gone: Vec<DeviceId>,
+    /// Findings that are new or changed, by id, as they were kept: [`judged`] gives them the verdicts of analysts.
+    pub findings: Vec<Finding>,
+    /// Incidents that are new or changed, by id.
+    pub incidents: Vec<Incident>,
+    /// Incidents that are gone.
+    pub gone_incidents: Vec<IncidentId>,
+    /// Whether an analyst has judged, or taken a verdict back.
+    pub judged: bool,
+}
+
+impl Changes {
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { number: self.number, ..Self::default() }
+    }
+}
+
 /// Which conversations are asked for. What is `None` does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct FlowQuery {
@@ -258,6 +286,17 @@ pub trait Store: Send {
     /// Gives every conversation that is asked for to `each`, in the order in which they ended, until it
     /// returns false.
     fn flows(&self, query: &FlowQuery, each: &mut dyn FnMut(FlowRecord) -> bool) -> Result<(), StoreError>;
+
+    /// A page of conversations, those that were recorded last first, of which `matches` holds.
+    fn latest_flows(
+        &self,
+        scan: &FlowScan,
+        matches: &mut dyn FnMut(&FlowRecord) -> bool,
+    ) -> Result<FlowPage, StoreError>;
+
+    /// What has changed since the look that gave this number; everything since 0. What was changed and is gone since is only
+    /// told to be gone.
+    fn changes(&self, since: u64) -> Result<Changes, StoreError>;
 
     /// What was seen of each protocol.
     fn protocols(&self) -> Result<BTreeMap<String, ProtocolTotals>, StoreError>;

@@ -6,7 +6,8 @@ use model::{Device, DeviceId, Finding, FindingId, FlowRecord, Incident, Incident
 
 use crate::segment::{self, Segment};
 use crate::{
-    AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError, judged,
+    AnomalyTotals, Changes, Commit, FlowPage, FlowQuery, FlowScan, ProtocolTotals, ShedTotals, SourceState,
+    Store, StoreError, judged,
 };
 
 /// A store in memory. It is gone with the process.
@@ -24,6 +25,31 @@ pub struct Memory {
     judgements: BTreeMap<FindingId, Option<Judgement>>,
     orders: BTreeMap<u64, Order>,
     last_order: u64,
+    /// How often something was changed, and with which change each thing was changed last.
+    number: u64,
+    changed: Changed,
+}
+
+/// With which change things were changed last, or went.
+#[derive(Debug, Default)]
+struct Changed {
+    devices: BTreeMap<DeviceId, u64>,
+    findings: BTreeMap<FindingId, u64>,
+    incidents: BTreeMap<IncidentId, u64>,
+    judged: u64,
+}
+
+/// What was changed after `since` and is there, and what went.
+fn told<K: Copy + Ord, V: Clone>(
+    changed: &BTreeMap<K, u64>,
+    things: &BTreeMap<K, V>,
+    since: u64,
+) -> (Vec<V>, Vec<K>) {
+    let after = || changed.iter().filter(|(_, number)| **number > since).map(|(id, _)| *id);
+    (
+        after().filter_map(|id| things.get(&id).cloned()).collect(),
+        after().filter(|id| !things.contains_key(id)).collect(),
+    )
 }
 
 impl Store for Memory {
@@ -32,8 +58,17 @@ impl Store for Memory {
         commit: Commit,
         devices: &mut dyn Iterator<Item = Device>,
     ) -> Result<(), StoreError> {
+        self.number += 1;
+        let number = self.number;
         self.segments.extend(commit.flows.segments());
-        self.devices.extend(devices.map(|device| (device.id, device)));
+        for device in devices {
+            self.changed.devices.insert(device.id, number);
+            self.devices.insert(device.id, device);
+        }
+        self.changed.devices.extend(commit.gone.iter().map(|id| (*id, number)));
+        self.changed.findings.extend(commit.findings.iter().map(|finding| (finding.id, number)));
+        self.changed.incidents.extend(commit.incidents.iter().map(|incident| (incident.id, number)));
+        self.changed.incidents.extend(commit.gone_incidents.iter().map(|id| (*id, number)));
         for gone in &commit.gone {
             self.devices.remove(gone);
         }
@@ -74,6 +109,34 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn latest_flows(
+        &self,
+        scan: &FlowScan,
+        matches: &mut dyn FnMut(&FlowRecord) -> bool,
+    ) -> Result<FlowPage, StoreError> {
+        let mut page = FlowPage::default();
+        let last = usize::try_from(scan.last_segment()).unwrap_or(usize::MAX);
+        for (number, segment) in self.segments.iter().enumerate().rev().filter(|(number, _)| *number <= last)
+        {
+            let goes_on = scan
+                .add(number as u64, &segment.body, matches, &mut page)
+                .expect("a segment that was packed here can be unpacked");
+            if !goes_on {
+                return Ok(page);
+            }
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    fn changes(&self, since: u64) -> Result<Changes, StoreError> {
+        let (devices, gone) = told(&self.changed.devices, &self.devices, since);
+        let (findings, _) = told(&self.changed.findings, &self.findings, since);
+        let (incidents, gone_incidents) = told(&self.changed.incidents, &self.incidents, since);
+        let judged = self.changed.judged > since;
+        Ok(Changes { number: self.number, devices, gone, findings, incidents, gone_incidents, judged })
+    }
+
     fn protocols(&self) -> Result<BTreeMap<String, ProtocolTotals>, StoreError> {
         Ok(self.protocols.clone())
     }
@@ -103,6 +166,8 @@ impl Store for Memory {
     }
 
     fn judge(&mut self, finding: FindingId, judgement: Option<Judgement>) -> Result<(), StoreError> {
+        self.number += 1;
+        self.changed.judged = self.number;
         self.judgements.insert(finding, judgement);
         Ok(())
     }

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use model::{Device, Finding, FindingId, FlowRecord, Incident, Judgement, Order};
+use model::{Device, DeviceId, Finding, FindingId, FlowRecord, Incident, IncidentId, Judgement, Order};
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::packed;
 use crate::segment;
 use crate::{
-    AnomalyTotals, Commit, FlowQuery, ProtocolTotals, ShedTotals, SourceState, Store, StoreError, judged,
+    AnomalyTotals, Changes, Commit, FlowPage, FlowQuery, FlowScan, ProtocolTotals, ShedTotals, SourceState,
+    Store, StoreError, judged,
 };
 
 /// The database's name in its folder.
@@ -46,10 +47,27 @@ const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE action_order (number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
 ",
+    // With which change each row was changed last: what was there before, with the first.
+    "
+    CREATE TABLE change (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, judged INTEGER NOT NULL);
+    INSERT INTO change VALUES (1, 1, 1);
+    ALTER TABLE device ADD COLUMN changed INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE finding ADD COLUMN changed INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE incident ADD COLUMN changed INTEGER NOT NULL DEFAULT 1;
+    CREATE INDEX device_changed ON device (changed);
+    CREATE INDEX finding_changed ON finding (changed);
+    CREATE INDEX incident_changed ON incident (changed);
+    CREATE TABLE gone (kind TEXT NOT NULL, id INTEGER NOT NULL, changed INTEGER NOT NULL, PRIMARY KEY (kind, id))
+        WITHOUT ROWID;
+",
 ];
 /// The formats in which findings and what goes with them, and orders, came to be.
 const WITH_FINDINGS: usize = 2;
 const WITH_ORDERS: usize = 3;
+const WITH_CHANGES: usize = 4;
+/// What has gone and did not come back.
+const GONE_DEVICES: &str = "SELECT id FROM gone WHERE kind = 'device' AND changed > ?1 AND id NOT IN (SELECT id FROM device) ORDER BY id";
+const GONE_INCIDENTS: &str = "SELECT id FROM gone WHERE kind = 'incident' AND changed > ?1 AND id NOT IN (SELECT id FROM incident) ORDER BY id";
 /// So much of the database is held in memory while it is written, in KiB.
 const CACHE_KIB: i32 = 16 << 10;
 /// How long a reader waits for a writer's checkpoint, in milliseconds.
@@ -188,11 +206,43 @@ impl Sqlite {
         StoreError::Damaged { path: self.path.clone(), what: what.to_string() }
     }
 
+    /// The devices that `query` gives, in its order.
+    fn packed(&self, query: &str, parameter: i64) -> Result<Vec<Device>, StoreError> {
+        let problem = |source| self.problem(source);
+        let mut statement = self.connection.prepare_cached(query).map_err(problem)?;
+        let mut rows = statement.query([parameter]).map_err(problem)?;
+        let mut devices = Vec::new();
+        while let Some(row) = rows.next().map_err(problem)? {
+            let body = row.get_ref(0).and_then(|body| Ok(body.as_blob()?)).map_err(problem)?;
+            devices.push(packed::unpack(body).map_err(|_| self.damaged("a device"))?);
+        }
+        Ok(devices)
+    }
+
+    /// The ids that `query` gives of what has gone after a change.
+    fn gone(&self, query: &str, since: i64) -> Result<Vec<u64>, StoreError> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached(query)?;
+            let rows = statement.query_map([since], |row| row.get::<_, i64>(0))?;
+            rows.map(|id| id.map(|id| id as u64)).collect::<Result<_, rusqlite::Error>>()
+        };
+        read().map_err(|source| self.problem(source))
+    }
+
     /// All bodies that `query` gives, in its order.
     fn bodies<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>, StoreError> {
+        self.bodies_of(query, [])
+    }
+
+    /// The same, of what was changed after a change.
+    fn bodies_after<T: DeserializeOwned>(&self, query: &str, since: i64) -> Result<Vec<T>, StoreError> {
+        self.bodies_of(query, [since])
+    }
+
+    fn bodies_of<T: DeserializeOwned>(&self, query: &str, of: impl Params) -> Result<Vec<T>, StoreError> {
         let read = || {
-            let mut statement = self.connection.prepare(query)?;
-            statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
+            let mut statement = self.connection.prepare_cached(query)?;
+            statement.query_map(of, |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
         };
         read()
             .map_err(|source| self.problem(source))?
@@ -290,16 +340,7 @@ impl Store for Sqlite {
     }
 
     fn devices(&self) -> Result<Vec<Device>, StoreError> {
-        let problem = |source| self.problem(source);
-        let mut statement =
-            self.connection.prepare("SELECT body FROM device ORDER BY id").map_err(problem)?;
-        let mut rows = statement.query([]).map_err(problem)?;
-        let mut devices = Vec::new();
-        while let Some(row) = rows.next().map_err(problem)? {
-            let body = row.get_ref(0).and_then(|body| Ok(body.as_blob()?)).map_err(problem)?;
-            devices.push(packed::unpack(body).map_err(|_| self.damaged("a device"))?);
-        }
-        Ok(devices)
+        self.packed("SELECT body FROM device WHERE id >= ?1 ORDER BY id", i64::MIN)
     }
 
     fn flows(&self, query: &FlowQuery, each: &mut dyn FnMut(FlowRecord) -> bool) -> Result<(), StoreError> {
@@ -320,6 +361,68 @@ impl Store for Sqlite {
             }
         }
         Ok(())
+    }
+
+    fn latest_flows(
+        &self,
+        scan: &FlowScan,
+        matches: &mut dyn FnMut(&FlowRecord) -> bool,
+    ) -> Result<FlowPage, StoreError> {
+        let problem = |source| self.problem(source);
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT number, body FROM flow_segment WHERE number <= ?1 AND last >= ?2 AND first <= ?3
+                 ORDER BY number DESC",
+            )
+            .map_err(problem)?;
+        let since = scan.since.map_or(i64::MIN, nanos);
+        let until = scan.until.map_or(i64::MAX, nanos);
+        let mut rows = statement.query(params![scan.last_segment() as i64, since, until]).map_err(problem)?;
+        let mut page = FlowPage::default();
+        while let Some(row) = rows.next().map_err(problem)? {
+            let number = row.get::<_, i64>(0).map_err(problem)? as u64;
+            let segment = row.get_ref(1).and_then(|body| Ok(body.as_blob()?)).map_err(problem)?;
+            let goes_on = scan
+                .add(number, segment, matches, &mut page)
+                .map_err(|_| self.damaged("a segment of conversations"))?;
+            if !goes_on {
+                return Ok(page);
+            }
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    fn changes(&self, since: u64) -> Result<Changes, StoreError> {
+        if self.version()? < WITH_CHANGES {
+            // Written by an earlier version, and nobody writes to it now.
+            let (devices, findings, incidents) = (self.devices()?, self.findings()?, self.incidents()?);
+            let all = Changes { number: 1, devices, findings, incidents, judged: true, ..Changes::default() };
+            return Ok(if since == 0 { all } else { Changes { number: 1, ..Changes::default() } });
+        }
+        // What is read belongs together, whatever is written meanwhile.
+        let _read = self.connection.unchecked_transaction().map_err(|source| self.problem(source))?;
+        let (number, judged) = self
+            .connection
+            .query_row("SELECT number, judged FROM change", [], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })
+            .map_err(|source| self.problem(source))?;
+        let since = i64::try_from(since).unwrap_or(i64::MAX);
+        let mut changes = Changes { number: number as u64, judged: judged > since, ..Changes::default() };
+        if number == since {
+            return Ok(changes);
+        }
+        changes.devices = self.packed("SELECT body FROM device WHERE changed > ?1 ORDER BY id", since)?;
+        changes.findings =
+            self.bodies_after("SELECT body FROM finding WHERE changed > ?1 ORDER BY id", since)?;
+        changes.incidents =
+            self.bodies_after("SELECT body FROM incident WHERE changed > ?1 ORDER BY id", since)?;
+        changes.gone = self.gone(GONE_DEVICES, since)?.into_iter().map(DeviceId).collect();
+        changes.gone_incidents =
+            self.gone(GONE_INCIDENTS, since)?.into_iter().map(IncidentId::from_digest).collect();
+        Ok(changes)
     }
 
     fn protocols(&self) -> Result<BTreeMap<String, ProtocolTotals>, StoreError> {
@@ -363,14 +466,18 @@ impl Store for Sqlite {
         if !self.judges {
             return Err(StoreError::ReadOnly(self.path.clone()));
         }
-        let write = || {
+        let path = self.path.clone();
+        let mut write = || {
             let body = judgement.as_ref().map(body).transpose()?;
-            self.connection.execute(
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute("UPDATE change SET number = number + 1, judged = number + 1", [])?;
+            transaction.execute(
                 "INSERT OR REPLACE INTO judgement (finding, body) VALUES (?1, ?2)",
                 params![finding.get() as i64, body],
-            )
+            )?;
+            transaction.commit()
         };
-        write().map(|_| ()).map_err(|source| self.problem(source))
+        write().map_err(|source| problem(&path, source))
     }
 
     fn orders(&self) -> Result<Vec<(u64, Order)>, StoreError> {
@@ -412,8 +519,11 @@ fn write(
     commit: Commit,
     devices: &mut dyn Iterator<Item = Device>,
 ) -> Result<(), rusqlite::Error> {
-    let transaction = connection.transaction()?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
+        let number: i64 = transaction
+            .prepare_cached("UPDATE change SET number = number + 1 RETURNING number")?
+            .query_row([], |row| row.get(0))?;
         let mut insert = transaction.prepare_cached(
             "INSERT INTO flow_segment (first, last, records, body) VALUES (?1, ?2, ?3, ?4)",
         )?;
@@ -422,34 +532,46 @@ fn write(
             insert.execute(params![first, last, segment.records as i64, segment.body])?;
         }
         let mut replace = transaction.prepare_cached(
-            "INSERT OR REPLACE INTO device (id, first, last, body) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT OR REPLACE INTO device (id, first, last, body, changed) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         let mut packed = Vec::new();
         for device in devices {
             packed.clear();
             packed::pack(&mut packed, &device);
-            replace.execute(params![device.id.0 as i64, nanos(device.first), nanos(device.last), packed])?;
+            let (first, last) = (nanos(device.first), nanos(device.last));
+            replace.execute(params![device.id.0 as i64, first, last, packed, number])?;
         }
+        let mut leave = transaction
+            .prepare_cached("INSERT OR REPLACE INTO gone (kind, id, changed) VALUES (?1, ?2, ?3)")?;
         let mut remove = transaction.prepare_cached("DELETE FROM device WHERE id = ?1")?;
         for gone in &commit.gone {
             remove.execute([gone.0 as i64])?;
+            leave.execute(params!["device", gone.0 as i64, number])?;
         }
         add(&transaction, "protocol", &commit.protocols, ProtocolTotals::add)?;
         add(&transaction, "anomaly", &commit.anomalies, AnomalyTotals::add)?;
         add(&transaction, "shed", &commit.shed, ShedTotals::add)?;
-        let mut replace = transaction
-            .prepare_cached("INSERT OR REPLACE INTO finding (id, last, body) VALUES (?1, ?2, ?3)")?;
+        let mut replace = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO finding (id, last, body, changed) VALUES (?1, ?2, ?3, ?4)",
+        )?;
         for finding in &commit.findings {
-            replace.execute(params![finding.id.get() as i64, nanos(finding.last), body(finding)?])?;
+            replace.execute(params![finding.id.get() as i64, nanos(finding.last), body(finding)?, number])?;
         }
-        let mut replace = transaction
-            .prepare_cached("INSERT OR REPLACE INTO incident (id, last, body) VALUES (?1, ?2, ?3)")?;
+        let mut replace = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO incident (id, last, body, changed) VALUES (?1, ?2, ?3, ?4)",
+        )?;
         for incident in &commit.incidents {
-            replace.execute(params![incident.id.get() as i64, nanos(incident.last), body(incident)?])?;
+            replace.execute(params![
+                incident.id.get() as i64,
+                nanos(incident.last),
+                body(incident)?,
+                number
+            ])?;
         }
         let mut remove = transaction.prepare_cached("DELETE FROM incident WHERE id = ?1")?;
         for gone in &commit.gone_incidents {
             remove.execute([gone.get() as i64])?;
+            leave.execute(params!["incident", gone.get() as i64, number])?;
         }
         let mut replace =
             transaction.prepare_cached("INSERT OR REPLACE INTO learnt (detector, body) VALUES (?1, ?2)")?;
@@ -519,19 +641,27 @@ mod tests {
     #[test]
     fn a_state_of_an_earlier_version_is_read_as_far_as_it_goes() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = Sqlite::create(folder.path()).unwrap();
-        let found = Commit { findings: vec![crate::conformance::finding(1)], ..Commit::default() };
-        writer.commit(found, &mut std::iter::empty()).unwrap();
-        writer.connection.execute_batch("DROP TABLE action_order").unwrap();
-        writer.pragma("user_version", WITH_FINDINGS as u32).unwrap();
-        drop(writer);
+        let earlier = Connection::open(folder.path().join(FILE)).unwrap();
+        for statements in &MIGRATIONS[..WITH_FINDINGS] {
+            earlier.execute_batch(statements).unwrap();
+        }
+        earlier.pragma_update(None, "user_version", WITH_FINDINGS as u32).unwrap();
+        let finding = crate::conformance::finding(1);
+        earlier
+            .execute("INSERT INTO finding (id, last, body) VALUES (1, 0, ?1)", [body(&finding).unwrap()])
+            .unwrap();
+        drop(earlier);
         let reader = Sqlite::open(folder.path()).unwrap();
         assert_eq!(reader.findings().unwrap().len(), 1);
         assert!(reader.orders().unwrap().is_empty());
+        assert_eq!(reader.changes(0).unwrap().findings, std::slice::from_ref(&finding));
+        assert!(reader.changes(1).unwrap().is_empty());
         drop(reader);
         let order = Order { action: "a1".into(), say: model::OrderKind::Revert };
         Sqlite::open_to_judge(folder.path()).unwrap().order(order).unwrap();
-        assert_eq!(Sqlite::open(folder.path()).unwrap().orders().unwrap().len(), 1);
+        let reader = Sqlite::open(folder.path()).unwrap();
+        assert_eq!(reader.orders().unwrap().len(), 1);
+        assert_eq!(reader.changes(0).unwrap().findings, [finding], "what was there counts as changed first");
     }
 
     #[test]
