@@ -6,7 +6,7 @@ use model::{Attribute, Device, Locality, MacAddr, Service};
 
 use crate::expr::{Datum, Field, Fields, Kind};
 
-const fn field(
+pub(crate) const fn field(
     name: &'static str,
     aliases: &'static [&'static str],
     kind: Kind,
@@ -77,7 +77,11 @@ const ATTRIBUTES: [Attribute; 17] = [
 ];
 
 /// Shows what is displayed as text.
-fn text(value: impl fmt::Display, buffer: &mut String, test: &mut dyn FnMut(Datum<'_>) -> bool) -> bool {
+pub(crate) fn text(
+    value: impl fmt::Display,
+    buffer: &mut String,
+    test: &mut dyn FnMut(Datum<'_>) -> bool,
+) -> bool {
     buffer.clear();
     write!(buffer, "{value}").is_ok() && test(Datum::Text(buffer))
 }
@@ -138,4 +142,4 @@ impl Fields for Device {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -22,6 +22,8 @@ pub enum Kind {
     Age,
     /// A network address.
     Address,
+    /// One of these words, in their order.
+    Level(&'static [&'static str]),
 }
 
 /// A field that can be asked for.
@@ -42,7 +44,7 @@ pub struct Field {
 pub enum Datum<'a> {
     /// Text.
     Text(&'a str),
-    /// A number, or a number of bytes.
+    /// A number, a number of bytes, or the place of a word among those of its level, from 0.
     Number(u64),
     /// A moment.
     Moment(Timestamp),
@@ -118,6 +120,8 @@ pub enum Value {
     Age(Duration),
     /// A network.
     Network(Network),
+    /// The place of a word among these, from 0.
+    Level(u64, &'static [&'static str]),
 }
 
 /// One thing that is asked. Where it stood in the text does not matter for whether two are the same.
@@ -221,7 +225,7 @@ impl Value {
             (Self::Text(pattern), Datum::Address(ip)) => pattern.matches(&ip.to_string()),
             (Self::Network(network), Datum::Address(ip)) => network.contains(ip),
             (Self::Network(network), Datum::Text(text)) if anywhere => text.contains(&network.to_string()),
-            (Self::Number(than), Datum::Number(number)) => op.holds(number.cmp(than)),
+            (Self::Number(than) | Self::Level(than, _), Datum::Number(number)) => op.holds(number.cmp(than)),
             (Self::Age(than), Datum::Moment(moment)) => op.holds(now.since(moment).cmp(than)),
             _ => false,
         }
@@ -299,6 +303,9 @@ impl fmt::Display for Term {
             }
             Value::Number(number) => number.fmt(f),
             Value::Network(network) => network.fmt(f),
+            Value::Level(place, words) => {
+                f.write_str(usize::try_from(*place).ok().and_then(|place| words.get(place)).unwrap_or(&""))
+            }
             Value::Age(age) => {
                 let seconds = age.as_secs();
                 let units = [(7 * 86_400, "w"), (86_400, "d"), (3_600, "h"), (60, "m")];

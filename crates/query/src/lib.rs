@@ -1,4 +1,5 @@
-//! The one small language in which devices are selected, for policies and for whoever searches:
+//! The one small language in which devices, findings, incidents and conversations are selected, for policies and for whoever
+//! searches:
 //!
 //! ```text
 //! vendor:siemens and role:plc and seen>24h
@@ -21,6 +22,8 @@
 mod device;
 mod error;
 mod expr;
+mod finding;
+mod flow;
 mod network;
 mod parse;
 mod pattern;
@@ -28,6 +31,8 @@ mod pattern;
 pub use device::DEVICE;
 pub use error::{Error, Span, nearest};
 pub use expr::{Datum, Expr, Field, Fields, Kind, Op, Term, Value};
+pub use finding::{FINDING, INCIDENT};
+pub use flow::FLOW;
 pub use network::{Network, NetworkError};
 pub use parse::{MAX_DEPTH, MAX_LENGTH, is_plain, parse};
 pub use pattern::Pattern;

@@ -255,6 +255,12 @@ impl<'a> Parser<'a> {
                 Some(age) => Value::Age(age),
                 None => return refused(self, "an age such as 90s, 15m, 24h, 7d or 2w", None),
             },
+            Some(Kind::Level(words)) => {
+                match words.iter().zip(0..).find(|(known, _)| known.eq_ignore_ascii_case(word)) {
+                    Some((_, place)) => Value::Level(place, words),
+                    None => return refused(self, &format!("one of {}", words.join(", ")), None),
+                }
+            }
             Some(Kind::Address) if op.is_order() => {
                 let help = "addresses have no order: ask with : and a network such as 10.1.0.0/16";
                 return refused(self, "an address", Some(help));

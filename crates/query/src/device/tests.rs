@@ -134,13 +134,19 @@ fn every_listed_field_can_be_asked_and_has_its_kind() {
     device.via = Some(MacAddr([2; 6]));
     device.uses.insert(Service { protocol: "ntp".into(), transport: "udp".into(), port: 123 }, 1);
     device.peers.insert(DeviceId(7), model::Peer::default());
-    for field in DEVICE {
+    shows_all(&device, DEVICE);
+}
+
+/// Each field shows something, and of its kind.
+pub(crate) fn shows_all(of: &dyn Fields, fields: &[Field]) {
+    for field in fields {
         let mut seen = 0;
-        device.any(Some(field.name), &mut |datum| {
+        of.any(Some(field.name), &mut |datum| {
             seen += 1;
             let fits = match field.kind {
-                Kind::Text => matches!(datum, Datum::Text(_)),
+                Kind::Text => matches!(datum, Datum::Text(_) | Datum::Address(_)),
                 Kind::Number | Kind::Size => matches!(datum, Datum::Number(_)),
+                Kind::Level(words) => matches!(datum, Datum::Number(place) if place < words.len() as u64),
                 Kind::Age => matches!(datum, Datum::Moment(_)),
                 Kind::Address => matches!(datum, Datum::Address(_)),
             };
@@ -236,6 +242,9 @@ fn value(field: Option<&'static Field>) -> BoxedStrategy<(Op, Value)> {
             .prop_map(|(op, secs)| (op, Value::Age(std::time::Duration::from_secs(secs))))
             .boxed(),
         Some(Kind::Address) => network.prop_map(|network| (Op::IsNot, network)).boxed(),
+        Some(Kind::Level(words)) => {
+            (order, 0..words.len() as u64).prop_map(move |(op, n)| (op, Value::Level(n, words))).boxed()
+        }
         Some(Kind::Number | Kind::Size) => {
             (order, any::<u64>()).prop_map(|(op, n)| (op, Value::Number(n))).boxed()
         }
