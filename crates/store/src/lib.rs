@@ -342,7 +342,10 @@ pub trait Store: Send {
 
 /// Findings with the verdicts that were said of them last, or that cover them, or that follow from verdicts on those because
 /// of which they are told.
-fn judged(mut findings: Vec<Finding>, judgements: &BTreeMap<FindingId, Option<Judgement>>) -> Vec<Finding> {
+pub fn judged(
+    mut findings: Vec<Finding>,
+    judgements: &BTreeMap<FindingId, Option<Judgement>>,
+) -> Vec<Finding> {
     let is_wide = |said: &&Judgement| said.scope != Scope::Finding;
     let rulings: Vec<_> = findings
         .iter()
