@@ -1,0 +1,17 @@
+//! Data protected at rest and in exports.
+//!
+//! * [`Vault`] keeps data keys, wrapped by a key from a [`Source`] (file, passphrase, token or TPM), and seals
+//!   values for one place each.
+//!
+//! Files and tokens are touched by the vault alone; nothing here reads a clock.
+
+mod secret;
+mod source;
+mod vault;
+
+pub use secret::{KEY_BYTES, Secret, SecretText};
+pub use source::{Argon, MAX_PASSPHRASE, MIN_PASSPHRASE, Slot, Source, Token, Tpm, read_secret_file};
+pub use vault::{
+    Content, Context, Disk, Files, KEYS_FILE, KEYS_FORMAT, KeyId, Locked, MAX_KEYS, MAX_KEYS_FILE, MAX_VALUE,
+    OVERHEAD, VALUE_VERSION, Vault, VaultError,
+};
