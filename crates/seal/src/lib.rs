@@ -2,13 +2,16 @@
 //!
 //! * [`Vault`] keeps data keys, wrapped by a key from a [`Source`] (file, passphrase, token or TPM), and seals
 //!   values for one place each.
+//! * [`Pseudonymiser`] hides who is who in exports, so that it can still be counted and, with the key, found out.
 //!
 //! Files and tokens are touched by the vault alone; nothing here reads a clock.
 
+mod pseudonym;
 mod secret;
 mod source;
 mod vault;
 
+pub use pseudonym::{Choices, Keep, Label, Oui, Pseudonymiser, TOKEN_DIGITS};
 pub use secret::{KEY_BYTES, Secret, SecretText};
 pub use source::{Argon, MAX_PASSPHRASE, MIN_PASSPHRASE, Slot, Source, Token, Tpm, read_secret_file};
 pub use vault::{
