@@ -89,6 +89,14 @@ fn with_tokens(module: &Path, folder: &Path) {
     let wrong = Vault::open(folder, &second).unwrap_err();
     assert!(matches!(wrong, VaultError::WrongKey("pkcs11")), "{wrong}");
 
+    // A list that was changed: the token itself finds it.
+    let list = folder.join(seal::KEYS_FILE);
+    let text = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, text.replace("\"id\": 2", "\"id\": 3")).unwrap();
+    let changed = Vault::open(folder, &first).unwrap_err();
+    assert!(matches!(changed, VaultError::WrongKey("pkcs11")), "{changed}");
+    std::fs::write(&list, text).unwrap();
+
     // From the token to a file and back.
     let file = Source::File(folder.join("key"));
     vault.rewrap(&file).unwrap();
@@ -96,6 +104,21 @@ fn with_tokens(module: &Path, folder: &Path) {
     vault.rewrap(&second).unwrap();
     let vault = Vault::open(folder, &second).unwrap();
     assert_eq!(vault.unseal(&sealed, &place()).unwrap().as_slice(), b"value");
+
+    if let Some(tool) = testkit::peer("refusing a key that can be taken out of its token", "pkcs11-tool") {
+        let made = Command::new(tool)
+            .arg("--module")
+            .arg(module)
+            .args(["--token-label", "second", "--login", "--pin", "4711", "--keygen", "--key-type", "AES:32"])
+            .args(["--label", "loose", "--extractable"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let Source::Pkcs11(loose) = second else { unreachable!() };
+        let loose = Source::Pkcs11(Token { key: "loose".into(), ..loose });
+        let refused = Vault::open_or_make(&folder.join("tokens"), &loose, NOW).unwrap_err();
+        assert!(matches!(refused, VaultError::Extractable(_)), "{refused}");
+    }
 }
 
 #[test]

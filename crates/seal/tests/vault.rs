@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use model::Timestamp;
 use proptest::prelude::*;
 use seal::{
-    Argon, Content, Context, Disk, Files, KEYS_FILE, KeyId, Locked, MAX_KEYS, OVERHEAD, SecretText, Source,
-    Vault, VaultError,
+    Argon, Choices, Content, Context, Disk, Files, KEYS_FILE, KeyId, Label, Locked, MAX_KEYS, OVERHEAD,
+    SecretText, Source, Vault, VaultError,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -187,6 +187,39 @@ fn derived_keys_differ_by_purpose_and_data_key_and_last() {
     assert_ne!(derived, vault.derive(KeyId(2), "pseudonyms").unwrap());
     let again = Vault::open(folder.path(), &key_file(folder.path())).unwrap();
     assert_eq!(derived, again.derive(KeyId(1), "pseudonyms").unwrap());
+}
+
+#[test]
+fn threads_can_share_a_vault() {
+    let folder = folder();
+    let vault = Vault::open_or_make(folder.path(), &key_file(folder.path()), NOW).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let sealed = vault.seal(b"value", &place()).unwrap();
+                assert_eq!(vault.unseal(&sealed, &place()).unwrap().as_slice(), b"value");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_vault_names_what_its_pseudonyms_are_of_and_gives_the_same_again() {
+    let folder = folder();
+    let mut vault = Vault::open_or_make(folder.path(), &key_file(folder.path()), NOW).unwrap();
+    let choices = Choices::default();
+    let token = |vault: &Vault, id, epoch| {
+        let pseudonyms = vault.pseudonymiser(id, epoch, choices).unwrap();
+        (pseudonyms.name(), pseudonyms.token(Label::Name, "plc1"))
+    };
+    let first = token(&vault, KeyId(1), 7);
+    assert_eq!(first.0, "k1e7");
+    vault.rotate_data_key(NOW).unwrap();
+    assert_eq!(token(&vault, KeyId(1), 7), first, "after a rotation, too");
+    assert_ne!(token(&vault, KeyId(2), 7).1, first.1);
+    assert_ne!(token(&vault, KeyId(1), 8).1, first.1);
+    vault.retire(KeyId(1), 0).unwrap();
+    assert!(matches!(vault.pseudonymiser(KeyId(1), 7, choices), Err(VaultError::NoSuchKey(KeyId(1)))));
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl fmt::Debug for Pseudonymiser {
 }
 
 impl Pseudonymiser {
-    /// With a secret for this purpose alone, such as `vault.derive(id, "pseudonyms")`, which `key` names in exports.
+    /// With a secret for this purpose alone, which `key` names in exports; `Vault::pseudonymiser` derives one.
     /// A new `epoch` (a month, a recipient) gives other pseudonyms without a new key.
     pub fn new(secret: &Secret, key: KeyId, epoch: u32, choices: Choices) -> Self {
         let part = |name: &str| {

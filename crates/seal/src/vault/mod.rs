@@ -31,6 +31,7 @@ pub use keys::{KEYS_FILE, KEYS_FORMAT, MAX_KEYS, MAX_KEYS_FILE};
 use keys::{Listed, Listing};
 pub use value::{Context, MAX_VALUE, OVERHEAD, VALUE_VERSION};
 
+use crate::pseudonym::{Choices, Pseudonymiser};
 use crate::secret::{Secret, fill_random};
 use crate::source::{Kek, Record, Source};
 
@@ -38,6 +39,8 @@ use crate::source::{Kek, Record, Source};
 const TEXT_PREFIX: &str = "seal1.";
 /// Sets derived keys apart from all else that a data key is used for.
 const DERIVE_DOMAIN: &[u8] = b"pavise seal derive";
+/// The purpose of keys of pseudonyms.
+const PSEUDONYMS: &str = "pseudonyms";
 
 /// Names a data key within its vault: 1, 2, 3… No number is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -263,6 +266,20 @@ impl Vault {
             .expand_multi_info(&[DERIVE_DOMAIN, purpose.as_bytes()], derived.expose_mut())
             .expect("32 bytes are within what HKDF gives");
         Ok(derived)
+    }
+
+    /// Pseudonyms of a data key and an epoch. They can be made again, and addresses turned back, for as long as that
+    /// data key is listed: with its retirement they become nobody's.
+    ///
+    /// # Errors
+    /// If the key is not listed.
+    pub fn pseudonymiser(
+        &self,
+        id: KeyId,
+        epoch: u32,
+        choices: Choices,
+    ) -> Result<Pseudonymiser, VaultError> {
+        Ok(Pseudonymiser::new(&self.derive(id, PSEUDONYMS)?, id, epoch, choices))
     }
 
     /// Makes a new data key, which seals from now on.
