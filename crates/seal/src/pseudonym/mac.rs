@@ -87,3 +87,24 @@ const fn from_number(number: u64) -> MacAddr {
     let [_, _, a, b, c, d, e, f] = number.to_be_bytes();
     MacAddr([a, b, c, d, e, f])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_leads_to_addresses_of_all_goes_on_until_it_is_past_them() {
+        let next = |mac: &str| walk(mac.parse().unwrap(), |number| number + 1).to_string();
+        assert_eq!(next("01:80:c1:ff:ff:ff"), "01:80:c2:00:00:30");
+        assert_eq!(next("01:80:c2:00:00:30"), "01:80:c2:00:00:31");
+        assert_eq!(next("01:80:c2:00:00:0e"), "01:80:c2:00:00:0e", "one of them stays");
+    }
+
+    #[test]
+    fn what_is_taken_apart_is_put_together_again() {
+        for number in [0, FLAGS, low(48), 0x00_1b_1b_4f_00_01, 0xa5_5a_a5_5a_a5_5a] {
+            assert_eq!(join(number & FLAGS, free(number)), number);
+            assert!(free(number) < 1 << FREE);
+        }
+    }
+}

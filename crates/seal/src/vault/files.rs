@@ -22,8 +22,13 @@ pub struct Content {
 
 /// What keeps others from changing the keys until it is dropped.
 #[must_use = "the lock is given up when this is dropped"]
-pub struct Locked {
-    _file: Option<File>,
+pub struct Locked(File);
+
+/// Closing alone would not do: a child of this process that was just forked has the file open, too.
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 /// File operations. Each either happens wholly or fails, but for [`Files::create`], which may leave a part.
@@ -96,7 +101,7 @@ impl Files for Disk {
     fn lock(&self, path: &Path) -> io::Result<Option<Locked>> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Locked { _file: Some(file) })),
+            Ok(()) => Ok(Some(Locked(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
