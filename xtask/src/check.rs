@@ -22,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mud", &["model"]),
     ("trust", &["model"]),
     ("store", &["model"]),
+    ("seal", &["model"]),
     ("enforce", &["model", "policy"]),
     ("lab", &["model"]),
     ("testkit", &[]),
