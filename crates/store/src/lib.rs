@@ -8,6 +8,7 @@
 //! There are two back ends, SQLite and memory, and one suite ([`conformance`]) that both pass. The
 //! store knows the model and no engine.
 
+mod audit;
 pub mod conformance;
 mod memory;
 mod packed;
@@ -37,6 +38,7 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use audit::{AuditEntry, AuditLog, FIELD_MAX};
 pub use memory::Memory;
 pub use page::{FlowPage, FlowPlace, FlowScan};
 pub use segment::Flows;

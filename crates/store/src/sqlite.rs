@@ -71,7 +71,7 @@ const GONE_INCIDENTS: &str = "SELECT id FROM gone WHERE kind = 'incident' AND ch
 /// So much of the database is held in memory while it is written, in KiB.
 const CACHE_KIB: i32 = 16 << 10;
 /// How long a reader waits for a writer's checkpoint, in milliseconds.
-const BUSY_MS: u32 = 5_000;
+pub(crate) const BUSY_MS: u32 = 5_000;
 
 /// A store in a folder.
 pub struct Sqlite {
@@ -306,7 +306,7 @@ fn immutable(path: &Path) -> String {
 }
 
 /// What SQLite says, as what it means for the user.
-fn problem(path: &Path, source: rusqlite::Error) -> StoreError {
+pub(crate) fn problem(path: &Path, source: rusqlite::Error) -> StoreError {
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full(path.into()),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
@@ -317,7 +317,7 @@ fn problem(path: &Path, source: rusqlite::Error) -> StoreError {
 }
 
 /// The body under which something is kept.
-fn body(value: &impl Serialize) -> Result<String, rusqlite::Error> {
+pub(crate) fn body(value: &impl Serialize) -> Result<String, rusqlite::Error> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
