@@ -73,6 +73,12 @@ pub(crate) struct Order<T> {
     pub(crate) key: for<'a> fn(&'a T) -> Key<'a>,
 }
 
+impl<T> Order<T> {
+    pub(crate) const fn by(name: &'static str, key: for<'a> fn(&'a T) -> Key<'a>) -> Self {
+        Self { name, key }
+    }
+}
+
 /// Where a page ends: the last key and id on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Cursor {
@@ -173,13 +179,16 @@ fn rank(key: Key<'_>, id: u64, other: Key<'_>, other_id: u64, down: bool) -> Ord
     (if down { by_key.reverse() } else { by_key }).then(id.cmp(&other_id))
 }
 
+/// What is on a page, the place at which it ends if there are more, and how many there are on all pages.
+pub(crate) type Found<'a, T> = (Vec<&'a Arc<T>>, Option<String>, u64);
+
 /// The things on the page that is asked for, the place at which it ends if there are more, and how many there are in all.
 /// All are looked at once, and no more than a page is held.
 pub(crate) fn page<'a, T: Fields>(
     all: &'a [Arc<T>],
     query: &ListQuery,
     asked: &Asked<'_, T>,
-) -> Result<(Vec<&'a Arc<T>>, Option<String>, u64), Problem> {
+) -> Result<Found<'a, T>, Problem> {
     let (limit, filter) = (query.limit()?, query.filter(asked.fields)?);
     let named = query.sort.as_deref().unwrap_or(asked.orders.first().map_or("", |order| order.name));
     let (down, name) = named.strip_prefix('-').map_or((false, named), |name| (true, name));

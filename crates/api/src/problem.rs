@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use store::StoreError;
 use utoipa::ToSchema;
 
+/// The type of a problem's body (RFC 9457, section 6.1).
+pub(crate) const PROBLEM: &str = "application/problem+json";
+
 /// A problem (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -37,7 +40,7 @@ macro_rules! kinds {
         }
 
         /// All kinds of problems: name, status, title.
-        pub const KINDS: &[(&str, StatusCode, &str)] = &[$(($kind, StatusCode::$status, $title)),*];
+        pub(crate) const KINDS: &[(&str, StatusCode, &str)] = &[$(($kind, StatusCode::$status, $title)),*];
     };
 }
 
@@ -107,7 +110,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();
-        let kind = HeaderValue::from_static("application/problem+json");
+        let kind = HeaderValue::from_static(PROBLEM);
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
     }

@@ -152,7 +152,7 @@ fn unread(path: &Path, error: &std::io::Error) -> Problem {
 }
 
 /// The policies in a file or a folder; the built-in ones if there is none.
-fn read(path: Option<&Path>) -> Result<Policies, Problem> {
+pub(crate) fn read(path: Option<&Path>) -> Result<Policies, Problem> {
     let wrong = |error: ::trust::access::AccessError| Problem::Other(error.to_string());
     let Some(path) = path else { return Policies::built_in().map_err(wrong) };
     let mut files = Vec::new();

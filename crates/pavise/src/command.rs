@@ -16,6 +16,8 @@ pub(crate) struct Pavise {
 pub(crate) enum Command {
     /// Watch captures or network interfaces and learn every device on them
     Watch(Watch),
+    /// Serve the API and the console over a state
+    Serve(crate::serve::Options),
     /// List the devices that are known
     Devices(Devices),
     /// Show everything that is known about one device, and why

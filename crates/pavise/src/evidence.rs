@@ -475,7 +475,7 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 
 /// Where the slice of a finding lies in a state.
 pub(crate) fn path(state: &Path, finding: FindingId) -> PathBuf {
-    state.join(FOLDER).join(format!("{finding}.pcapng"))
+    store::evidence_path(state, finding)
 }
 
 #[cfg(test)]

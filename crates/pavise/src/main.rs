@@ -26,6 +26,7 @@ mod recorded;
 mod report;
 mod rules;
 mod sense;
+mod serve;
 mod session;
 mod settings;
 mod show;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Incidents(options) => found::incidents(&options),
         Command::Verdict(options) => found::verdict(&options),
         Command::Actions(options) => actions::run(&options),
+        Command::Serve(options) => serve::run(&options),
         Command::Detectors(options) => found::detectors(&options),
         Command::Policy(options) => policy::run(&options),
         Command::Enforce(options) => enforce::run(&options),

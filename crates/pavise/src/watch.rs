@@ -149,7 +149,7 @@ pub(crate) fn run(options: &Watch) -> Result<(), Problem> {
 }
 
 /// A flag that is set when the user or the system asks to stop. Asked twice, the process ends at once.
-fn interrupts() -> Result<Arc<AtomicBool>, Problem> {
+pub(crate) fn interrupts() -> Result<Arc<AtomicBool>, Problem> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))

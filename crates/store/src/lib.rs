@@ -30,7 +30,7 @@ pub mod format {
 }
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::{
     Device, DeviceId, Finding, FindingId, FlowRecord, Host, Incident, IncidentId, Judgement, Order, Scope,
@@ -189,6 +189,11 @@ pub struct ShedTotals {
     pub packets: u64,
     /// Bytes that they stood for.
     pub bytes: u64,
+}
+
+/// Where the packets lie that show a finding, in the folder of a state.
+pub fn evidence_path(folder: &Path, finding: FindingId) -> PathBuf {
+    folder.join("evidence").join(format!("{finding}.pcapng"))
 }
 
 /// Everything that is kept at once.
