@@ -66,6 +66,8 @@ const LICENCES: &[&str] = &[
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
+    // Of tests only.
+    "BlueOak-1.0.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
@@ -73,6 +75,8 @@ const LICENCES: &[&str] = &[
     "ISC",
     "MIT",
     "MIT-0",
+    // Of files that are used as they are (decisions/0010).
+    "MPL-2.0",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",

@@ -350,7 +350,7 @@ impl Accounts {
     }
 
     /// Refuses who has failed too often.
-    fn may_try(&self, name: &str, from: &From<'_>, now: Timestamp) -> Result<(), AccountError> {
+    pub(crate) fn may_try(&self, name: &str, from: &From<'_>, now: Timestamp) -> Result<(), AccountError> {
         let here = lock(&self.throttle).wait(name, &network(from.address), now);
         let failures: Option<(u32, i64)> = self.read(|connection| {
             let mut find = connection.prepare_cached("SELECT failures, failed FROM user WHERE name = ?1")?;
@@ -362,7 +362,7 @@ impl Accounts {
         here.max(of_user).map_or(Ok(()), |seconds| Err(AccountError::Throttled(seconds)))
     }
 
-    fn failed(&self, name: &str, from: &From<'_>, now: Timestamp) -> Result<(), AccountError> {
+    pub(crate) fn failed(&self, name: &str, from: &From<'_>, now: Timestamp) -> Result<(), AccountError> {
         lock(&self.throttle).failed(name, &network(from.address), now);
         let forgotten =
             nanos(now).saturating_sub(i64::try_from(FORGOTTEN_AFTER.as_nanos()).unwrap_or(i64::MAX));

@@ -271,10 +271,10 @@ fn sessions_end_by_time_by_their_owner_and_with_the_password() {
     accounts.end_other_sessions("root", &three.session.id).unwrap();
     assert!(!holds(&one, 60_090) && holds(&three, 60_090));
     assert_eq!(
-        accounts.change_password("root", "wrong words indeed", "other unrelated words"),
+        accounts.change_password("root", "wrong words indeed", "other unrelated words", &HOME, at(60_095)),
         Err(AccountError::Wrong)
     );
-    accounts.change_password("root", PASSWORD, "other unrelated words").unwrap();
+    accounts.change_password("root", PASSWORD, "other unrelated words", &HOME, at(60_095)).unwrap();
     assert!(!holds(&three, 60_100));
 }
 

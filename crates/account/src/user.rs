@@ -301,10 +301,19 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// If the old one is wrong, or the new one cannot be.
-    pub fn change_password(&self, name: &str, old: &str, new: &str) -> Result<Change, AccountError> {
+    /// If the old one is wrong, was wrong too often, or the new one cannot be.
+    pub fn change_password(
+        &self,
+        name: &str,
+        old: &str,
+        new: &str,
+        from: &crate::From<'_>,
+        now: Timestamp,
+    ) -> Result<Change, AccountError> {
+        self.may_try(name, from, now)?;
         let kept = self.read(|connection| kept_password(connection, name))?.ok_or(AccountError::Wrong)?;
         if !self.matches(&kept, old)? {
+            self.failed(name, from, now)?;
             return Err(AccountError::Wrong);
         }
         let hashed = self.hashed(new, name)?;

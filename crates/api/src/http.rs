@@ -21,6 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::caller::cookie_name;
+use crate::console;
 use crate::problem::{KINDS, PROBLEM, Problem};
 use crate::routes;
 
@@ -113,7 +114,7 @@ pub fn router(app: Arc<App>) -> Router {
     let api = paths
         .route(&format!("{BASE}/openapi.json"), get(move || async move { Json(contract) }))
         .route("/problems/{kind}", get(problem))
-        .fallback(missing)
+        .fallback(console::file)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn(in_time));
@@ -127,10 +128,6 @@ async fn problem(Path(kind): Path<String>) -> Result<String, Problem> {
         let names: Vec<_> = KINDS.iter().map(|(name, ..)| *name).collect();
         Problem::not_found(format!("there is no such kind of problem: there are {}", names.join(", ")))
     })
-}
-
-async fn missing(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is nothing at {}: the contract is at {BASE}/openapi.json", uri.path()))
 }
 
 async fn wrong_method(uri: Uri) -> Problem {

@@ -8,6 +8,7 @@
 
 mod app;
 mod caller;
+mod console;
 mod estate;
 mod http;
 mod limits;
@@ -19,6 +20,7 @@ mod view;
 
 pub use app::{App, NOTICES_WAITING, Peer, Settings};
 pub use caller::{CSRF, READ};
+pub use console::has_console;
 pub use estate::{Estate, Mirror, Notice};
 pub use http::{BASE, BODY_MAX, TIME_MAX, URI_MAX, openapi, router};
 pub use limits::{ASKING_MAX, BURST, PER_SECOND};

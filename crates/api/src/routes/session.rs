@@ -302,6 +302,14 @@ pub(crate) struct Signing {
     pub user: Option<SignedIn>,
 }
 
+/// What was wrong of somebody who is signed in, and stays so.
+fn wrong_here(error: AccountError, at: &str) -> Problem {
+    match error {
+        AccountError::Wrong => Problem::body(error.to_string()).at(at),
+        other => other.into(),
+    }
+}
+
 /// Writes down that somebody could not sign in.
 fn note_failure(app: &App, asking: &Asking, who: &str, error: &AccountError) -> Result<(), Problem> {
     let entry = AuditEntry {
@@ -518,7 +526,7 @@ async fn step_up(
             Ok(session) => opened(app, session, &asking),
             Err(error) => {
                 note_failure(app, &asking, &caller.user.name, &error)?;
-                Err(error.into())
+                Err(wrong_here(error, "/code"))
             }
         }
     })
@@ -602,7 +610,10 @@ async fn change_password(
 ) -> Result<StatusCode, Problem> {
     caller.session()?;
     app.beside(move |app| {
-        let change = app.accounts.change_password(&caller.user.name, &body.old, &body.new)?;
+        let change = app
+            .accounts
+            .change_password(&caller.user.name, &body.old, &body.new, &caller.from(), now())
+            .map_err(|error| wrong_here(error, "/old"))?;
         app.note(noted(caller.entry(), change))?;
         Ok(StatusCode::NO_CONTENT)
     })
