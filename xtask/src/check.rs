@@ -24,7 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("seal", &["model"]),
     ("account", &["model"]),
-    ("api", &["model", "query", "detect", "store", "trust", "policy", "enforce", "account", "seal"]),
+    ("api", &["model", "query", "detect", "store", "trust", "account"]),
     ("enforce", &["model", "policy"]),
     ("lab", &["model"]),
     ("testkit", &[]),

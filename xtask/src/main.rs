@@ -3,6 +3,7 @@
 mod accuracy;
 mod bench;
 mod check;
+mod console;
 mod drills;
 mod fuzz;
 mod r#gen;
@@ -24,8 +25,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Builds everything, watches a sample plant that Pavise makes itself, and shows what it found
-    Up,
+    /// Builds everything, watches a sample plant that Pavise makes itself, and opens the console on this machine
+    Up(up::Arguments),
     /// Runs the whole test suite, as CI does
     Test,
     /// Checks format, lints, allowed crate edges and licences
@@ -56,7 +57,7 @@ enum Command {
 
 fn main() -> ExitCode {
     run::exit(match Arguments::parse().command {
-        Command::Up => up::up(),
+        Command::Up(arguments) => up::up(&arguments),
         Command::Test => test::test(),
         Command::Check => check::check(),
         Command::Bench(arguments) => bench::bench(&arguments),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the whole suite, as CI runs it.
 
-use crate::check;
 use crate::run::{Done, cargo, run};
+use crate::{check, console};
 
 /// Programs that some tests speak with; without them those tests say that they are skipped.
 const PEERS: &[(&str, &str)] = &[
@@ -24,6 +24,10 @@ pub(crate) fn test() -> Done {
         }
     }
     check::check()?;
+    if console::can_build("the tests of the console") {
+        console::build()?;
+        console::test()?;
+    }
     run(&mut cargo(["test", "--workspace"]))
 }
 

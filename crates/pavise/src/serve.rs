@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -74,6 +76,9 @@ pub(crate) struct Options {
     /// A file or folder of policies about who may do what (*.cedar); the built-in ones unless given
     #[arg(long, value_name = "FILE.cedar")]
     access: Option<PathBuf>,
+    /// Open the page in the browser of this machine
+    #[arg(long)]
+    open: bool,
     /// Print the contract (OpenAPI 3.1) as JSON, and end
     #[arg(long)]
     openapi: bool,
@@ -143,11 +148,19 @@ pub(crate) fn run(options: &Options) -> Result<(), Problem> {
             .await
             .map_err(|source| other(&api::ServeError::Listen { address: options.listen, source }))?;
         say(format_args!("Serving {} at {origin}; Ctrl-C ends it.", folder.display()));
+        if !api::has_console() {
+            say("This binary was built without the console; the API is there.");
+        }
+        let mut page = origin.clone();
         if let Some(link) = app.accounts.setup_link(now()).map_err(|error| other(&error))? {
             say(format_args!(
                 "Nobody can sign in yet. Make the first administrator, within 24 hours, at\n\n    {origin}/setup#{}\n",
                 link.reveal()
             ));
+            page = format!("{origin}/setup#{}", link.reveal());
+        }
+        if options.open && api::has_console() {
+            open(&page);
         }
         let ended = async {
             while !stop.load(Ordering::Relaxed) {
@@ -159,6 +172,33 @@ pub(crate) fn run(options: &Options) -> Result<(), Problem> {
         follower.abort();
         Ok(())
     })
+}
+
+/// Opens a page in the browser, where there is one. The page is not shown to other users: it goes by way of a file that
+/// leads there, since arguments of programs can be seen by all.
+fn open(page: &str) {
+    let lead = || {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let path = std::env::temp_dir().join(format!("pavise-{}.html", std::process::id()));
+        let mut file = options.open(&path)?;
+        write!(
+            file,
+            "<!doctype html><meta http-equiv=\"refresh\" content=\"0;url={page}\"><title>Pavise</title>"
+        )?;
+        Ok::<_, std::io::Error>(path)
+    };
+    let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    if !has_screen && !cfg!(target_os = "macos") {
+        return;
+    }
+    if let Ok(path) = lead() {
+        // Without one the link that was printed serves.
+        let _ = Command::new(program).arg(path).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    }
 }
 
 /// Makes a folder for its owner alone, if it is not there.

@@ -9,6 +9,7 @@ mod mud;
 mod policy;
 mod protect;
 mod report;
+mod serve;
 mod tell;
 mod trust;
 
