@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("trust", &["model"]),
     ("store", &["model"]),
     ("enforce", &["model", "policy"]),
+    ("tell", &["model", "store", "enforce"]),
     ("lab", &["model"]),
     ("testkit", &[]),
     (
@@ -41,6 +42,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "trust",
             "store",
             "enforce",
+            "tell",
             "lab",
         ],
     ),

@@ -2,13 +2,17 @@
 //!
 //! Texts of findings may hold what an attacker chose: each format escapes what would end a field or a message.
 
+mod eve;
 mod ocsf;
+mod otlp;
 
 use std::fmt::Write;
 
 use model::{Finding, Host, Incident, Party, Severity, Timestamp};
 
+pub use eve::{Alert, Technique, community_id, eve, signature_id};
 pub use ocsf::{detection_finding, incident_finding};
+pub use otlp::{OTLP_SCOPE, otlp, otlp_record};
 
 /// Most bytes of a message; what is longer loses the end of its longest text (RFC 5424, section 6.1, asks receivers for 2048).
 pub const MESSAGE_MAX: usize = 8_192;
@@ -28,6 +32,23 @@ pub struct Reporter<'a> {
     pub host: &'a str,
     /// The version of Pavise.
     pub version: &'a str,
+}
+
+/// Which message it is: whoever gets it twice can drop one by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark<'a> {
+    /// Names the message, the same however often it is sent.
+    pub id: &'a str,
+    /// Why it is told: `raised`, `worse`, `judged`, or what came of an action.
+    pub change: &'a str,
+}
+
+impl Mark<'_> {
+    /// An element of structured data (RFC 5424, section 6.3).
+    fn element(&self) -> String {
+        let escape = |text: &str| escaped(text, &['"', '\\', ']']);
+        format!("[message@{ENTERPRISE} id=\"{}\" change=\"{}\"]", escape(self.id), escape(self.change))
+    }
 }
 
 /// What is told.
@@ -156,12 +177,13 @@ fn header(facts: &Facts<'_>, reporter: Reporter<'_>) -> String {
 
 /// A syslog message (RFC 5424) that carries a text in a format of its own, such as [`cef`] and [`leef`] give, without the frame of
 /// its transport.
-pub fn carried(told: Told<'_>, reporter: Reporter<'_>, text: &str) -> String {
-    format!("{} - {text}", header(&told.facts(), reporter))
+pub fn carried(told: Told<'_>, reporter: Reporter<'_>, mark: Option<Mark<'_>>, text: &str) -> String {
+    let mark = mark.map_or_else(|| "-".to_owned(), |mark| mark.element());
+    format!("{} {mark} {text}", header(&told.facts(), reporter))
 }
 
-/// A syslog message (RFC 5424), without the frame of its transport.
-pub fn syslog(told: Told<'_>, reporter: Reporter<'_>) -> String {
+/// A syslog message (RFC 5424), without the frame of its transport. The mark is an element of its own (section 6.3.2).
+pub fn syslog(told: Told<'_>, reporter: Reporter<'_>, mark: Option<Mark<'_>>) -> String {
     let facts = told.facts();
     let mut out = format!("{} [{}@{ENTERPRISE}", header(&facts, reporter), facts.kind);
     // Section 6.3.3: these are escaped in values.
@@ -186,7 +208,8 @@ pub fn syslog(told: Told<'_>, reporter: Reporter<'_>) -> String {
     say("incident", &facts.incident.unwrap_or_default());
     // Section 6.4: text in UTF-8 begins with a byte order mark.
     let text = format!("{}: {}", line(facts.title, TEXT_MAX), line(facts.text, TEXT_MAX));
-    let _ = write!(out, "] \u{feff}{text}");
+    let mark = mark.map(|mark| mark.element()).unwrap_or_default();
+    let _ = write!(out, "]{mark} \u{feff}{text}");
     line(&out, MESSAGE_MAX)
 }
 

@@ -7,12 +7,12 @@ use enforce::respond::{ACTIONS_PER_HOUR, Kind, ResponsePolicy};
 use enforce::{Address, Family, Mode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use tell::{Endpoint, Poster, Tell, Text as TellText};
 use toml::Spanned;
 
 use super::revoke;
 use super::rules::Kept;
-use super::tell::webhook::{Endpoint, Poster};
-use super::tell::{Tell, Text as TellText};
+use super::telling;
 use crate::output::Problem;
 
 /// How to respond.
@@ -94,7 +94,9 @@ fn parse(name: &str, text: &str) -> Result<Protection, String> {
         ));
     }
     let tell = match read.tell {
-        Some(tell) => tell.get_ref().open().map_err(|why| wrong(tell.span().start, &why))?,
+        Some(tell) => {
+            tell.get_ref().open(telling::techniques).map_err(|why| wrong(tell.span().start, &why))?
+        }
         None => Tell::default(),
     };
     Ok(Protection {

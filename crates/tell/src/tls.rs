@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// Whoever does not take a message within this is tried again later.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -331,7 +331,7 @@ pub(super) fn shown(url: &str) -> String {
 }
 
 /// An error in words, with what to do where it is the certificate.
-pub(super) fn explain(error: impl std::fmt::Display) -> String {
+pub fn explain(error: impl std::fmt::Display) -> String {
     let text = error.to_string();
     if text.contains("invalid peer certificate") {
         format!(

@@ -1,26 +1,52 @@
 //! Everybody who can be told, with a real other side each.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use model::Timestamp;
 
 use testkit::tls::{Authority, DEADLINE, Server, Speaks, free, log, mail, web};
 
-use super::peers::{Counted, OFTEN, message, reaches};
-use super::webhook::{Webhook, id};
-use super::*;
+use crate::peers::{message, nothing, outbox};
+use crate::{
+    Delivery, Letter, MAILS_PER_HOUR, MAX_GATHERED, Most, Receiver, Step, Tell, Teller, Text, Ways, tls,
+};
+
+#[allow(clippy::disallowed_methods)]
+fn clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    Timestamp::from_nanos(since.as_nanos() as u64)
+}
 
 /// `[tell]` with this in it.
 fn tell(text: &str) -> Result<Tell, String> {
     let text: Text = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-    text.open()
+    text.open(nothing)
+}
+
+/// The only one who is named.
+fn one(text: &str) -> Receiver {
+    let mut all = tell(text).unwrap().receivers;
+    assert_eq!(all.len(), 1);
+    all.remove(0)
 }
 
 fn error(text: &str) -> String {
-    tell(text).err().expect(text)
+    tell(text).expect_err(text)
+}
+
+fn packed(receiver: &Receiver, outcome: &'static str) -> Letter {
+    receiver.packer.pack(&message(outcome)).unwrap()
+}
+
+/// What Pavise's own JSON says of it.
+fn json() -> String {
+    packed(&one("file = \"x\""), "taken").body
 }
 
 /// What openssl of this machine makes of an input.
@@ -38,17 +64,60 @@ fn openssl(test: &str, arguments: &[&str], input: &str) -> Option<Vec<u8>> {
 }
 
 /// Sends one message, without trying again.
-fn once<R: Receiver<Item = Message>>(receiver: &mut R) -> Result<(), String> {
-    let parcel = receiver.pack(message("taken"), Instant::now()).unwrap();
-    receiver.send(&parcel).map_err(tls::explain)
+fn once(receiver: &mut Receiver) -> Result<(), String> {
+    let letter = packed(receiver, "taken");
+    receiver.carrier.send(&[letter], 0, clock()).map_err(tls::explain)
 }
 
-fn webhook(text: &str) -> Webhook {
-    Webhook(tell(text).unwrap().webhook.unwrap(), Json::Action)
+/// A receiver and an outbox, with a time that passes when it is told to.
+struct Desk {
+    delivery: Delivery,
+    receiver: &'static str,
+    packer: crate::Packer,
+    outbox: Mutex<crate::Outbox>,
+    now: Timestamp,
+    said: Mutex<Vec<String>>,
+    _folder: tempfile::TempDir,
 }
 
-fn publisher(text: &str) -> mqtt::Mqtt {
-    mqtt::Mqtt(tell(text).unwrap().mqtt.unwrap(), Json::Action)
+impl Desk {
+    fn new(receiver: Receiver) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let Receiver { key, name, packer, carrier, .. } = receiver;
+        Self {
+            delivery: Delivery::new(key, &name, carrier),
+            receiver: key,
+            packer,
+            outbox: outbox(folder.path()),
+            now: clock(),
+            said: Mutex::default(),
+            _folder: folder,
+        }
+    }
+
+    fn put(&self, outcome: &'static str) {
+        let letter = self.packer.pack(&message(outcome)).unwrap();
+        let put = self.outbox.lock().unwrap().put(&[(self.receiver, letter)], self.now).unwrap();
+        assert_eq!(put.kept, 1);
+    }
+
+    fn step(&mut self) -> Step {
+        let say = |text: &str| self.said.lock().unwrap().push(text.to_owned());
+        self.delivery.step(&self.outbox, self.now, &say).unwrap()
+    }
+
+    /// Tries once in vain, and lets the time pass until the next try.
+    fn fails(&mut self) {
+        match self.step() {
+            Step::Failed(next) => self.now = next,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What was said since the last time.
+    fn said(&self) -> String {
+        std::mem::take(&mut *self.said.lock().unwrap()).join("\n")
+    }
 }
 
 #[test]
@@ -133,7 +202,7 @@ fn what_cannot_be_used_is_told_with_its_option_and_what_to_do() {
         assert!(parts.iter().all(|part| error.contains(part)), "{text}\n{error}");
         assert!(!error.contains("s3cret") && !error.contains("c2hvcnQ"), "{error}");
     }
-    assert!(tell("").unwrap().webhook.is_none());
+    assert!(tell("").unwrap().receivers.is_empty());
     for fit in ["webhook = \"http://a.example/x/y?z\"", "mqtt = \"mqtt://a/x\"", "syslog = \"udp://a:514\""] {
         assert!(tell(fit).is_ok(), "{fit}");
     }
@@ -143,12 +212,12 @@ fn what_cannot_be_used_is_told_with_its_option_and_what_to_do() {
 fn what_is_posted_by_http_is_a_whole_request_and_a_refusal_is_told() {
     let server =
         web(None, 0, &["204 No Content", "500 No", "307 Elsewhere\r\nLocation: http://127.0.0.1:1/"]);
-    let mut hook = webhook(&format!("webhook = \"http://127.0.0.1:{}/hook?a\"", server.port));
+    let mut hook = one(&format!("webhook = \"http://127.0.0.1:{}/hook?a\"", server.port));
     assert_eq!(once(&mut hook), Ok(()));
     let posted = server.hears();
     assert!(posted.head.starts_with("POST /hook?a HTTP/1.1\r\n"), "{}", posted.head);
     assert_eq!(posted.header("content-type"), Some("application/json"));
-    assert_eq!(posted.body, message("taken").json(Json::Action).unwrap());
+    assert_eq!(posted.body, json());
     assert_eq!((posted.header("webhook-signature"), posted.header("authorization")), (None, None));
     assert!(once(&mut hook).unwrap_err().contains("answers 500"));
     // What is elsewhere is not asked: the error would be another.
@@ -160,7 +229,7 @@ fn an_answer_that_does_not_end_is_not_read() {
     for (bytes, fits) in [(8 << 10, true), (20 << 10, false)] {
         let answer: &str = Box::leak(format!("200 Yes\r\nX: {}", "x".repeat(bytes)).into_boxed_str());
         let server = web(None, 0, Box::leak(Box::new([answer])));
-        let mut hook = webhook(&format!("webhook = \"http://127.0.0.1:{}/\"", server.port));
+        let mut hook = one(&format!("webhook = \"http://127.0.0.1:{}/\"", server.port));
         assert_eq!(once(&mut hook).is_ok(), fits, "{bytes}");
     }
 }
@@ -178,20 +247,21 @@ fn a_webhook_by_https_is_signed_and_keeps_its_id_while_it_is_tried_again() {
          secret-file = \"{secret}\"\ntoken-file = \"{token}\"",
         server.port
     );
-    let mut line = Line::start(webhook(&text), OFTEN);
-    assert!(line.hand(message("taken")));
+    let mut desk = Desk::new(one(&text));
+    desk.put("taken");
+    desk.fails();
+    assert!(desk.said().contains("could not be told: it answers 503"));
+    desk.fails();
+    assert_eq!((desk.step(), desk.said().contains("is told again.")), (Step::Sent(1), true));
+    assert_eq!(desk.step(), Step::Idle(None));
     let posted = [server.hears(), server.hears(), server.hears()];
-    line.join();
     assert!(server.rest().is_empty(), "it was told after it had answered");
     let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
     let digits = key.iter().fold(String::from("hexkey:"), |text, byte| format!("{text}{byte:02x}"));
     for each in &posted {
         let [name, seconds, signature] = ["webhook-id", "webhook-timestamp", "webhook-signature"]
             .map(|name| each.header(name).unwrap().to_owned());
-        assert_eq!(
-            (name.as_str(), each.body.as_str()),
-            (id(&each.body).as_str(), message("taken").json(Json::Action).unwrap().as_str())
-        );
+        assert_eq!((name.as_str(), each.body.as_str()), (message("taken").id.as_str(), json().as_str()));
         assert_eq!(name, posted[0].header("webhook-id").unwrap());
         let sent: u64 = seconds.parse().unwrap();
         assert!(clock().as_secs().abs_diff(sent) < 60, "{sent}");
@@ -202,7 +272,7 @@ fn a_webhook_by_https_is_signed_and_keeps_its_id_while_it_is_tried_again() {
         let Some(mac) = openssl(test, &arguments, &signed) else { return };
         assert_eq!(signature, format!("v1,{}", STANDARD.encode(mac)));
     }
-    assert_ne!(id("a"), id("b"));
+    assert_ne!(message("taken").id, message("expired").id);
 }
 
 #[test]
@@ -214,18 +284,15 @@ fn tls_1_2_and_1_3_are_spoken_with_each_who_is_told() {
         let own = format!("ca = \"{ca}\"\ncertificate = \"{certificate}\"\nkey = \"{key}\"");
         let server = web(Some(config.clone()), 0, &["200 Yes"]);
         let at = |who: &str, scheme: &str, port: u16, more: &str| {
-            tell(&format!("[{who}]\nurl = \"{scheme}://localhost:{port}\"\n{more}")).unwrap()
+            one(&format!("[{who}]\nurl = \"{scheme}://localhost:{port}\"\n{more}"))
         };
-        let mut hook = Webhook(at("webhook", "https", server.port, &own).webhook.unwrap(), Json::Action);
+        let mut hook = at("webhook", "https", server.port, &own);
         assert_eq!(once(&mut hook), Ok(()), "{version:?}");
         let server = log(config);
-        once(at("syslog", "tls", server.port, &own).syslog.as_mut().unwrap()).unwrap();
+        once(&mut at("syslog", "tls", server.port, &own)).unwrap();
         // Nobody is told who asks for a certificate that there is none of, whenever the version says so.
         let nobody = format!("ca = \"{ca}\"");
-        assert!(
-            once(at("syslog", "tls", server.port, &nobody).syslog.as_mut().unwrap()).is_err(),
-            "{version:?}"
-        );
+        assert!(once(&mut at("syslog", "tls", server.port, &nobody)).is_err(), "{version:?}");
         let server = mail(Speaks::Wrapped(authority.server_by(&[version], false)), 0, None);
         once(&mut mailer(&authority, "smtps", server.port, "")).unwrap();
         assert!(server.hears().by_tls);
@@ -238,17 +305,17 @@ fn a_server_that_cannot_show_who_it_is_is_told_nothing() {
     let server = web(Some(authority.server(false)), 0, &["200 Yes"]);
     let other = authority.text("other.pem");
     let mut hook =
-        webhook(&format!("webhook = {{ url = \"https://localhost:{}/\", ca = \"{other}\" }}", server.port));
+        one(&format!("webhook = {{ url = \"https://localhost:{}/\", ca = \"{other}\" }}", server.port));
     let error = once(&mut hook).unwrap_err();
     assert!(error.contains("certificate") && error.contains("with ca"), "{error}");
     // Nor one that is another host than it should be: the certificate says localhost and 127.0.0.1.
     let ca = authority.text("ca.pem");
     let mut hook =
-        webhook(&format!("webhook = {{ url = \"https://127.0.0.2:{}/\", ca = \"{ca}\" }}", server.port));
+        one(&format!("webhook = {{ url = \"https://127.0.0.2:{}/\", ca = \"{ca}\" }}", server.port));
     assert!(once(&mut hook).is_err());
     assert!(server.rest().is_empty());
     let mut hook =
-        webhook(&format!("webhook = {{ url = \"https://127.0.0.1:{}/\", ca = \"{ca}\" }}", server.port));
+        one(&format!("webhook = {{ url = \"https://127.0.0.1:{}/\", ca = \"{ca}\" }}", server.port));
     assert_eq!(once(&mut hook), Ok(()));
 }
 
@@ -266,26 +333,45 @@ fn who_listens_is_told_while_another_is_dead() {
         path.display(),
         server.port
     );
+    let state = tempfile::tempdir().unwrap();
+    let said = Arc::<Mutex<Vec<String>>>::default();
     let begun = Instant::now();
-    let mut teller = Teller::with(tell(&text).unwrap(), OFTEN);
-    for _ in 0..3 {
-        teller.tell(&message("taken"));
+    let mut teller = teller(&text, state.path(), &said);
+    let outcomes = ["taken", "expired", "reverted"];
+    for outcome in outcomes {
+        teller.tell(&message(outcome));
     }
-    let bodies: Vec<_> = (0..3).map(|_| server.hears().body).collect();
+    let bodies: Vec<_> = outcomes.iter().map(|_| server.hears().body).collect();
     assert!(begun.elapsed() < tls::PATIENCE, "the dead one was waited for");
-    // Whoever it is connected to hangs up: it is tried for the last time.
+    // Whoever it is connected to hangs up.
     let hang_up = std::thread::spawn(move || dead.incoming().take(1).for_each(drop));
     drop(teller);
     let written = std::fs::read_to_string(path).unwrap();
     assert_eq!(written.lines().collect::<Vec<_>>(), bodies);
     drop(hang_up);
+    let said = said.lock().unwrap().join("\n");
+    assert_eq!(said.matches("3 messages for ").count(), 2, "{said}");
+    // The next one goes on with what waits, and tells nothing anew.
+    let outbox = outbox(state.path()).into_inner().unwrap();
+    for (receiver, waiting) in [("file", 0), ("webhook", 0), ("syslog", 3), ("mqtt", 3)] {
+        assert_eq!(outbox.count(receiver).unwrap(), waiting, "{receiver}");
+    }
+    assert!(server.rest().is_empty());
+}
+
+fn teller(text: &str, state: &std::path::Path, said: &Arc<Mutex<Vec<String>>>) -> Teller {
+    let said = Arc::clone(said);
+    let ways = Ways { say: Arc::new(move |text: &str| said.lock().unwrap().push(text.to_owned())), clock };
+    let tell = tell(text).unwrap();
+    let outbox = crate::Outbox::open(state, tell.limits).unwrap();
+    Teller::start(tell, outbox, ways).unwrap()
 }
 
 #[test]
 fn what_is_told_can_be_said_in_the_words_of_those_who_gather_it() {
     let pack = |format: &str| {
         let text = format!("syslog = {{ url = \"udp://127.0.0.1:514\", format = \"{format}\" }}");
-        tell(&text).unwrap().syslog.unwrap().pack(message("taken"), Instant::now()).unwrap()
+        packed(&one(&text), "taken").body
     };
     for (format, begins) in
         [("cef", "CEF:0|Pavise|Pavise|"), ("leef", "LEEF:2.0|Pavise|Pavise|"), ("rfc5424", "[incident@")]
@@ -298,16 +384,12 @@ fn what_is_told_can_be_said_in_the_words_of_those_who_gather_it() {
     }
     assert!(error("syslog = { url = \"udp://a:1\", format = \"xml\" }").contains("xml"));
 
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("told");
-    let text = format!("json = \"ocsf\"\nfile = \"{}\"", path.display());
-    let mut teller = Teller::start(tell(&text).unwrap());
-    teller.tell(&message("taken"));
+    let file = one("json = \"ocsf\"\nfile = \"x\"");
     // It is about no incident, and so cannot be said.
-    teller.tell(&Message { incident: None, ..message("taken") });
-    drop(teller);
-    let written = std::fs::read_to_string(path).unwrap();
-    let [line] = written.lines().collect::<Vec<_>>()[..] else { panic!("{written}") };
+    let crate::About::Action { event, .. } = message("taken").about else { panic!() };
+    let alone = crate::Notice::action(1, event, None, "x".into(), "x".into());
+    assert_eq!(file.packer.pack(&alone), None);
+    let line = &packed(&file, "taken").body;
     let told: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!((&told["class_uid"], &told["type_uid"]), (&2_005.into(), &200_502.into()));
     assert!(told["desc"].as_str().unwrap().contains("cuts 3 conversations"), "{told}");
@@ -317,7 +399,7 @@ fn what_is_told_can_be_said_in_the_words_of_those_who_gather_it() {
 #[test]
 fn syslog_over_udp_tcp_and_tls_is_framed_as_each_asks() {
     let authority = Authority::new();
-    let told = |text: &str| once(tell(text).unwrap().syslog.as_mut().unwrap());
+    let told = |text: &str| once(&mut one(text));
     let begins = "<35>1 2023-11-14T22:14:20Z ";
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -425,9 +507,10 @@ fn mosquitto_hands_on_what_is_published() {
     let (authority, port) = (Authority::new(), free());
     let _broker = Mosquitto::start(&authority, port, "allow_anonymous true\n");
     let (mut listener, lines) = subscriber(port, &["-C", "1"]);
-    let mut broker = publisher(&format!("mqtt = \"mqtt://127.0.0.1:{port}/site/pavise\""));
+    let mut broker = one(&format!("mqtt = \"mqtt://127.0.0.1:{port}/site/pavise\""));
     let long = "x".repeat(20_000);
-    broker.send(&long).unwrap();
+    let letter = Letter { id: "1".into(), body: long.clone() };
+    broker.carrier.send(&[letter], 0, clock()).unwrap();
     assert!(lines.lines().map(Result::unwrap).any(|line| line == long));
     listener.wait().unwrap();
 }
@@ -454,16 +537,14 @@ fn mosquitto_takes_a_login_by_tls_and_refuses_a_wrong_one() {
             "[mqtt]\nurl = \"mqtts://localhost:{port}/site/pavise\"\nca = \"{ca}\"\nuser = \"pavise\"\n\
              password-file = \"{password}\""
         );
-        publisher(&text)
+        one(&text)
     };
     let error = once(&mut of(&ca, &wrong)).unwrap_err();
     assert!(error.contains("refuses the login") && !error.contains("guess"), "{error}");
     let error = once(&mut of(&authority.text("other.pem"), &right)).unwrap_err();
     assert!(error.contains("certificate") && error.contains("with ca"), "{error}");
     once(&mut of(&ca, &right)).unwrap();
-    assert!(
-        lines.lines().map(Result::unwrap).any(|line| line == message("taken").json(Json::Action).unwrap())
-    );
+    assert!(lines.lines().map(Result::unwrap).any(|line| line == json()));
     listener.wait().unwrap();
 }
 
@@ -477,20 +558,19 @@ fn mosquitto_takes_a_certificate_for_a_login_and_is_told_again_when_it_is_back()
     let [ca, certificate, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.text(name));
     let at = format!("[mqtt]\nurl = \"mqtts://localhost:{port}/site/x\"\nca = \"{ca}\"\n");
     let own = format!("{at}certificate = \"{certificate}\"\nkey = \"{key}\"\n");
-    let (broker, failed, told) = Counted::new(publisher(&own));
-    let mut line = Line::start(broker, OFTEN);
-    line.hand(message("taken"));
-    line.hand(message("expired"));
-    reaches(&failed, 2);
+    let mut desk = Desk::new(one(&own));
+    desk.put("taken");
+    desk.put("expired");
+    desk.fails();
+    desk.fails();
     let back = Mosquitto::by_tls(&authority, port, more);
-    reaches(&told, 2);
-    line.join();
-    let error = once(&mut publisher(&at)).unwrap_err();
+    assert_eq!((desk.step(), desk.step(), desk.step()), (Step::Sent(1), Step::Sent(1), Step::Idle(None)));
+    let error = once(&mut one(&at)).unwrap_err();
     assert!(!error.is_empty(), "it was told without a certificate");
     drop(back);
 }
 
-fn mailer(authority: &Authority, scheme: &str, port: u16, more: &str) -> mail::Mailer {
+fn mailer(authority: &Authority, scheme: &str, port: u16, more: &str) -> Receiver {
     let login = if more.contains("password-file") { "user = \"plant\"\n" } else { "" };
     let ca = if more.contains("ca =") {
         String::new()
@@ -501,7 +581,7 @@ fn mailer(authority: &Authority, scheme: &str, port: u16, more: &str) -> mail::M
         "[mail]\nserver = \"{scheme}://localhost:{port}\"\nfrom = \"Pavise <pavise@plant.example>\"\n\
          to = [\"Operators <ops@plant.example>\", \"night@plant.example\"]\n{login}{ca}{more}"
     );
-    tell(&text).unwrap().mail.unwrap()
+    one(&text)
 }
 
 const LOGIN: Option<(&str, &str)> = Some(("plant", "s3cret"));
@@ -569,7 +649,7 @@ fn nothing_is_mailed_to_whom_cannot_show_who_it_is_nor_without_tls_nor_with_a_wr
         "[mail]\nserver = \"smtp://127.0.0.1:{}\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\nuser = \"plant\"\n{right}",
         server.port
     );
-    once(tell(&text).unwrap().mail.as_mut().unwrap()).unwrap();
+    once(&mut one(&text)).unwrap();
     let mail = server.hears();
     assert!(!mail.by_tls && mail.logged_in);
 }
@@ -578,14 +658,13 @@ fn nothing_is_mailed_to_whom_cannot_show_who_it_is_nor_without_tls_nor_with_a_wr
 fn a_mail_server_that_is_down_gets_its_mails_in_order_when_it_is_back() {
     let authority = Authority::new();
     let port = free();
-    let (mailer, failed, told) = Counted::new(mailer(&authority, "smtps", port, ""));
-    let mut line = Line::start(mailer, OFTEN);
-    line.hand(message("taken"));
-    line.hand(message("refused"));
-    reaches(&failed, 2);
+    let mut desk = Desk::new(mailer(&authority, "smtps", port, ""));
+    desk.put("taken");
+    desk.put("refused");
+    desk.fails();
+    desk.fails();
     let server = mail(Speaks::Wrapped(authority.server(false)), port, None);
-    reaches(&told, 2);
-    line.join();
+    assert_eq!((desk.step(), desk.step(), desk.step()), (Step::Sent(1), Step::Sent(1), Step::Idle(None)));
     assert!(server.hears().body().contains("How to undo it:   pavise actions revert"));
     assert!(server.hears().body().contains("How to undo it:   nothing was done"));
     assert!(server.rest().is_empty());
@@ -596,35 +675,35 @@ fn of_many_messages_few_mails_are_sent_and_one_that_tells_the_rest() {
     let authority = Authority::new();
     let server: Server<_> = mail(Speaks::Wrapped(authority.server(false)), 0, None);
     let mut mailer = mailer(&authority, "smtps", server.port, "");
-    let begun = Instant::now();
+    let begun = clock();
     let after = |seconds: u64| begun + Duration::from_secs(seconds);
-    let at_once = mail::MAILS_PER_HOUR - 1;
+    let at_once = MAILS_PER_HOUR - 1;
     for number in 0..at_once {
-        assert!(mailer.pack(message("taken"), after(number as u64)).is_some(), "{number}");
-    }
-    assert_eq!(mailer.due(), None);
-    let more = mail::MAX_GATHERED + 7;
-    for _ in 0..more {
-        assert!(mailer.pack(message("taken"), after(60)).is_none());
+        assert_eq!(mailer.carrier.most(1, after(number as u64)), Most::Now(1), "{number}");
+        let letter = packed(&mailer, "taken");
+        mailer.carrier.send(&[letter], 0, after(number as u64)).unwrap();
+        server.hears();
     }
     // An hour after the first there is room for another; until then nothing else is sent.
-    assert_eq!(mailer.due(), Some(after(3_600)));
-    assert!(mailer.pack(message("taken"), after(3_601)).is_none());
-    let gathered = mailer.gather(after(3_601)).unwrap();
-    assert_eq!((mailer.due(), mailer.gather(after(3_601)).is_none()), (None, true));
-    mailer.send(&gathered).unwrap();
+    let more = MAX_GATHERED + 7;
+    for seconds in [60, 3_599] {
+        assert_eq!(mailer.carrier.most(more as u64, after(seconds)), Most::After(after(3_600)));
+    }
+    let Most::Now(most) = mailer.carrier.most(more as u64 + 1, after(3_600)) else { panic!() };
+    assert!(most > more);
+    let letters = vec![packed(&mailer, "taken"); more + 1];
+    mailer.carrier.send(&letters, 0, after(3_600)).unwrap();
     let mail = server.hears();
     assert_eq!(mail.header("Subject").unwrap(), format!("Pavise: {} more messages", more + 1));
     let body = mail.body();
     assert!(body.starts_with(&format!("{} more messages came to ", more + 1)), "{body}");
     let line = "2023-11-14T22:14:21Z  contained 10.0.0.5 (camera-3, Büro) a86bfd04907f66c0e\r\n";
-    assert_eq!(body.matches(line).count(), mail::MAX_GATHERED);
+    assert_eq!(body.matches(line).count(), MAX_GATHERED);
     assert!(body.contains("and 8 more.\r\n"), "{body}");
-    // In any hour it is so many at most: by now all but those of the first two seconds count.
-    assert!(mailer.pack(message("taken"), after(3_601)).is_some());
-    assert!(mailer.pack(message("taken"), after(3_601)).is_none());
-    // At the end the rest is told, by the mail that is kept for it.
-    assert!(mailer.gather(after(3_602)).is_some());
+    // In any hour it is so many at most. At the end the rest is told, by the mail that is kept for it.
+    assert_eq!(mailer.carrier.most(5, after(3_600)), Most::After(after(3_601)));
+    mailer.carrier.ends();
+    assert!(matches!(mailer.carrier.most(5, after(3_600)), Most::Now(most) if most > 5));
 }
 
 #[test]
@@ -638,8 +717,8 @@ fn each_outcome_tells_what_can_be_done_about_it() {
         ("failed", "How to undo it:   nothing was done"),
     ] {
         let mut mailer = mailer(&authority, "smtps", server.port, "");
-        let mail = mailer.pack(message(outcome), Instant::now()).unwrap();
-        mailer.send(&mail).unwrap();
+        let letter = packed(&mailer, outcome);
+        mailer.carrier.send(&[letter], 0, clock()).unwrap();
         let body = server.hears().body();
         assert!(body.contains(&format!("{line}\r\n")), "{outcome}\n{body}");
     }
@@ -651,9 +730,9 @@ fn what_an_attacker_has_named_ends_no_line_of_a_mail() {
     let server = mail(Speaks::Wrapped(authority.server(false)), 0, None);
     let mut mailer = mailer(&authority, "smtps", server.port, "");
     let evil = "x\r\nBcc: all@plant.example\r\n\r\n.\r\nQUIT\r\n";
-    let message = Message { headline: evil.into(), text: evil.into(), ..message("taken") };
-    let parcel = mailer.pack(message, Instant::now()).unwrap();
-    mailer.send(&parcel).unwrap();
+    let message = crate::Notice { headline: evil.into(), text: evil.into(), ..message("taken") };
+    let letter = mailer.packer.pack(&message).unwrap();
+    mailer.carrier.send(&[letter], 0, clock()).unwrap();
     let mail = server.hears();
     assert_eq!((mail.header("Bcc"), mail.recipients.len()), (None, 2));
     assert_eq!(mail.header("Subject").as_deref(), Some("Pavise (high): xBcc: all@plant.example.QUIT"));
