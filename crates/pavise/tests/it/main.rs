@@ -6,6 +6,7 @@ mod fetched;
 mod findings;
 mod judged;
 mod mud;
+mod outbox;
 mod policy;
 mod protect;
 mod report;
