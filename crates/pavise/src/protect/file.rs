@@ -134,15 +134,31 @@ mod tests {
 
     #[test]
     fn what_the_documentation_says_is_read() {
-        let text = fs::read_to_string(testkit::workspace().join("docs/enforcement.md")).unwrap();
-        let blocks = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-        let told: Vec<_> =
-            blocks.filter(|block| block.contains("[tell") || block.contains("[revoke]")).collect();
-        assert_eq!(told.len(), 2);
-        for block in told {
-            let read: Text = toml::from_str(&format!("family = \"routed\"\n{block}")).unwrap();
-            assert!(read.tell.is_some() || read.revoke.is_some());
+        for (name, number) in [("enforcement.md", 1), ("tell.md", 1)] {
+            let text = fs::read_to_string(testkit::workspace().join("docs").join(name)).unwrap();
+            let blocks = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+            let told: Vec<_> =
+                blocks.filter(|block| block.contains("[tell") || block.contains("[revoke]")).collect();
+            assert_eq!(told.len(), number, "{name}");
+            for block in told {
+                let read: Text = toml::from_str(&format!("family = \"routed\"\n{block}")).unwrap();
+                assert!(read.tell.is_some() || read.revoke.is_some());
+            }
         }
+        // What stands in the example as a comment can be used as it stands.
+        let text = fs::read_to_string(testkit::workspace().join("docs/protect.toml")).unwrap();
+        let given = ["# eve =", "# otlp =", "# severity =", "# keep-"];
+        let mut count = 0;
+        let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+            Some(rest) if given.iter().any(|begin| line.starts_with(begin)) => {
+                count += 1;
+                rest
+            }
+            _ => line,
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        assert_eq!(count, 6);
+        assert_eq!(parse("p.toml", &text).unwrap().tell.receivers.len(), 6);
     }
 
     #[test]

@@ -1,4 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 
@@ -220,6 +222,48 @@ fn how_far_the_store_was_followed_is_kept_with_what_is_told_of_it_or_not_at_all(
     let more = Followed { cursor: 8, letters: vec![Letter { id: "2".into(), body }], ..Followed::default() };
     assert!(matches!(outbox.follow("a", &more, START), Err(TellError::Full(_))));
     assert_eq!((outbox.cursor("a").unwrap(), of(&outbox, "a").waiting), (Some(7), 1));
+}
+
+/// Says to the test binary where the process that is killed puts messages.
+const KILLED: &str = "PAVISE_OUTBOX_KILLED";
+
+#[test]
+fn what_was_put_there_survives_the_kill_of_its_process() {
+    for count in [1, 9, 40] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "outbox::tests::within_the_process_that_is_killed", "--nocapture"])
+            .env(KILLED, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let put: Vec<String> = lines
+            .filter_map(|line| line.split_once("put ").map(|(_, id)| id.to_owned()))
+            .take(count)
+            .collect();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(put.len(), count);
+        let mut outbox = open(folder.path());
+        let kept = ids(outbox.next("a", 1_000, START).unwrap());
+        assert!(kept.starts_with(&put), "{put:?} of {kept:?}");
+        assert_eq!(of(&outbox, "a").waiting, kept.len() as u64);
+        assert_eq!(take(&mut outbox, "a", 1_000, START), kept);
+    }
+}
+
+/// Not a test but the process of the one above.
+#[test]
+fn within_the_process_that_is_killed() {
+    let Some(folder) = std::env::var_os(KILLED) else { return };
+    let mut outbox = open(Path::new(&folder));
+    for number in 0..100_000 {
+        let id = number.to_string();
+        outbox.put(&[("a", letter(&id))], START).unwrap();
+        println!("put {id}");
+    }
 }
 
 /// What happens to an outbox.
