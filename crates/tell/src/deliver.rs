@@ -5,9 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use model::Timestamp;
 
-use crate::text::count;
 use crate::tls::explain;
-use crate::{Letter, Next, Outbox, TellError};
+use crate::{Letter, Next, Outbox, TellError, text};
 
 /// How many messages a receiver takes now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +52,8 @@ pub struct Delivery {
     name: String,
     carrier: Box<dyn Carrier>,
     is_failing: bool,
+    /// What was taken, where the outbox could not be told so: it is not sent again by this process.
+    taken: Vec<i64>,
 }
 
 /// What is to be sent.
@@ -64,7 +65,13 @@ enum Due {
 impl Delivery {
     /// To the receiver with this key in the outbox, by this way. `name` says where it is, without secrets.
     pub fn new(receiver: &str, name: &str, carrier: Box<dyn Carrier>) -> Self {
-        Self { receiver: receiver.to_owned(), name: name.to_owned(), carrier, is_failing: false }
+        Self {
+            receiver: receiver.to_owned(),
+            name: name.to_owned(),
+            carrier,
+            is_failing: false,
+            taken: Vec::new(),
+        }
     }
 
     /// Does what is due, once. While something is sent the outbox is free for others. What is to be said to whoever watches goes
@@ -72,13 +79,18 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// If the outbox cannot be used. What was sent then is sent again later, with the same id.
+    /// If the outbox cannot be used. What was sent then is kept in mind, and not sent again unless Pavise ends before the outbox
+    /// can be told.
     pub fn step(
         &mut self,
         outbox: &Mutex<Outbox>,
         now: Timestamp,
         say: &dyn Fn(&str),
     ) -> Result<Step, TellError> {
+        if !self.taken.is_empty() {
+            outbox.lock().unwrap_or_else(PoisonError::into_inner).taken(&self.receiver, &self.taken)?;
+            self.taken.clear();
+        }
         let (waiting, more) = match self.due(outbox, now)? {
             Due::Letters(waiting, more) => (waiting, more),
             Due::Idle(until) => return Ok(Step::Idle(until)),
@@ -89,16 +101,19 @@ impl Delivery {
         let mut outbox = outbox.lock().unwrap_or_else(PoisonError::into_inner);
         match sent {
             Ok(()) => {
-                outbox.taken(&self.receiver, &places)?;
+                let count = places.len();
+                self.taken = places;
+                outbox.taken(&self.receiver, &self.taken)?;
+                self.taken.clear();
                 if std::mem::take(&mut self.is_failing) {
                     let rest = if more > 0 {
-                        format!("; still waiting: {}", count(more, "message"))
+                        format!("; still waiting: {}", text::count(more, "message"))
                     } else {
                         String::new()
                     };
                     say(&format!("pavise: {} is told again{rest}.", self.name));
                 }
-                Ok(Step::Sent(places.len()))
+                Ok(Step::Sent(count))
             }
             Err(why) => {
                 let next = outbox.failed(&self.receiver, &why, now)?;

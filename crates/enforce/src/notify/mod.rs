@@ -77,6 +77,8 @@ struct Facts<'a> {
     victim: Option<&'a Host>,
     matter: &'a str,
     incident: Option<String>,
+    /// What an analyst has said of it; nothing if nobody has.
+    verdict: &'static str,
 }
 
 impl<'a> Told<'a> {
@@ -97,6 +99,7 @@ impl<'a> Told<'a> {
                 victim: finding.victim.as_ref().map(|victim| &victim.host),
                 matter: &finding.matter,
                 incident: finding.incident.map(|incident| incident.to_string()),
+                verdict: finding.judgement.as_ref().map_or("", |said| said.verdict.name()),
             },
             Self::Incident(incident) => {
                 let first = |parties: &'a [Party]| parties.first().map(|party| &party.host);
@@ -115,6 +118,7 @@ impl<'a> Told<'a> {
                     victim: first(&incident.victims),
                     matter: "",
                     incident: None,
+                    verdict: "",
                 }
             }
         }
@@ -206,6 +210,7 @@ pub fn syslog(told: Told<'_>, reporter: Reporter<'_>, mark: Option<Mark<'_>>) ->
     }
     say("matter", facts.matter);
     say("incident", &facts.incident.unwrap_or_default());
+    say("verdict", facts.verdict);
     // Section 6.4: text in UTF-8 begins with a byte order mark.
     let text = format!("{}: {}", line(facts.title, TEXT_MAX), line(facts.text, TEXT_MAX));
     let mark = mark.map(|mark| mark.element()).unwrap_or_default();
@@ -251,9 +256,11 @@ pub fn cef(told: Told<'_>, reporter: Reporter<'_>) -> String {
         }
         say(mac, &host.mac.map(|mac| mac.to_string()).unwrap_or_default());
     }
-    for (name, label, value) in
-        [("cs1", "Matter", facts.matter), ("cs2", "Incident", facts.incident.as_deref().unwrap_or(""))]
-    {
+    for (name, label, value) in [
+        ("cs1", "Matter", facts.matter),
+        ("cs2", "Incident", facts.incident.as_deref().unwrap_or("")),
+        ("cs3", "Verdict", facts.verdict),
+    ] {
         if !value.is_empty() {
             say(name, value);
             say(&format!("{name}Label"), label);
@@ -290,6 +297,7 @@ pub fn leef(told: Told<'_>, reporter: Reporter<'_>) -> String {
     say("count", &facts.count.to_string());
     say("matter", facts.matter);
     say("incident", &facts.incident.unwrap_or_default());
+    say("verdict", facts.verdict);
     say("msg", facts.text);
     // Each part is a line of its own words already; tabs are between them only.
     let mut out = out;

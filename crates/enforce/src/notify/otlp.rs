@@ -34,9 +34,7 @@ pub fn otlp_record(told: Told<'_>, mark: Option<Mark<'_>>) -> Value {
         say(ip, &host.ip.map(|ip| ip.to_string()).unwrap_or_default());
         say(mac, &host.mac.map(|mac| mac.to_string()).unwrap_or_default());
     }
-    if let Told::Finding(finding) = told {
-        say("pavise.verdict", finding.judgement.as_ref().map_or("", |said| said.verdict.name()));
-    }
+    say("pavise.verdict", facts.verdict);
     attributes.push(json!({ "key": "pavise.count", "value": { "intValue": facts.count.to_string() } }));
     let (number, text) = severity(facts.severity);
     json!({

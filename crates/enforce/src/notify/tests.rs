@@ -138,6 +138,34 @@ fn who_answers_is_the_source_if_it_is_the_actor() {
 }
 
 #[test]
+fn what_an_analyst_has_said_is_told_in_all_words() {
+    let said = Judgement {
+        verdict: Verdict::False,
+        scope: Scope::Finding,
+        reason: "".into(),
+        by: None,
+        declared: false,
+    };
+    let (open, judged) = (finding(), Finding { judgement: Some(said), ..finding() });
+    let texts = |finding: &Finding| {
+        let told = Told::Finding(finding);
+        [
+            (syslog(told, REPORTER, None), "verdict=\"false\""),
+            (cef(told, REPORTER), "cs3=false cs3Label=Verdict"),
+            (leef(told, REPORTER), "verdict=false\t"),
+            (eve(told, REPORTER, &Alert::default()).to_string(), "\"verdict\":\"false\""),
+            (
+                otlp_record(told, None).to_string(),
+                "{\"key\":\"pavise.verdict\",\"value\":{\"stringValue\":\"false\"}}",
+            ),
+        ]
+    };
+    for ((with, part), (without, _)) in texts(&judged).into_iter().zip(texts(&open)) {
+        assert!(with.contains(part) && !without.contains(part), "{with}");
+    }
+}
+
+#[test]
 fn a_message_is_named_in_structured_data_whatever_carries_it() {
     let finding = finding();
     let told = Told::Finding(&finding);

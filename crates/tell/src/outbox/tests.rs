@@ -224,6 +224,30 @@ fn how_far_the_store_was_followed_is_kept_with_what_is_told_of_it_or_not_at_all(
     assert_eq!((outbox.cursor("a").unwrap(), of(&outbox, "a").waiting), (Some(7), 1));
 }
 
+#[test]
+fn what_was_taken_is_not_sent_again_because_that_could_not_be_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = std::sync::Mutex::new(open(folder.path()));
+    outbox.lock().unwrap().put(&[("a", letter("1")), ("a", letter("2"))], START).unwrap();
+    outbox.lock().unwrap().connection.pragma_update(None, "busy_timeout", 0).unwrap();
+    let moody = crate::peers::Moody::default();
+    moody.set(true);
+    let mut delivery = crate::Delivery::new("a", "a", Box::new(moody.clone()));
+    let other = Connection::open(folder.path().join(FILE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut step = || delivery.step(&outbox, START, &|_| ());
+    for _ in 0..3 {
+        assert!(matches!(step(), Err(TellError::Database { .. })));
+        assert_eq!(moody.heard(), ["1"]);
+    }
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(step().unwrap(), crate::Step::Sent(1));
+    assert_eq!(
+        (step().unwrap(), moody.heard()),
+        (crate::Step::Idle(None), vec!["1".to_owned(), "2".to_owned()])
+    );
+}
+
 /// Says to the test binary where the process that is killed puts messages.
 const KILLED: &str = "PAVISE_OUTBOX_KILLED";
 
