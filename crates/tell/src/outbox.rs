@@ -5,7 +5,7 @@
 
 mod schema;
 
-use std::fs::{OpenOptions, Permissions, set_permissions};
+use std::fs::{File, OpenOptions, Permissions, set_permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -187,6 +187,8 @@ impl Outbox {
             .open(&path)
             .map_err(refused)?;
         set_permissions(&path, Permissions::from_mode(0o600)).map_err(refused)?;
+        // That there is such a file is on the disk, too, before anything is told to be kept in it.
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)?;
         Self::over(path, limits)
     }
 

@@ -187,6 +187,11 @@ mod tests {
         let tell = "family = \"routed\"\n[tell]\n";
         assert!(of(&format!("{tell}syslog = \"a:514\"")).starts_with("p.toml, line 2: tell.syslog.url"));
         assert!(of(&format!("{tell}pager = 1")).starts_with("p.toml, line 3: unknown field `pager`"));
+        let unknown = of(&format!("{tell}[tell.eve]\nfile = \"x\"\ncolour = 1"));
+        assert!(unknown.starts_with("p.toml, line 5: unknown field `colour`"), "{unknown}");
+        let severity = of(&format!("{tell}severity = \"loud\""));
+        assert!(severity.starts_with("p.toml, line 3: unknown variant `loud`"), "{severity}");
+        assert!(of(&format!("{tell}keep-days = 0")).starts_with("p.toml, line 2: tell.keep-days = 0"));
         let missing = of(&format!("{tell}[tell.webhook]\nurl = \"https://a/\"\nsecret-file = \"none\""));
         assert!(missing.contains("tell.webhook.secret-file = \"none\": cannot read it"), "{missing}");
         let revoke = format!("{rule}\"revoke-credential\"\n[revoke]\n");

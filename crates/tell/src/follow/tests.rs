@@ -159,6 +159,38 @@ fn findings_and_incidents_are_told_as_they_are_raised_grow_worse_and_are_judged(
 }
 
 #[test]
+fn readers_of_eve_are_told_the_conversation_that_shows_a_finding_once_it_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let text: Text = toml::from_str("[eve]\nfile = \"x\"\nseverity = \"info\"").unwrap();
+    let receiver = text.open(nothing).unwrap().receivers.remove(0);
+    let (key, packer) = (receiver.key.to_owned(), receiver.packer);
+    let mut follower = Follower::new(vec![Listener { receiver: key, severity: Severity::Info, packer }]);
+    let (mut store, mut outbox) = (Memory::default(), outbox(folder.path()));
+    follower.step(&store, &mut outbox, START).unwrap();
+    // From 10.0.0.4, port 49152, to 10.0.0.5, port 502, by TCP.
+    let flow = store::conformance::flow(4);
+    let shows = |number: u64, id| Finding {
+        conversations: vec![id],
+        first: flow.first,
+        last: flow.last,
+        ..finding(number, Severity::High)
+    };
+    let findings = vec![shows(1, flow.head.id), shows(2, model::FlowId(1))];
+    let flows = (0..10).map(store::conformance::flow).collect::<Vec<_>>();
+    let commit = Commit { findings, flows: flows.iter().collect(), ..Commit::default() };
+    store.commit(commit, &mut std::iter::empty()).unwrap();
+    follower.step(&store, &mut outbox, START).unwrap();
+    let Next::Send(all) = outbox.next("eve", 9, START).unwrap() else { panic!() };
+    let told: Vec<Value> = all.iter().map(|one| serde_json::from_str(&one.letter.body).unwrap()).collect();
+    // The actor is the server of this one: he is the source all the same.
+    assert_eq!((&told[0]["src_ip"], &told[0]["src_port"]), (&"10.0.0.5".into(), &502.into()));
+    assert_eq!((&told[0]["dest_ip"], &told[0]["dest_port"]), (&"10.0.0.4".into(), &49_152.into()));
+    assert_eq!((&told[0]["proto"], told[0]["community_id"].is_string()), (&"TCP".into(), true));
+    assert_eq!((&told[1]["flow_id"], told[1].get("src_port")), (&1.into(), None));
+    assert_eq!(told[1]["pavise"]["change"], "raised");
+}
+
+#[test]
 fn a_store_that_took_the_place_of_another_is_told_from_its_beginning() {
     let folder = tempfile::tempdir().unwrap();
     let (mut outbox, mut follower) = (outbox(folder.path()), follower("info"));
