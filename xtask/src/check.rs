@@ -26,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("account", &["model"]),
     ("api", &["model", "query", "detect", "store", "trust", "account"]),
     ("enforce", &["model", "policy"]),
+    ("tell", &["model", "store", "enforce"]),
     ("lab", &["model"]),
     ("testkit", &[]),
     (
@@ -44,6 +45,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "trust",
             "store",
             "enforce",
+            "tell",
             "lab",
             "account",
             "api",

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Verdict(Verdict),
     /// List what is done about incidents, undo it, or answer what Pavise asks
     Actions(Actions),
+    /// List what is to be told to others and waits for them; have it tried at once, or drop it
+    Outbox(crate::outbox::Options),
     /// List the detectors: what each finds, why it matters, what to do, and what can be set
     Detectors(Detectors),
     /// Say what may talk to what: look at a policy, ask it, compare, prove it on what was seen, have one proposed

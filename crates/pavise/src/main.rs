@@ -16,6 +16,7 @@ mod live;
 mod mud;
 mod mud_fetch;
 mod mud_policy;
+mod outbox;
 mod output;
 mod play;
 mod policy;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Verdict(options) => found::verdict(&options),
         Command::Actions(options) => actions::run(&options),
         Command::Serve(options) => serve::run(&options),
+        Command::Outbox(options) => outbox::run(&options),
         Command::Detectors(options) => found::detectors(&options),
         Command::Policy(options) => policy::run(&options),
         Command::Enforce(options) => enforce::run(&options),

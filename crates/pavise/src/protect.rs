@@ -5,11 +5,12 @@
 //! holds up the packets. What only would be done goes the same way, into a firewall in memory and a journal of its own.
 
 mod choose;
+mod deliver;
 mod file;
 mod known;
 mod revoke;
 mod rules;
-mod tell;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ pub(crate) use file::{Protection, read};
 use known::Known;
 use revoke::Revoker;
 use rules::Rules;
-use tell::{Message, Teller};
+use tell::{Notice, Teller};
 
 /// Time passes for what is in force so often.
 const TICK: Duration = Duration::from_millis(500);
@@ -232,8 +233,8 @@ impl Protector {
         ));
         let (tasks, inbox) = channel();
         let (outbox, reports) = channel();
-        let worker =
-            Worker { responder, is_real, outbox, teller: Teller::start(tell), looked: Instant::now() };
+        let teller = telling::start(tell, state)?;
+        let worker = Worker { responder, is_real, outbox, teller, looked: Instant::now() };
         let thread = std::thread::spawn(move || worker.run(&inbox));
         Ok(Self {
             tasks: Some(tasks),
@@ -438,7 +439,8 @@ struct Worker {
     responder: Responder<Wall, Terminal>,
     is_real: bool,
     outbox: Sender<Report>,
-    teller: Teller,
+    /// Tells others, if somebody is named.
+    teller: Option<Teller>,
     looked: Instant,
 }
 
@@ -684,12 +686,10 @@ impl Worker {
         now: Timestamp,
     ) {
         let event = Event { at: now, device: None, change: Change::ActionTaken { action: Box::new(taken) } };
-        self.teller.tell(&Message {
-            event: Arc::new(event.clone()),
-            incident: incident.map(Arc::from),
-            headline: headline.into(),
-            text: text.into(),
-        });
+        if let Some(teller) = &mut self.teller {
+            let (told, incident) = (Arc::new(event.clone()), incident.map(Arc::from));
+            teller.tell(&Notice::action(teller.seed(), told, incident, headline.into(), text.into()));
+        }
         // A session that has ended hears nothing.
         let _ = self.outbox.send(Report { event, ended });
     }

@@ -2,13 +2,17 @@
 //!
 //! Texts of findings may hold what an attacker chose: each format escapes what would end a field or a message.
 
+mod eve;
 mod ocsf;
+mod otlp;
 
 use std::fmt::Write;
 
 use model::{Finding, Host, Incident, Party, Severity, Timestamp};
 
+pub use eve::{Alert, Technique, community_id, eve, signature_id};
 pub use ocsf::{detection_finding, incident_finding};
+pub use otlp::{OTLP_SCOPE, otlp, otlp_record};
 
 /// Most bytes of a message; what is longer loses the end of its longest text (RFC 5424, section 6.1, asks receivers for 2048).
 pub const MESSAGE_MAX: usize = 8_192;
@@ -28,6 +32,23 @@ pub struct Reporter<'a> {
     pub host: &'a str,
     /// The version of Pavise.
     pub version: &'a str,
+}
+
+/// Which message it is: whoever gets it twice can drop one by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark<'a> {
+    /// Names the message, the same however often it is sent.
+    pub id: &'a str,
+    /// Why it is told: `raised`, `worse`, `judged`, or what came of an action.
+    pub change: &'a str,
+}
+
+impl Mark<'_> {
+    /// An element of structured data (RFC 5424, section 6.3).
+    fn element(&self) -> String {
+        let escape = |text: &str| escaped(text, &['"', '\\', ']']);
+        format!("[message@{ENTERPRISE} id=\"{}\" change=\"{}\"]", escape(self.id), escape(self.change))
+    }
 }
 
 /// What is told.
@@ -56,6 +77,8 @@ struct Facts<'a> {
     victim: Option<&'a Host>,
     matter: &'a str,
     incident: Option<String>,
+    /// What an analyst has said of it; nothing if nobody has.
+    verdict: &'static str,
 }
 
 impl<'a> Told<'a> {
@@ -76,6 +99,7 @@ impl<'a> Told<'a> {
                 victim: finding.victim.as_ref().map(|victim| &victim.host),
                 matter: &finding.matter,
                 incident: finding.incident.map(|incident| incident.to_string()),
+                verdict: finding.judgement.as_ref().map_or("", |said| said.verdict.name()),
             },
             Self::Incident(incident) => {
                 let first = |parties: &'a [Party]| parties.first().map(|party| &party.host);
@@ -94,6 +118,7 @@ impl<'a> Told<'a> {
                     victim: first(&incident.victims),
                     matter: "",
                     incident: None,
+                    verdict: "",
                 }
             }
         }
@@ -156,12 +181,13 @@ fn header(facts: &Facts<'_>, reporter: Reporter<'_>) -> String {
 
 /// A syslog message (RFC 5424) that carries a text in a format of its own, such as [`cef`] and [`leef`] give, without the frame of
 /// its transport.
-pub fn carried(told: Told<'_>, reporter: Reporter<'_>, text: &str) -> String {
-    format!("{} - {text}", header(&told.facts(), reporter))
+pub fn carried(told: Told<'_>, reporter: Reporter<'_>, mark: Option<Mark<'_>>, text: &str) -> String {
+    let mark = mark.map_or_else(|| "-".to_owned(), |mark| mark.element());
+    format!("{} {mark} {text}", header(&told.facts(), reporter))
 }
 
-/// A syslog message (RFC 5424), without the frame of its transport.
-pub fn syslog(told: Told<'_>, reporter: Reporter<'_>) -> String {
+/// A syslog message (RFC 5424), without the frame of its transport. The mark is an element of its own (section 6.3.2).
+pub fn syslog(told: Told<'_>, reporter: Reporter<'_>, mark: Option<Mark<'_>>) -> String {
     let facts = told.facts();
     let mut out = format!("{} [{}@{ENTERPRISE}", header(&facts, reporter), facts.kind);
     // Section 6.3.3: these are escaped in values.
@@ -184,9 +210,11 @@ pub fn syslog(told: Told<'_>, reporter: Reporter<'_>) -> String {
     }
     say("matter", facts.matter);
     say("incident", &facts.incident.unwrap_or_default());
+    say("verdict", facts.verdict);
     // Section 6.4: text in UTF-8 begins with a byte order mark.
     let text = format!("{}: {}", line(facts.title, TEXT_MAX), line(facts.text, TEXT_MAX));
-    let _ = write!(out, "] \u{feff}{text}");
+    let mark = mark.map(|mark| mark.element()).unwrap_or_default();
+    let _ = write!(out, "]{mark} \u{feff}{text}");
     line(&out, MESSAGE_MAX)
 }
 
@@ -228,9 +256,11 @@ pub fn cef(told: Told<'_>, reporter: Reporter<'_>) -> String {
         }
         say(mac, &host.mac.map(|mac| mac.to_string()).unwrap_or_default());
     }
-    for (name, label, value) in
-        [("cs1", "Matter", facts.matter), ("cs2", "Incident", facts.incident.as_deref().unwrap_or(""))]
-    {
+    for (name, label, value) in [
+        ("cs1", "Matter", facts.matter),
+        ("cs2", "Incident", facts.incident.as_deref().unwrap_or("")),
+        ("cs3", "Verdict", facts.verdict),
+    ] {
         if !value.is_empty() {
             say(name, value);
             say(&format!("{name}Label"), label);
@@ -267,6 +297,7 @@ pub fn leef(told: Told<'_>, reporter: Reporter<'_>) -> String {
     say("count", &facts.count.to_string());
     say("matter", facts.matter);
     say("incident", &facts.incident.unwrap_or_default());
+    say("verdict", facts.verdict);
     say("msg", facts.text);
     // Each part is a line of its own words already; tabs are between them only.
     let mut out = out;

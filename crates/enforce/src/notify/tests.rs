@@ -1,4 +1,4 @@
-use model::{FindingId, IncidentId, Judgement, MacAddr, Scope, Slice, Verdict};
+use model::{FindingId, FlowHead, IncidentId, Judgement, MacAddr, Reach, Scope, Slice, Transport, Verdict};
 use proptest::prelude::*;
 
 use super::*;
@@ -60,7 +60,7 @@ fn the_texts_of_a_finding_and_an_incident() {
     let both = [Told::Finding(&finding), Told::Incident(&incident)];
     let lines: Vec<String> = both
         .into_iter()
-        .flat_map(|told| [syslog(told, REPORTER), cef(told, REPORTER), leef(told, REPORTER)])
+        .flat_map(|told| [syslog(told, REPORTER, None), cef(told, REPORTER), leef(told, REPORTER)])
         .collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
@@ -82,6 +82,99 @@ fn the_bodies_for_a_webhook() {
         incident_finding(&incident(), REPORTER, true),
     ];
     insta::assert_snapshot!(bodies.map(|body| format!("{body:#}")).join("\n"));
+}
+
+const MARK: Mark<'static> = Mark { id: "msg_0\"]1", change: "raised" };
+
+#[test]
+fn the_bodies_for_readers_of_eve_and_of_opentelemetry() {
+    let finding = Finding { conversations: vec![model::FlowId(u64::MAX)], ..finding() };
+    let techniques =
+        [Technique { id: "T0816", name: "Device Restart/Shutdown", tactic: "inhibit response function" }];
+    let end = |party: &Party, port| model::Endpoint { host: party.host, port };
+    let head = FlowHead {
+        id: model::FlowId(0x1234),
+        transport: Transport::Tcp,
+        vlan: None,
+        client: end(&finding.actor, 40_000),
+        server: end(&party("10.0.0.9", 9), 102),
+        client_reach: Reach::default(),
+        server_reach: Reach::default(),
+    };
+    let alert = Alert { mark: Some(MARK), techniques: &techniques, conversation: Some(&head) };
+    let bodies = [
+        eve(Told::Finding(&finding), REPORTER, &alert),
+        eve(Told::Finding(&finding), REPORTER, &Alert::default()),
+        eve(Told::Incident(&incident()), REPORTER, &Alert { mark: Some(MARK), ..Alert::default() }),
+        otlp(&[otlp_record(Told::Finding(&finding), Some(MARK))], REPORTER),
+    ];
+    insta::assert_snapshot!(bodies.map(|body| format!("{body:#}")).join("\n"));
+}
+
+#[test]
+fn who_answers_is_the_source_if_it_is_the_actor() {
+    let finding = Finding { victim: None, ..finding() };
+    let head = FlowHead {
+        id: model::FlowId(1),
+        transport: Transport::Udp,
+        vlan: None,
+        client: model::Endpoint { host: party("10.0.0.7", 7).host, port: 50_000 },
+        server: model::Endpoint { host: finding.actor.host, port: 53 },
+        client_reach: Reach::default(),
+        server_reach: Reach::default(),
+    };
+    let told =
+        eve(Told::Finding(&finding), REPORTER, &Alert { conversation: Some(&head), ..Alert::default() });
+    assert_eq!((&told["src_ip"], &told["src_port"]), (&"10.0.0.5".into(), &53.into()));
+    assert_eq!((&told["dest_ip"], &told["dest_port"]), (&"10.0.0.7".into(), &50_000.into()));
+    assert_eq!(told["proto"], "UDP");
+    // With somebody else than the victim, or of somebody else than the actor: that tells nothing of ports.
+    let other = Finding { victim: Some(party("10.0.0.8", 8)), ..finding.clone() };
+    let told = eve(Told::Finding(&other), REPORTER, &Alert { conversation: Some(&head), ..Alert::default() });
+    assert_eq!((&told["dest_ip"], told.get("dest_port")), (&"10.0.0.8".into(), None));
+    let other = Finding { actor: party("10.0.0.8", 8), ..finding };
+    let told = eve(Told::Finding(&other), REPORTER, &Alert { conversation: Some(&head), ..Alert::default() });
+    assert_eq!((told.get("src_port"), told.get("dest_ip")), (None, None));
+}
+
+#[test]
+fn what_an_analyst_has_said_is_told_in_all_words() {
+    let said = Judgement {
+        verdict: Verdict::False,
+        scope: Scope::Finding,
+        reason: "".into(),
+        by: None,
+        declared: false,
+    };
+    let (open, judged) = (finding(), Finding { judgement: Some(said), ..finding() });
+    let texts = |finding: &Finding| {
+        let told = Told::Finding(finding);
+        [
+            (syslog(told, REPORTER, None), "verdict=\"false\""),
+            (cef(told, REPORTER), "cs3=false cs3Label=Verdict"),
+            (leef(told, REPORTER), "verdict=false\t"),
+            (eve(told, REPORTER, &Alert::default()).to_string(), "\"verdict\":\"false\""),
+            (
+                otlp_record(told, None).to_string(),
+                "{\"key\":\"pavise.verdict\",\"value\":{\"stringValue\":\"false\"}}",
+            ),
+        ]
+    };
+    for ((with, part), (without, _)) in texts(&judged).into_iter().zip(texts(&open)) {
+        assert!(with.contains(part) && !without.contains(part), "{with}");
+    }
+}
+
+#[test]
+fn a_message_is_named_in_structured_data_whatever_carries_it() {
+    let finding = finding();
+    let told = Told::Finding(&finding);
+    let element = "[message@32473 id=\"msg_0\\\"\\]1\" change=\"raised\"]";
+    let plain = syslog(told, REPORTER, Some(MARK));
+    assert!(plain.contains(&format!("]{element} \u{feff}PLC stopped")), "{plain}");
+    let cef = carried(told, REPORTER, Some(MARK), &cef(told, REPORTER));
+    assert!(cef.contains(&format!(" plc-stop {element} CEF:0|")), "{cef}");
+    assert!(carried(told, REPORTER, None, "x").ends_with(" plc-stop - x"));
 }
 
 /// The values of the structured data, read by RFC 5424, section 6.3.3, or `None` if it is not well-formed.
@@ -118,7 +211,7 @@ proptest! {
         finding.matter = text.as_str().into();
         let told = Told::Finding(&finding);
         let clean = line(&text, TEXT_MAX);
-        let (syslog, cef, leef) = (syslog(told, REPORTER), cef(told, REPORTER), leef(told, REPORTER));
+        let (syslog, cef, leef) = (syslog(told, REPORTER, None), cef(told, REPORTER), leef(told, REPORTER));
         prop_assert!(!syslog.contains('\n') && !cef.contains('\n') && !leef.contains('\n'));
         let (values, message) = structured(&syslog).unwrap();
         let matter = values.iter().find(|(name, _)| name == "matter").map(|(_, value)| value.as_str());
@@ -141,7 +234,7 @@ fn long_texts_are_cut_at_a_character() {
     finding.summary = "ü".repeat(10_000).into();
     finding.matter = "]".repeat(10_000).into();
     for message in [
-        syslog(Told::Finding(&finding), REPORTER),
+        syslog(Told::Finding(&finding), REPORTER, None),
         cef(Told::Finding(&finding), REPORTER),
         leef(Told::Finding(&finding), REPORTER),
     ] {

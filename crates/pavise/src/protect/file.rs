@@ -7,12 +7,12 @@ use enforce::respond::{ACTIONS_PER_HOUR, Kind, ResponsePolicy};
 use enforce::{Address, Family, Mode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use tell::{Endpoint, Poster, Tell, Text as TellText};
 use toml::Spanned;
 
 use super::revoke;
 use super::rules::Kept;
-use super::tell::webhook::{Endpoint, Poster};
-use super::tell::{Tell, Text as TellText};
+use super::telling;
 use crate::output::Problem;
 
 /// How to respond.
@@ -94,7 +94,9 @@ fn parse(name: &str, text: &str) -> Result<Protection, String> {
         ));
     }
     let tell = match read.tell {
-        Some(tell) => tell.get_ref().open().map_err(|why| wrong(tell.span().start, &why))?,
+        Some(tell) => {
+            tell.get_ref().open(telling::techniques).map_err(|why| wrong(tell.span().start, &why))?
+        }
         None => Tell::default(),
     };
     Ok(Protection {
@@ -132,15 +134,31 @@ mod tests {
 
     #[test]
     fn what_the_documentation_says_is_read() {
-        let text = fs::read_to_string(testkit::workspace().join("docs/enforcement.md")).unwrap();
-        let blocks = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-        let told: Vec<_> =
-            blocks.filter(|block| block.contains("[tell") || block.contains("[revoke]")).collect();
-        assert_eq!(told.len(), 2);
-        for block in told {
-            let read: Text = toml::from_str(&format!("family = \"routed\"\n{block}")).unwrap();
-            assert!(read.tell.is_some() || read.revoke.is_some());
+        for (name, number) in [("enforcement.md", 1), ("tell.md", 1)] {
+            let text = fs::read_to_string(testkit::workspace().join("docs").join(name)).unwrap();
+            let blocks = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+            let told: Vec<_> =
+                blocks.filter(|block| block.contains("[tell") || block.contains("[revoke]")).collect();
+            assert_eq!(told.len(), number, "{name}");
+            for block in told {
+                let read: Text = toml::from_str(&format!("family = \"routed\"\n{block}")).unwrap();
+                assert!(read.tell.is_some() || read.revoke.is_some());
+            }
         }
+        // What stands in the example as a comment can be used as it stands.
+        let text = fs::read_to_string(testkit::workspace().join("docs/protect.toml")).unwrap();
+        let given = ["# eve =", "# otlp =", "# severity =", "# keep-"];
+        let mut count = 0;
+        let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+            Some(rest) if given.iter().any(|begin| line.starts_with(begin)) => {
+                count += 1;
+                rest
+            }
+            _ => line,
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        assert_eq!(count, 6);
+        assert_eq!(parse("p.toml", &text).unwrap().tell.receivers.len(), 6);
     }
 
     #[test]
@@ -169,6 +187,11 @@ mod tests {
         let tell = "family = \"routed\"\n[tell]\n";
         assert!(of(&format!("{tell}syslog = \"a:514\"")).starts_with("p.toml, line 2: tell.syslog.url"));
         assert!(of(&format!("{tell}pager = 1")).starts_with("p.toml, line 3: unknown field `pager`"));
+        let unknown = of(&format!("{tell}[tell.eve]\nfile = \"x\"\ncolour = 1"));
+        assert!(unknown.starts_with("p.toml, line 5: unknown field `colour`"), "{unknown}");
+        let severity = of(&format!("{tell}severity = \"loud\""));
+        assert!(severity.starts_with("p.toml, line 3: unknown variant `loud`"), "{severity}");
+        assert!(of(&format!("{tell}keep-days = 0")).starts_with("p.toml, line 2: tell.keep-days = 0"));
         let missing = of(&format!("{tell}[tell.webhook]\nurl = \"https://a/\"\nsecret-file = \"none\""));
         assert!(missing.contains("tell.webhook.secret-file = \"none\": cannot read it"), "{missing}");
         let revoke = format!("{rule}\"revoke-credential\"\n[revoke]\n");

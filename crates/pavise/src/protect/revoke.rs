@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use enforce::respond::{Action, ActionId, Holder, Request};
 use model::{IncidentId, Timestamp};
 use serde::Serialize;
+use tell::{Endpoint, Poster, id};
 
 use super::clock;
-use super::tell::deliver::{Line, PAUSES, Receiver};
-use super::tell::webhook::{Endpoint, Poster, id};
+use super::deliver::{Line, PAUSES, Receiver};
 
 /// Reads who revokes.
 ///

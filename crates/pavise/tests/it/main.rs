@@ -6,6 +6,7 @@ mod fetched;
 mod findings;
 mod judged;
 mod mud;
+mod outbox;
 mod policy;
 mod protect;
 mod report;
@@ -362,7 +363,7 @@ fn a_state_that_cannot_be_used_is_refused_and_left_as_it_is() {
     fs::write(&database, &bytes).unwrap();
     for command in [&["watch", "plant.pcapng"][..], &["devices"]] {
         place.run(command).refused(&format!(
-            "{} was written by a later version of Pavise (format 99, this one knows up to 3): update Pavise",
+            "{} was written by a later version of Pavise (format 99, this one knows up to 4): update Pavise",
             database.display()
         ));
     }

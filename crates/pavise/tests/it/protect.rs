@@ -1,5 +1,6 @@
 //! A live watch that responds: real attackers, real firewall, in network namespaces of their own.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -175,7 +176,10 @@ fn an_attack_is_contained_within_a_second_and_everybody_else_goes_on() {
     let Some(bridge) = Bridge::new(test) else { return };
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    let file = protect(folder.path(), "mode = \"enforce\"\n[tell]\nfile = \"TOLD\"\n");
+    let file = protect(
+        folder.path(),
+        "mode = \"enforce\"\n[tell]\nfile = { path = \"TOLD\", severity = \"info\" }\n",
+    );
     let told = folder.path().join("told.jsonl");
     let text = std::fs::read_to_string(&file).unwrap().replace("TOLD", &told.display().to_string());
     std::fs::write(&file, text).unwrap();
@@ -194,8 +198,15 @@ fn an_attack_is_contained_within_a_second_and_everybody_else_goes_on() {
     assert!(!attacker.connect(SERVICE), "nor is anything else reached");
     assert_eq!(friend.say(), "ok", "an established conversation goes on");
     assert!(friend.connect(SERVICE), "and new ones begin");
-    let told = std::fs::read_to_string(told).unwrap();
-    assert!(told.contains("\"event\":\"action-taken\"") && told.contains("\"outcome\":\"taken\""), "{told}");
+    until("it is told", || {
+        let told = std::fs::read_to_string(&told).unwrap_or_default();
+        told.contains("\"event\":\"action-taken\"") && told.contains("\"outcome\":\"taken\"")
+    });
+    // What was found is told, too, once it is kept.
+    until("findings and incidents are told", || {
+        let told = std::fs::read_to_string(&told).unwrap_or_default();
+        told.contains("\"event\":\"finding\"") && told.contains("\"event\":\"incident\"")
+    });
 
     // Killed at any moment, what is in force stays.
     watch.signal("-KILL");
@@ -206,6 +217,17 @@ fn an_attack_is_contained_within_a_second_and_everybody_else_goes_on() {
     watch.signal("-INT");
     watch.says("1 response stays in force until");
     assert!(!attacker.connect(SERVICE));
+    // What was raised has one id, however often it was sent; nothing waits.
+    let lines = std::fs::read_to_string(&told).unwrap();
+    let (mut ids, mut subjects) = (BTreeSet::new(), BTreeSet::new());
+    for line in lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+        if line["told"]["change"] == "raised" {
+            ids.insert(line["told"]["id"].to_string());
+            subjects.insert(line["finding"]["id"].to_string() + &line["incident"]["id"].to_string());
+        }
+    }
+    assert!(ids.len() >= 2 && ids.len() == subjects.len(), "{lines}");
+    assert!(bridge.pavise(&["outbox"], &state).contains("0 messages waiting."));
 
     // It is listed, beside its incident, too, and a person can undo it: without a watch, and through one.
     let list = bridge.pavise(&["actions"], &state);

@@ -16,11 +16,11 @@ struct Wire(String);
 
 impl Wire {
     /// `None`, after saying so, where none can be made.
-    fn new(test: &str) -> Option<Self> {
+    fn new(test: &str, name: &str) -> Option<Self> {
         for program in ["ip", "nft", "tcpreplay", "kill"] {
             testkit::peer(test, program)?;
         }
-        let wire = Self(format!("pvt{}", std::process::id()));
+        let wire = Self(format!("{name}{}", std::process::id()));
         let made = ip(&["netns", "add", &wire.0])
             && ip(&["-n", &wire.0, "link", "add", "veth0", "type", "veth", "peer", "name", "veth1"])
             && ["lo", "veth0", "veth1"].iter().all(|name| ip(&["-n", &wire.0, "link", "set", name, "up"]))
@@ -30,6 +30,21 @@ impl Wire {
             return None;
         }
         Some(wire)
+    }
+}
+
+impl Wire {
+    /// Has this program do one of its tests again, within the namespace: those who are told listen there.
+    fn within(&self, test: &str) {
+        let output = Command::new("ip")
+            .args(["netns", "exec", &self.0])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture", "--test-threads", "1"])
+            .env(INSIDE, "yes")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
     }
 }
 
@@ -46,17 +61,90 @@ fn ip(arguments: &[&str]) -> bool {
 #[test]
 fn what_a_watch_does_is_told_by_mail_and_webhook_and_credentials_are_revoked() {
     let test = "what_a_watch_does_is_told_by_mail_and_webhook_and_credentials_are_revoked";
-    let Some(wire) = Wire::new(test) else { return };
-    // This program again, within the namespace: those who are told listen there.
-    let output = Command::new("ip")
-        .args(["netns", "exec", &wire.0])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "tell::within_the_namespace", "--nocapture", "--test-threads", "1"])
-        .env(INSIDE, "yes")
+    let Some(wire) = Wire::new(test, "pvt") else { return };
+    wire.within("tell::within_the_namespace");
+}
+
+#[test]
+fn what_waits_when_a_watch_is_killed_is_told_by_the_next_to_whoever_was_down() {
+    let test = "what_waits_when_a_watch_is_killed_is_told_by_the_next_to_whoever_was_down";
+    let Some(wire) = Wire::new(test, "pvo") else { return };
+    wire.within("tell::killed_within_the_namespace");
+}
+
+/// Not a test but the part of the one above that is within the namespace.
+#[test]
+fn killed_within_the_namespace() {
+    if std::env::var_os(INSIDE).is_none() {
+        return;
+    }
+    let (place, port) = (Place::new(), testkit::tls::free());
+    place.file(
+        "protect.toml",
+        format!(
+            "family = \"bridged\"\n[tell.webhook]\nurl = \"http://127.0.0.1:{port}/\"\nseverity = \"low\"\n"
+        ),
+    );
+    let options = SceneOptions { duration: Duration::from_secs(120), ..SceneOptions::default() };
+    let scene = lab::attack("default-logins", None, &options).unwrap();
+    scene.write(&mut File::create(place.path("attack.pcapng")).unwrap()).unwrap();
+    let watch = || {
+        let mut watch = place.pavise();
+        watch.args(["watch", "if:veth1", "--quiet", "--protect", "protect.toml"]);
+        let mut watch = watch.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(watch.stderr.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("Listening on veth1")));
+        // It goes on saying things, which somebody must take.
+        (watch, std::thread::spawn(move || lines.collect::<Vec<_>>().join("\n")))
+    };
+    let status = || {
+        let all = json(&place.run(&["outbox", "--json"]).good().out);
+        all.as_array().unwrap().iter().find(|one| one["receiver"] == "webhook").unwrap().clone()
+    };
+    let (mut first, said) = watch();
+    let sent = Command::new("tcpreplay")
+        .args(["--intf1=veth0", &format!("--pps={RATE}")])
+        .arg(place.path("attack.pcapng"))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let outbox = ::tell::Outbox::find(&place.path("state")).unwrap().unwrap();
+    let kinds = ["action-taken", "finding", "incident"].map(|kind| format!("\"event\":\"{kind}\""));
+    testkit::namespaces::until("messages of all kinds wait", || {
+        // In a thousand years whoever is down would be tried.
+        let then = Timestamp::from_secs(u64::from(u32::MAX) * 4);
+        let ::tell::Next::Send(all) = outbox.next("webhook", 1_000, then).unwrap() else { return false };
+        kinds.iter().all(|kind| all.iter().any(|waiting| waiting.letter.body.contains(kind)))
+    });
+    drop(outbox);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(said.join().unwrap().contains("could not be told"));
+    let before = status();
+    assert!(before["last_error"].as_str().unwrap().contains("refused"), "{before}");
+    let waiting = before["waiting"].as_u64().unwrap() as usize;
+
+    let server = web(None, port, &["204 Told"]);
+    place.run(&["outbox", "retry"]).good();
+    let (mut second, said) = watch();
+    let mut ids = std::collections::BTreeSet::new();
+    let mut events = std::collections::BTreeSet::new();
+    while ids.len() < waiting {
+        let posted = server.hears();
+        ids.insert(posted.header("webhook-id").unwrap().to_owned());
+        let event: Value = serde_json::from_str(&posted.body).unwrap();
+        events.insert(event["event"].as_str().unwrap().to_owned());
+    }
+    assert!(events.contains("finding") && events.contains("incident"), "{events:?}");
+    assert!(Command::new("kill").args(["-INT", &second.id().to_string()]).status().unwrap().success());
+    second.wait().unwrap();
+    assert!(said.join().is_ok());
+    let after = status();
+    assert_eq!(
+        (&after["waiting"], &after["given_up"], &after["last_error"]),
+        (&0.into(), &0.into(), &Value::Null)
+    );
+    assert!(after["delivered"].as_u64().unwrap() >= waiting as u64);
 }
 
 /// Not a test but the part of the one above that is within the namespace.

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use testkit::tls::{Authority, DEADLINE, Posted, Server, free, web};
 
-use super::super::tell::peers::OFTEN;
-use super::super::tell::{Tell, Teller};
 use super::super::{Issuer as Asks, Report, Terminal, Wall, Worker, choose};
 use super::*;
 
 /// No second try while a test runs.
 const ONCE: &[Duration] = &[Duration::from_secs(3_600)];
+/// Many short pauses: whoever is down for a moment is tried again at once.
+const OFTEN: &[Duration] = &[Duration::from_millis(10); 1_000];
 /// Two more tries at once.
 const TWICE: &[Duration] = &[Duration::from_millis(1); 2];
 
@@ -64,7 +64,7 @@ impl Watch {
         let responder =
             Responder::open(wall, Terminal { issuer }, Family::Routed, Vec::new(), &path, clock()).unwrap();
         let (outbox, reports) = channel();
-        let teller = Teller::start(Tell::default());
+        let teller = None;
         let worker = Worker { responder, is_real, outbox, teller, looked: Instant::now() };
         Self { worker, reports, folder }
     }

@@ -9,12 +9,12 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 /// A secret's file has at most so many bytes.
-pub(crate) const SECRET_MAX: u64 = 64 << 10;
+pub const SECRET_MAX: u64 = 64 << 10;
 /// Permissions of the group and of others.
 const OTHERS: u32 = 0o077;
 
 /// A text that is wiped from memory when it is no longer needed.
-pub(crate) struct Secret(Zeroizing<String>);
+pub struct Secret(Zeroizing<String>);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +28,7 @@ impl Secret {
     /// # Errors
     ///
     /// If it cannot be read, is empty, too large or no text, or if others than its owner may do anything with it.
-    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+    pub fn read(path: &Path) -> Result<Self, String> {
         let cannot = |error| format!("cannot read it: {error}; name a file that holds the secret");
         let file = File::open(path).map_err(cannot)?;
         // Of the file that is open, not of whatever the name leads to by then.
@@ -58,8 +58,25 @@ impl Secret {
     }
 
     /// The secret itself, for whoever it is meant for.
-    pub(crate) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// A user and the password, if somebody logs in.
+pub(crate) fn login(
+    of: &str,
+    user: Option<&str>,
+    password: Option<&Path>,
+) -> Result<Option<(String, Secret)>, String> {
+    match (user, password) {
+        (None, None) => Ok(None),
+        (Some(user), Some(path)) => {
+            let wrong = |why: String| format!("{of}.password-file = {:?}: {why}", path.display().to_string());
+            Ok(Some((user.to_owned(), Secret::read(path).map_err(wrong)?)))
+        }
+        (Some(_), None) => Err(format!("{of}.user is of no use without {of}.password-file: name both")),
+        (None, Some(_)) => Err(format!("{of}.password-file is of no use without {of}.user: name both")),
     }
 }
 

@@ -4,18 +4,21 @@ use std::io::{self, Write};
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
-use enforce::notify::{Reporter, Told, carried, cef, leef, syslog};
+use model::{Severity, Timestamp};
 use rustls::ClientConfig;
 use serde::Deserialize;
 
-use super::Message;
-use super::deliver::Receiver;
-use super::tls::{Place, Trust, Way, shown};
+use crate::Letter;
+use crate::deliver::{Carrier, Most};
+use crate::notice::Format;
+use crate::tls::{Place, Trust, Way, shown};
 
 /// The port of syslog over TLS (RFC 5425, section 4.1).
 const TLS_PORT: u16 = 6_514;
+
+/// So many messages go over one connection.
+const AT_ONCE: usize = 64;
 
 /// Who is told, as the file says it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,20 +30,8 @@ pub(super) struct Options {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     #[serde(default)]
-    format: Format,
-}
-
-/// What a message says it in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Format {
-    /// Structured data of RFC 5424, and a sentence.
-    #[default]
-    Rfc5424,
-    /// The Common Event Format.
-    Cef,
-    /// The Log Event Extended Format 2.0.
-    Leef,
+    pub(super) format: Format,
+    pub(super) severity: Option<Severity>,
 }
 
 impl From<String> for Options {
@@ -74,7 +65,7 @@ impl Options {
                 "{of}: ca, certificate and key are for tls:// only: use it in url, or leave them out"
             ));
         }
-        Ok(Syslog { url: self.url.clone(), place, by, format: self.format, host: super::host() })
+        Ok(Syslog { url: self.url.clone(), place, by })
     }
 }
 
@@ -83,54 +74,47 @@ enum By {
     Stream(Option<Arc<ClientConfig>>),
 }
 
-/// Tells incidents, with what was done about them.
+/// Tells by syslog.
 pub(super) struct Syslog {
     url: String,
     place: Place,
     by: By,
-    format: Format,
-    /// Who we are.
-    host: String,
 }
 
 impl Syslog {
-    fn tell(&self, text: &str) -> io::Result<()> {
+    /// Who is told, without secrets.
+    pub(super) fn name(&self) -> String {
+        self.url.clone()
+    }
+
+    fn tell(&self, letters: &[Letter]) -> io::Result<()> {
         let tls = match &self.by {
             By::Udp => {
                 let mut all = (self.place.host.as_str(), self.place.port).to_socket_addrs()?;
                 let at = all.next().ok_or_else(|| io::Error::other("its name has no address"))?;
                 let any = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-                return UdpSocket::bind(any)?.send_to(text.as_bytes(), at).map(drop);
+                let socket = UdpSocket::bind(any)?;
+                return letters
+                    .iter()
+                    .try_for_each(|letter| socket.send_to(letter.body.as_bytes(), at).map(drop));
             }
             By::Stream(tls) => tls.as_ref(),
         };
         let mut way = Way::open(&self.place, tls)?;
-        // Octet counting (RFC 6587, section 3.4.1; RFC 5425, section 4.3).
-        way.write_all(format!("{} {text}", text.len()).as_bytes())?;
+        for Letter { body, .. } in letters {
+            // Octet counting (RFC 6587, section 3.4.1; RFC 5425, section 4.3).
+            way.write_all(format!("{} {body}", body.len()).as_bytes())?;
+        }
         way.close()
     }
 }
 
-impl Receiver for Syslog {
-    type Item = Message;
-    type Parcel = String;
-
-    fn name(&self) -> String {
-        self.url.clone()
+impl Carrier for Syslog {
+    fn most(&mut self, _: u64, _: Timestamp) -> Most {
+        Most::Now(AT_ONCE)
     }
 
-    fn pack(&mut self, message: Message, _: Instant) -> Option<String> {
-        let reporter = Reporter { host: &self.host, version: env!("CARGO_PKG_VERSION") };
-        let incident = message.incident()?;
-        let told = Told::Incident(&incident);
-        Some(match self.format {
-            Format::Rfc5424 => syslog(told, reporter),
-            Format::Cef => carried(told, reporter, &cef(told, reporter)),
-            Format::Leef => carried(told, reporter, &leef(told, reporter)),
-        })
-    }
-
-    fn send(&mut self, text: &String) -> Result<(), String> {
-        self.tell(text).map_err(|error| error.to_string())
+    fn send(&mut self, letters: &[Letter], _: u64, _: Timestamp) -> Result<(), String> {
+        self.tell(letters).map_err(|error| error.to_string())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// Whoever does not take a message within this is tried again later.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -277,17 +277,30 @@ impl Way {
         Ok(Self::Tls(Box::new(StreamOwned::new(connection, stream))))
     }
 
-    /// Says that this is all, and waits until the other side has said so, too: what it refuses after the handshake, such as our
-    /// certificate (RFC 8446, section 4.4.2.4), would otherwise not be heard of. Only for who sends nothing of its own.
+    /// Says that this is all, and waits until the other side has said so, too: by TLS, what it refuses after the handshake, such as
+    /// our certificate (RFC 8446, section 4.4.2.4), would otherwise not be heard of; without it, that it has gone away with what it
+    /// had not read. Whoever says nothing is not waited for long. Only for who sends nothing of its own.
     pub(super) fn close(mut self) -> io::Result<()> {
         self.flush()?;
-        let Self::Tls(tls) = &mut self else { return Ok(()) };
-        tls.conn.send_close_notify();
-        tls.flush()?;
-        tls.sock.until = tls.sock.until.min(Instant::now() + FAREWELL);
-        match tls.read(&mut [0; 64]) {
+        let until = Instant::now() + FAREWELL;
+        match &mut self {
+            Self::Plain(stream) => {
+                stream.stream.shutdown(Shutdown::Write)?;
+                stream.until = stream.until.min(until);
+            }
+            Self::Tls(tls) => {
+                tls.conn.send_close_notify();
+                tls.flush()?;
+                tls.sock.until = tls.sock.until.min(until);
+            }
+        }
+        let is_plain = matches!(self, Self::Plain(_));
+        match self.read(&mut [0; 64]) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::InvalidData => Err(error),
+            Err(error) if is_plain && error.kind() == ErrorKind::ConnectionReset => {
+                Err(io::Error::other("it has hung up before it had read all"))
+            }
             // It has hung up, or waits for us to: nothing speaks against what was sent.
             Err(_) => Ok(()),
         }
@@ -331,7 +344,7 @@ pub(super) fn shown(url: &str) -> String {
 }
 
 /// An error in words, with what to do where it is the certificate.
-pub(super) fn explain(error: impl std::fmt::Display) -> String {
+pub fn explain(error: impl std::fmt::Display) -> String {
     let text = error.to_string();
     if text.contains("invalid peer certificate") {
         format!(

@@ -2,22 +2,22 @@
 //! this Pavise, that it is whole, when it was sent and whether it was sent before.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use model::Timestamp;
+use model::{Severity, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 use ureq::http::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::deliver::Receiver;
-use super::secret::Secret;
-use super::tls::{PATIENCE, Place, Trust, shown};
-use super::{Json, Message, clock};
+use crate::Letter;
+use crate::deliver::Carrier;
+use crate::notice::Json;
+use crate::secret::Secret;
+use crate::tls::{PATIENCE, Place, Trust, shown};
 
 /// A key has so many bytes (Standard Webhooks, "Signature scheme").
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
@@ -27,17 +27,44 @@ const MAX_HEADER: usize = 16 << 10;
 /// Where something is posted, as the file says it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Endpoint {
-    url: String,
+pub struct Endpoint {
+    pub(crate) url: String,
     /// Certificates (PEM) by which the server is believed, in place of the system's.
-    ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
     /// A certificate (PEM) of our own, and its key, for a server that asks for one.
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    /// A file with the key that signs, as `whsec_` and base64.
+    pub(crate) secret_file: Option<PathBuf>,
+    /// A file with a bearer token (RFC 6750).
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Who is told by posts, as the file says it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Options {
+    url: String,
+    ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
-    /// A file with the key that signs, as `whsec_` and base64.
     secret_file: Option<PathBuf>,
-    /// A file with a bearer token (RFC 6750).
     token_file: Option<PathBuf>,
+    pub(super) json: Option<Json>,
+    pub(super) severity: Option<Severity>,
+}
+
+impl From<String> for Options {
+    fn from(url: String) -> Self {
+        Self { url, ..Self::default() }
+    }
+}
+
+impl Options {
+    pub(super) fn open(&self, of: &str) -> Result<Poster, String> {
+        let Self { url, ca, certificate, key, secret_file, token_file, .. } = self.clone();
+        Endpoint { url, ca, certificate, key, secret_file, token_file }.open(of)
+    }
 }
 
 impl From<String> for Endpoint {
@@ -48,7 +75,7 @@ impl From<String> for Endpoint {
 
 impl Endpoint {
     /// Whether what is posted there is encrypted.
-    pub(crate) fn is_https(&self) -> bool {
+    pub fn is_https(&self) -> bool {
         self.url.starts_with("https://")
     }
 
@@ -57,7 +84,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// What is wrong with which option, and what to do.
-    pub(crate) fn open(&self, of: &str) -> Result<Poster, String> {
+    pub fn open(&self, of: &str) -> Result<Poster, String> {
         let place = place(&self.url).ok_or_else(|| {
             format!("{of}.url = {:?}: expected https://HOST[:PORT]/PATH, or http://", shown(&self.url))
         })?;
@@ -149,7 +176,7 @@ fn bearer(token: &Secret) -> Result<HeaderValue, String> {
 }
 
 /// Posts to one place.
-pub(crate) struct Poster {
+pub struct Poster {
     agent: Agent,
     url: String,
     signing: Option<Zeroizing<Vec<u8>>>,
@@ -158,7 +185,7 @@ pub(crate) struct Poster {
 
 impl Poster {
     /// Where to, without the path: who may post there is often a secret in it.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let end = self.url.find("://").map_or(0, |scheme| scheme + 3);
         let rest = self.url.get(end..).unwrap_or_default();
         self.url.get(..end + rest.find(['/', '?']).unwrap_or(rest.len())).unwrap_or_default().to_owned()
@@ -169,12 +196,13 @@ impl Poster {
     /// # Errors
     ///
     /// Why it was not taken.
-    pub(crate) fn post(&self, id: &str, json: &str, now: Timestamp) -> Result<(), String> {
-        let mut request = self.agent.post(&self.url).header("Content-Type", "application/json");
+    pub fn post(&self, id: &str, json: &str, now: Timestamp) -> Result<(), String> {
+        // The id is sent unsigned, too: whoever knows it can drop what comes twice.
+        let mut request =
+            self.agent.post(&self.url).header("Content-Type", "application/json").header("webhook-id", id);
         if let Some(key) = &self.signing {
             let seconds = now.as_secs();
             request = request
-                .header("webhook-id", id)
                 .header("webhook-timestamp", seconds.to_string())
                 .header("webhook-signature", signature(key, id, seconds, json)?);
         }
@@ -201,30 +229,17 @@ fn signature(key: &[u8], id: &str, seconds: u64, body: &str) -> Result<String, S
 }
 
 /// Names what is posted: the same content has the same id, whoever sends it again and when.
-pub(crate) fn id(json: &str) -> String {
+pub fn id(json: &str) -> String {
     let digest = Sha256::digest(json.as_bytes());
     digest.iter().take(16).fold(String::from("msg_"), |text, byte| format!("{text}{byte:02x}"))
 }
 
-/// Tells each action as JSON.
-pub(super) struct Webhook(pub(super) Poster, pub(super) Json);
+/// Posts each message by itself, under its id.
+pub(super) struct Webhook(pub(super) Poster);
 
-impl Receiver for Webhook {
-    type Item = Message;
-    /// Id and JSON.
-    type Parcel = (String, String);
-
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn pack(&mut self, message: Message, _: Instant) -> Option<Self::Parcel> {
-        let json = message.json(self.1)?;
-        Some((id(&json), json))
-    }
-
-    fn send(&mut self, (id, json): &Self::Parcel) -> Result<(), String> {
-        self.0.post(id, json, clock())
+impl Carrier for Webhook {
+    fn send(&mut self, letters: &[Letter], _: u64, now: Timestamp) -> Result<(), String> {
+        letters.iter().try_for_each(|letter| self.0.post(&letter.id, &letter.body, now))
     }
 }
 

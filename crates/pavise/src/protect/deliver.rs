@@ -1,5 +1,5 @@
-//! Delivery: each receiver has a queue and a thread of its own, so that one who does not listen holds nobody else up. What
-//! fails is tried again, after growing pauses; what is given up is said and counted.
+//! Asking others for something that the journal keeps until it is done: each has a queue and a thread of its own. What fails is
+//! tried again, after growing pauses; what is given up is said and counted. What is only told goes by the outbox (`tell`).
 
 use std::convert::Infallible;
 use std::sync::mpsc::{
@@ -8,7 +8,8 @@ use std::sync::mpsc::{
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::tls::explain;
+use tell::explain;
+
 use crate::found::count;
 use crate::output::say;
 
@@ -20,9 +21,9 @@ pub(crate) const PAUSES: &[Duration] =
 /// At the end, what waits is tried once more for so long.
 const LAST_TRIES: Duration = Duration::from_secs(10);
 
-/// Somebody who is told.
+/// Somebody who is asked.
 pub(crate) trait Receiver: Send + 'static {
-    /// What it is told of.
+    /// What it is asked for.
     type Item: Send + 'static;
     /// What is sent.
     type Parcel;

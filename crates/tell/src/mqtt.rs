@@ -3,16 +3,17 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
+use model::{Severity, Timestamp};
 use rustls::ClientConfig;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::deliver::Receiver;
-use super::secret::Secret;
-use super::tls::{Place, Trust, Way, shown};
-use super::{Json, Message};
+use crate::Letter;
+use crate::deliver::Carrier;
+use crate::notice::Json;
+use crate::secret::{Secret, login};
+use crate::tls::{Place, Trust, Way, shown};
 
 /// The most bytes of a topic.
 pub(super) const TOPIC_MAX: usize = 1_024;
@@ -36,6 +37,8 @@ pub(super) struct Options {
     /// A certificate (PEM) to log in with, and its key.
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    pub(super) json: Option<Json>,
+    pub(super) severity: Option<Severity>,
 }
 
 impl From<String> for Options {
@@ -69,7 +72,7 @@ impl Options {
                 "{of}.password-file: by mqtt:// everybody on the way could read the password: use mqtts://"
             ));
         }
-        let login = super::login(of, self.user.as_deref(), self.password_file.as_deref())?;
+        let login = login(of, self.user.as_deref(), self.password_file.as_deref())?;
         Ok(Broker { url: self.url.clone(), place, topic, tls, login })
     }
 }
@@ -130,23 +133,16 @@ impl Broker {
     }
 }
 
-/// Publishes what was done.
-pub(super) struct Mqtt(pub(super) Broker, pub(super) Json);
-
-impl Receiver for Mqtt {
-    type Item = Message;
-    type Parcel = String;
-
-    fn name(&self) -> String {
-        self.0.url.clone()
+impl Broker {
+    /// Who is told, without secrets.
+    pub(super) fn name(&self) -> String {
+        self.url.clone()
     }
+}
 
-    fn pack(&mut self, message: Message, _: Instant) -> Option<String> {
-        message.json(self.1)
-    }
-
-    fn send(&mut self, json: &String) -> Result<(), String> {
-        self.0.publish(json).map_err(|error| error.to_string())
+impl Carrier for Broker {
+    fn send(&mut self, letters: &[Letter], _: u64, _: Timestamp) -> Result<(), String> {
+        letters.iter().try_for_each(|letter| self.publish(&letter.body)).map_err(|error| error.to_string())
     }
 }
 

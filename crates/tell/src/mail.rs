@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -11,18 +11,22 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::Tls;
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Message as Mail, SmtpTransport, Transport};
-use model::ActionTaken;
-use serde::Deserialize;
+use model::{ActionTaken, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
 
-use super::deliver::Receiver;
-use super::tls::{Place, Trust, shown};
-use super::{Message, clock, webhook};
-use crate::show::{moment, plain};
+use crate::deliver::{Carrier, Most};
+use crate::notice::{About, Notice};
+use crate::secret::login;
+use crate::text::{moment, plain};
+use crate::tls::{Place, Trust, shown};
+use crate::{Letter, webhook};
 
 /// So many mails are sent within an hour at most. What comes beyond is gathered in one mail, which is one of them.
-pub(crate) const MAILS_PER_HOUR: usize = 12;
+pub const MAILS_PER_HOUR: usize = 12;
 /// Of what is gathered, so much is told one by one; of the rest, how much it is.
-pub(crate) const MAX_GATHERED: usize = 100;
+pub const MAX_GATHERED: usize = 100;
+/// So many messages are gathered in one mail; of those that are not told one by one it says how many.
+const GATHERED_AT_ONCE: usize = 1_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 /// A server does each step within this. They take their time over whom they believe.
 const STEP: Duration = Duration::from_secs(30);
@@ -43,6 +47,7 @@ pub(super) struct Options {
     user: Option<String>,
     password_file: Option<PathBuf>,
     ca: Option<PathBuf>,
+    pub(super) severity: Option<Severity>,
 }
 
 impl Options {
@@ -77,7 +82,7 @@ impl Options {
             let parameters = trust.for_mail(&place.host).map_err(|why| format!("{of}: {why}"))?;
             if is_tls { Tls::Wrapper(parameters) } else { Tls::Required(parameters) }
         };
-        let host = super::host();
+        let host = crate::settings::host();
         let mut transport =
             SmtpTransport::builder_dangerous(&place.host).port(place.port).tls(tls).timeout(Some(STEP));
         // RFC 5321, section 4.1.1.1: a name, or the address if there is none.
@@ -85,8 +90,7 @@ impl Options {
         {
             transport = transport.hello_name(ClientId::Domain(host.clone()));
         }
-        if let Some((user, password)) = super::login(of, self.user.as_deref(), self.password_file.as_deref())?
-        {
+        if let Some((user, password)) = login(of, self.user.as_deref(), self.password_file.as_deref())? {
             transport = transport.credentials(Credentials::new(user, password.expose().to_owned()));
         }
         let server = self.server.clone();
@@ -94,57 +98,71 @@ impl Options {
     }
 }
 
-/// How often mails are sent, and what has to wait.
+/// How often mails are sent.
 #[derive(Debug, Default)]
 struct Budget {
     /// When those of the last hour were.
-    sent: VecDeque<Instant>,
-    held: Vec<String>,
-    /// How many more than those.
-    more: u64,
+    sent: VecDeque<Timestamp>,
+    /// Whether something has to wait, to be gathered.
+    is_holding: bool,
+    /// Whether Pavise is about to end.
+    is_last: bool,
 }
 
 impl Budget {
-    /// Whether something may be sent by itself. The last mail of an hour is kept for what is gathered.
-    fn may(&mut self, now: Instant) -> bool {
-        if !self.held.is_empty() {
-            return false;
-        }
-        self.forget(now);
-        if self.sent.len() + 1 >= MAILS_PER_HOUR {
-            return false;
-        }
-        self.sent.push_back(now);
-        true
-    }
-
-    fn hold(&mut self, line: String) {
-        if self.held.len() < MAX_GATHERED {
-            self.held.push(line);
-        } else {
-            self.more += 1;
-        }
-    }
-
-    /// When another mail may be sent again.
-    fn due(&self) -> Option<Instant> {
-        if self.held.is_empty() { None } else { self.sent.front().map(|at| *at + HOUR) }
-    }
-
-    /// What was held, and how many more there were.
-    fn gather(&mut self, now: Instant) -> Option<(Vec<String>, u64)> {
-        if self.held.is_empty() {
-            return None;
-        }
-        self.forget(now);
-        self.sent.push_back(now);
-        Some((std::mem::take(&mut self.held), std::mem::take(&mut self.more)))
-    }
-
-    fn forget(&mut self, now: Instant) {
-        while self.sent.front().is_some_and(|at| now.saturating_duration_since(*at) >= HOUR) {
+    /// How many messages go into the next mail, of so many that wait.
+    fn most(&mut self, waiting: u64, now: Timestamp) -> Most {
+        while self.sent.front().is_some_and(|at| now.since(*at) >= HOUR || *at > now) {
             self.sent.pop_front();
         }
+        let all = Most::Now(GATHERED_AT_ONCE);
+        match self.sent.front() {
+            _ if self.is_last && self.sent.len() < MAILS_PER_HOUR => all,
+            // The last mail of an hour is kept for what is gathered, when the hour is over or Pavise ends.
+            Some(first) if self.sent.len() + 1 >= MAILS_PER_HOUR => {
+                self.is_holding = true;
+                Most::After(*first + HOUR)
+            }
+            _ if self.is_holding && waiting > 1 => all,
+            _ => Most::Now(1),
+        }
+    }
+
+    /// A mail was sent.
+    fn sent(&mut self, now: Timestamp) {
+        self.is_holding = false;
+        self.sent.push_back(now);
+    }
+}
+
+/// What a mail is made of, as it lies in the outbox.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    subject: String,
+    body: String,
+    /// The same as one line among others.
+    line: String,
+}
+
+/// What is put into the outbox to be mailed.
+pub(crate) fn written(notice: &Notice, host: &str) -> Option<String> {
+    let id = match &notice.about {
+        About::Action { .. } => notice.taken().map_or_else(String::new, |taken| taken.id.to_string()),
+        About::Finding { finding, .. } => finding.id.to_string(),
+        About::Incident(incident) => incident.id.to_string(),
+    };
+    let line = format!("{}  {} {id}", moment(at(notice)), plain(&notice.headline));
+    let written =
+        Written { subject: subject(notice), body: body(notice, host), line: line.trim_end().to_owned() };
+    serde_json::to_string(&written).ok()
+}
+
+/// When it happened.
+fn at(notice: &Notice) -> Timestamp {
+    match &notice.about {
+        About::Action { event, .. } => event.at,
+        About::Finding { finding, .. } => finding.last,
+        About::Incident(incident) => incident.last,
     }
 }
 
@@ -160,65 +178,47 @@ pub(super) struct Mailer {
 }
 
 impl Mailer {
-    fn mail(&self, subject: &str, body: String) -> Option<Mail> {
-        #[allow(clippy::disallowed_methods)]
-        let now = std::time::SystemTime::now();
-        let id = format!("<{}@pavise>", webhook::id(&format!("{subject}\n{body}")));
+    /// Who is told, without secrets.
+    pub(super) fn name(&self) -> String {
+        self.server.clone()
+    }
+
+    fn mail(&self, id: &str, subject: &str, body: String, now: Timestamp) -> Result<Mail, String> {
+        let id = format!("<{id}@pavise>");
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
         let mut mail =
-            Mail::builder().from(self.from.clone()).date(now).message_id(Some(id)).subject(line(subject));
+            Mail::builder().from(self.from.clone()).date(date).message_id(Some(id)).subject(line(subject));
         for to in &self.to {
             mail = mail.to(to.clone());
         }
         // RFC 3834, section 5.1: nobody's absence note answers it.
         let automatic =
             HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into());
-        mail.raw_header(automatic).header(ContentType::TEXT_PLAIN).body(body).ok()
-    }
-}
-
-impl Receiver for Mailer {
-    type Item = Message;
-    type Parcel = Mail;
-
-    fn name(&self) -> String {
-        self.server.clone()
+        let mail = mail.raw_header(automatic).header(ContentType::TEXT_PLAIN).body(body);
+        mail.map_err(|error| error.to_string())
     }
 
-    fn pack(&mut self, message: Message, now: Instant) -> Option<Mail> {
-        if self.budget.may(now) {
-            return self.mail(&subject(&message), body(&message, &self.host));
-        }
-        let id = message.taken().map_or("", |taken| &*taken.id);
-        self.budget.hold(
-            format!("{}  {} {id}", moment(message.event.at), plain(&message.headline)).trim_end().into(),
-        );
-        None
-    }
-
-    fn due(&self) -> Option<Instant> {
-        self.budget.due()
-    }
-
-    fn gather(&mut self, now: Instant) -> Option<Mail> {
-        let (lines, more) = self.budget.gather(now)?;
-        let count = lines.len() as u64 + more;
+    /// What was gathered, in one mail.
+    fn gathered(&self, letters: &[Letter], all: &[Written], now: Timestamp) -> Result<Mail, String> {
+        let count = all.len();
         let subject = format!("Pavise: {count} more messages");
         let mut body = format!(
             "{count} more messages came to {} until {}; at most {MAILS_PER_HOUR} mails are sent within an hour.\r\n\r\n",
             self.host,
-            moment(clock())
+            moment(now)
         );
-        for line in lines {
-            let _ = write!(body, "{line}\r\n");
+        for written in all.iter().take(MAX_GATHERED) {
+            let _ = write!(body, "{}\r\n", plain(&written.line));
         }
-        if more > 0 {
+        if let Some(more) = count.checked_sub(MAX_GATHERED).filter(|more| *more > 0) {
             let _ = write!(body, "and {more} more.\r\n");
         }
         body += "\r\n`pavise actions --all` lists what was done, `pavise actions revert ID` undoes it.\r\n";
-        self.mail(&subject, body)
+        let ids: String = letters.iter().map(|letter| letter.id.as_str()).collect();
+        self.mail(&webhook::id(&ids), &subject, body, now)
     }
 
-    fn send(&mut self, mail: &Mail) -> Result<(), String> {
+    fn hand_over(&self, mail: &Mail) -> Result<(), String> {
         match self.transport.send(mail) {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -241,6 +241,32 @@ impl Receiver for Mailer {
     }
 }
 
+impl Carrier for Mailer {
+    fn most(&mut self, waiting: u64, now: Timestamp) -> Most {
+        self.budget.most(waiting, now)
+    }
+
+    fn send(&mut self, letters: &[Letter], _: u64, now: Timestamp) -> Result<(), String> {
+        let all: Result<Vec<Written>, _> =
+            letters.iter().map(|letter| serde_json::from_str(&letter.body)).collect();
+        let mut all =
+            all.map_err(|error| format!("what is to be mailed cannot be read: {error}; drop it"))?;
+        let mail = match (letters, all.as_mut_slice()) {
+            ([letter], [written]) => {
+                self.mail(&letter.id, &written.subject, std::mem::take(&mut written.body), now)?
+            }
+            (letters, all) => self.gathered(letters, all, now)?,
+        };
+        self.hand_over(&mail)?;
+        self.budget.sent(now);
+        Ok(())
+    }
+
+    fn ends(&mut self) {
+        self.budget.is_last = true;
+    }
+}
+
 /// Text on one line that is not too long for a subject.
 fn line(text: &str) -> String {
     let text = plain(text);
@@ -252,15 +278,15 @@ fn line(text: &str) -> String {
     }
 }
 
-fn subject(message: &Message) -> String {
-    match message.incident.as_deref() {
-        Some(incident) => format!("Pavise ({}): {}", incident.severity, message.headline),
-        None => format!("Pavise: {}", message.headline),
+fn subject(notice: &Notice) -> String {
+    match notice.severity() {
+        Some(severity) => format!("Pavise ({severity}): {}", notice.headline),
+        None => format!("Pavise: {}", notice.headline),
     }
 }
 
 /// What happened, to whom, what was done, until when, and how to undo it.
-fn body(message: &Message, host: &str) -> String {
+fn body(notice: &Notice, host: &str) -> String {
     let mut out = String::new();
     let mut say = |what: &str, text: &str| {
         if !text.is_empty() {
@@ -268,16 +294,46 @@ fn body(message: &Message, host: &str) -> String {
             let _ = write!(out, "{what:<18}{}\r\n", plain(text));
         }
     };
-    let Some(taken) = message.taken() else {
-        say("What happened:", &message.text);
-        return out;
-    };
+    match &notice.about {
+        About::Action { incident, .. } => match notice.taken() {
+            Some(taken) => {
+                action(taken, notice, &mut say);
+                if let Some(incident) = incident {
+                    say("What to do first:", &incident.response);
+                }
+            }
+            None => say("What happened:", &notice.text),
+        },
+        About::Finding { finding, .. } => {
+            say("What happened:", &format!("{}: {}", finding.title, finding.summary));
+            say("Severity:", finding.severity.name());
+            say("Who did it:", &finding.actor.to_string());
+            say("To whom:", &finding.victim.map(|victim| victim.to_string()).unwrap_or_default());
+            if let Some(judgement) = &finding.judgement {
+                say("Judged:", &format!("{} {}", judgement.verdict, judgement.reason));
+            }
+            say("More:", &format!("`pavise finding {}` tells all of it", finding.id));
+        }
+        About::Incident(incident) => {
+            say("What happened:", &incident.title);
+            say("Severity:", incident.severity.name());
+            say("How far:", &incident.stage);
+            say("What to do first:", &incident.response);
+            say("Incident:", &format!("{0}; `pavise incidents {0}` tells all of it", incident.id));
+        }
+    }
+    say("Told by:", &format!("Pavise {} on {host} at {}", env!("CARGO_PKG_VERSION"), moment(at(notice))));
+    out
+}
+
+/// What was done.
+fn action(taken: &ActionTaken, notice: &Notice, say: &mut impl FnMut(&str, &str)) {
     say("What happened:", &taken.reason);
-    if let Some(incident) = message.incident.as_deref() {
-        say("Severity:", incident.severity.name());
+    if let Some(severity) = notice.severity() {
+        say("Severity:", severity.name());
     }
     say("Device:", &taken.target);
-    say("What was done:", &message.text);
+    say("What was done:", &notice.text);
     let ActionTaken { id, outcome, action, .. } = taken;
     if let Some(until) = taken.until {
         let then =
@@ -298,14 +354,6 @@ fn body(message: &Message, host: &str) -> String {
     if let Some(incident) = taken.incident {
         say("Incident:", &format!("{incident}; `pavise incidents {incident}` tells all of it"));
     }
-    if let Some(incident) = message.incident.as_deref() {
-        say("What to do first:", &incident.response);
-    }
-    say(
-        "Told by:",
-        &format!("Pavise {} on {host} at {}", env!("CARGO_PKG_VERSION"), moment(message.event.at)),
-    );
-    out
 }
 
 #[cfg(test)]
@@ -332,44 +380,36 @@ mod tests {
     #[test]
     fn within_any_hour_no_more_mails_are_sent_than_may_be() {
         // Whatever comes when, seeded: by itself, gathered when it is due, and at the end.
-        let begun = Instant::now();
         let mut seed = 7_u64;
         let mut budget = Budget::default();
-        let (mut sent, mut told, mut asked) = (Vec::new(), 0, 0);
-        let mut now = begun;
-        for _ in 0..5_000 {
+        let (mut sent, mut waiting, mut told, mut asked) = (Vec::new(), 0_u64, 0, 0);
+        let mut now = Timestamp::from_secs(1_700_000_000);
+        let mut gathered = 0;
+        for step in 0..5_000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let next = now + Duration::from_secs((seed >> 33) % 600);
-            while let Some(due) = budget.due().filter(|due| *due <= next) {
-                let (lines, more) = budget.gather(due.max(now)).unwrap();
-                told += lines.len() as u64 + more;
-                sent.push(due.max(now));
-            }
-            now = next;
+            now = now + Duration::from_secs((seed >> 33) % 300);
+            waiting += 1;
             asked += 1;
-            if budget.may(now) {
-                told += 1;
-                sent.push(now);
-            } else {
-                budget.hold(String::new());
+            budget.is_last = step == 4_999;
+            while waiting > 0 {
+                match budget.most(waiting, now) {
+                    Most::Now(most) => {
+                        let taken = waiting.min(most as u64);
+                        gathered += u64::from(taken > 1);
+                        (waiting, told) = (waiting - taken, told + taken);
+                        budget.sent(now);
+                        sent.push(now);
+                    }
+                    Most::After(until) => {
+                        assert!(until > now);
+                        break;
+                    }
+                }
             }
         }
-        while budget.held.is_empty() {
-            asked += 1;
-            if budget.may(now) {
-                told += 1;
-                sent.push(now);
-            } else {
-                budget.hold(String::new());
-            }
-        }
-        assert!(sent.len() > MAILS_PER_HOUR);
-        if let Some((lines, more)) = budget.gather(now) {
-            told += lines.len() as u64 + more;
-            sent.push(now);
-        }
-        assert_eq!(told, asked);
-        let within = |from: &Instant| sent.iter().filter(|at| *at >= from && **at < *from + HOUR).count();
+        assert!(gathered > 10 && sent.len() > MAILS_PER_HOUR);
+        assert_eq!((told, waiting), (asked, 0));
+        let within = |from: &Timestamp| sent.iter().filter(|at| *at >= from && **at < *from + HOUR).count();
         let most = sent.iter().map(within).max().unwrap();
         assert_eq!(most, MAILS_PER_HOUR);
     }
