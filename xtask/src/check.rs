@@ -24,7 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("seal", &["model"]),
     ("account", &["model"]),
-    ("api", &["model", "query", "detect", "store", "trust", "account"]),
+    ("api", &["model", "query", "detect", "store", "trust", "account", "tell"]),
     ("enforce", &["model", "policy"]),
     ("tell", &["model", "store", "enforce"]),
     ("lab", &["model"]),

@@ -6,6 +6,7 @@ mod events;
 mod findings;
 mod flows;
 mod incidents;
+mod metrics;
 mod overview;
 mod session;
 mod tokens;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
         .merge(incidents::routes())
         .merge(flows::routes())
         .merge(audit::routes())
+        .merge(metrics::routes())
         .merge(events::routes())
 }
 

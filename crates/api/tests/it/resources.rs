@@ -170,6 +170,14 @@ async fn what_is_looked_for_and_how_the_sensor_is_can_be_asked() {
     assert_eq!(fields["findings"][2]["words"], json!(["info", "low", "medium", "high", "critical"]));
     assert_eq!(ann.get("/api/v1/system").await.json()["sources"][0]["packets"], 9);
     assert_eq!(ann.get("/api/v1/sites").await.json()[0]["name"], "North plant");
+    let metrics = ann.get("/api/v1/metrics").await;
+    let text = String::from_utf8(metrics.body.clone()).unwrap();
+    assert!(
+        text.contains("pavise_packets_total 9\n") && text.contains("pavise_devices{trust=\"full\"} 3\n"),
+        "{text}"
+    );
+    assert_eq!(metrics.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(ann.get("/api/v1/outbox").await.json(), json!([]));
     assert_eq!(place.nobody().get("/api/v1/health").await.json()["status"], "ok");
     assert_eq!(place.nobody().get("/problems/step-up").await.status, StatusCode::OK);
     assert_eq!(place.nobody().get("/api/v1/openapi.json").await.json()["openapi"], "3.1.0");
