@@ -34,7 +34,8 @@ pub struct ListQuery {
     /// By what it is sorted; `-` before it turns the order round.
     #[param(max_length = 64, example = "-seen")]
     pub sort: Option<String>,
-    /// The fields that are wanted, separated by commas; all unless given.
+    /// The fields that are wanted, separated by commas; all unless given. The page is then of the type
+    /// `application/vnd.pavise.selection+json`.
     #[param(max_length = 1024, example = "id,name")]
     pub fields: Option<String>,
     /// How many at most.
@@ -45,10 +46,18 @@ pub struct ListQuery {
     pub cursor: Option<String>,
 }
 
+/// The type of a page on which only the fields stand that were wanted.
+pub(crate) const SELECTED: &str = "application/vnd.pavise.selection+json";
+
+/// Of something on a page, the fields that were wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(value_type = Object)]
+pub(crate) struct Selection(Value);
+
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// What is on it. With `fields`, only these are there.
+    /// What is on it.
     pub items: Vec<T>,
     /// Where to go on; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -9,11 +9,11 @@ use model::{Attribute, Device, DeviceId};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Asked, Named, tagged};
+use super::{Asked, Named, tagged, tagged_page};
 use crate::app::App;
 use crate::caller::{Caller, Of};
 use crate::estate::Estate;
-use crate::list::{self, Key, ListQuery, Order, Page};
+use crate::list::{self, Key, ListQuery, Order, Page, Selection};
 use crate::problem::Problem;
 use crate::view::{DeviceRow, DeviceView};
 
@@ -47,7 +47,7 @@ fn orders() -> [Order<Device>; 8] {
 /// Sorted by `id`, `name`, `vendor`, `role`, `seen`, `first`, `bytes` or `trust`.
 #[utoipa::path(
     get, path = "/devices", tag = "devices", params(ListQuery),
-    responses((status = 200, body = Page<DeviceRow>), (status = 304, description = "As the entity tag says."), (status = "default", body = Problem))
+    responses((status = 200, content((Page<DeviceRow> = "application/json"), (Page<Selection> = "application/vnd.pavise.selection+json"))), (status = 304, description = "As the entity tag says."), (status = "default", body = Problem))
 )]
 async fn list(
     State(app): State<Arc<App>>,
@@ -72,7 +72,7 @@ async fn list(
         let rows =
             rows.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(error.to_string()))?;
         let items = list::select(rows, query.fields.as_deref(), DeviceRow::FIELDS)?;
-        tagged(&headers, &Page { items, next, total, as_of: estate.now })
+        tagged_page(&headers, &Page { items, next, total, as_of: estate.now }, query.fields.as_deref())
     })
     .await
 }

@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Asked, Body, Named, tagged};
+use super::{Asked, Body, Named, tagged, tagged_page};
 use crate::app::App;
 use crate::caller::{Caller, Of, Where};
 use crate::estate::Estate;
-use crate::list::{self, Key, ListQuery, Order, Page};
+use crate::list::{self, Key, ListQuery, Order, Page, Selection};
 use crate::problem::Problem;
 use crate::view::{FindingRow, FindingView, ScopeView, VerdictView};
 
@@ -63,7 +63,7 @@ pub(super) fn sees(app: &App, estate: &Estate, may: &Where, finding: &Finding) -
 /// use `sort=-severity`.
 #[utoipa::path(
     get, path = "/findings", tag = "findings", params(ListQuery),
-    responses((status = 200, body = Page<FindingRow>), (status = 304, description = "As the entity tag says."), (status = "default", body = Problem))
+    responses((status = 200, content((Page<FindingRow> = "application/json"), (Page<Selection> = "application/vnd.pavise.selection+json"))), (status = 304, description = "As the entity tag says."), (status = "default", body = Problem))
 )]
 async fn list(
     State(app): State<Arc<App>>,
@@ -88,7 +88,7 @@ async fn list(
         let rows =
             rows.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(error.to_string()))?;
         let items = list::select(rows, query.fields.as_deref(), FindingRow::FIELDS)?;
-        tagged(&headers, &Page { items, next, total, as_of: estate.now })
+        tagged_page(&headers, &Page { items, next, total, as_of: estate.now }, query.fields.as_deref())
     })
     .await
 }
@@ -285,9 +285,15 @@ pub(crate) struct Verdicts {
     /// Their ids.
     #[schema(min_items = 1, max_items = 500)]
     pub findings: Vec<String>,
-    /// What is said of each.
-    #[serde(flatten)]
-    pub verdict: Verdict,
+    /// The verdict.
+    pub verdict: VerdictView,
+    /// For what it holds.
+    #[serde(default)]
+    pub scope: ScopeView,
+    /// Why.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    pub reason: String,
 }
 
 /// What came of a verdict on several findings.
@@ -318,14 +324,15 @@ async fn judge_many(
     caller: Caller,
     Body(verdicts): Body<Verdicts>,
 ) -> Result<axum::Json<Judged>, Problem> {
-    let judgement = verdicts.verdict.judgement()?;
-    if verdicts.findings.is_empty() || verdicts.findings.len() > BULK_MAX {
+    let Verdicts { findings, verdict, scope, reason } = verdicts;
+    let judgement = Verdict { verdict, scope, reason }.judgement()?;
+    if findings.is_empty() || findings.len() > BULK_MAX {
         return Err(Problem::body(format!("name 1 to {BULK_MAX} findings")).at("/findings"));
     }
     app.beside(move |app| {
         let estate = app.mirror.estate();
         let mut out = Judged { judged: 0, refused: Vec::new() };
-        for id in verdicts.findings {
+        for id in findings {
             let judged = named(app, &caller, &estate, &id, "judge-finding")
                 .and_then(|finding| keep(app, &caller, finding, Some(&judgement)));
             match judged {

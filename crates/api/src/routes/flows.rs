@@ -13,10 +13,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Asked, devices, tagged};
+use super::{Asked, devices, tagged_page};
 use crate::app::App;
 use crate::caller::Caller;
-use crate::list::{self, LIMIT_DEFAULT, LIMIT_MAX, ListQuery};
+use crate::list::{self, LIMIT_DEFAULT, LIMIT_MAX, ListQuery, Selection};
 use crate::problem::Problem;
 use crate::view::FlowView;
 
@@ -95,7 +95,7 @@ fn is_of(device: &Device, flow: &FlowRecord) -> bool {
 /// List conversations, the latest first
 #[utoipa::path(
     get, path = "/flows", tag = "flows", params(FlowQuery),
-    responses((status = 200, body = FlowPage<FlowView>), (status = 304, description = "As the entity tag says."), (status = "default", body = Problem))
+    responses((status = 200, content((FlowPage<FlowView> = "application/json"), (FlowPage<Selection> = "application/vnd.pavise.selection+json"))), (status = 304, description = "As the entity tag says."), (status = "default", body = Problem))
 )]
 async fn list(
     State(app): State<Arc<App>>,
@@ -140,7 +140,7 @@ async fn list(
             rows.collect::<Result<Vec<Value>, _>>().map_err(|error| Problem::internal(error.to_string()))?;
         let items = list::select(rows, query.fields.as_deref(), FlowView::FIELDS)?;
         let next = page.next.map(|next| list::encode(&Place { s: next.segment, r: next.record }));
-        tagged(&headers, &FlowPage { items, next, looked_at: page.looked_at })
+        tagged_page(&headers, &FlowPage { items, next, looked_at: page.looked_at }, query.fields.as_deref())
     })
     .await
 }

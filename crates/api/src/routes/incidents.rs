@@ -9,11 +9,11 @@ use model::{Incident, IncidentId};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Asked, Named, findings, tagged};
+use super::{Asked, Named, findings, tagged, tagged_page};
 use crate::app::App;
 use crate::caller::{Caller, Where};
 use crate::estate::Estate;
-use crate::list::{self, Key, ListQuery, Order, Page};
+use crate::list::{self, Key, ListQuery, Order, Page, Selection};
 use crate::problem::Problem;
 use crate::view::{IncidentRow, IncidentView};
 
@@ -45,7 +45,7 @@ fn sees(app: &App, estate: &Estate, may: &Where, incident: &Incident) -> bool {
 /// Sorted by `severity`, `seen`, `first` or `id`; `sort=-severity` gives the worst first.
 #[utoipa::path(
     get, path = "/incidents", tag = "incidents", params(ListQuery),
-    responses((status = 200, body = Page<IncidentRow>), (status = 304, description = "As the entity tag says."), (status = "default", body = Problem))
+    responses((status = 200, content((Page<IncidentRow> = "application/json"), (Page<Selection> = "application/vnd.pavise.selection+json"))), (status = 304, description = "As the entity tag says."), (status = "default", body = Problem))
 )]
 async fn list(
     State(app): State<Arc<App>>,
@@ -70,7 +70,7 @@ async fn list(
         let rows =
             rows.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(error.to_string()))?;
         let items = list::select(rows, query.fields.as_deref(), IncidentRow::FIELDS)?;
-        tagged(&headers, &Page { items, next, total, as_of: estate.now })
+        tagged_page(&headers, &Page { items, next, total, as_of: estate.now }, query.fields.as_deref())
     })
     .await
 }

@@ -29,6 +29,7 @@ use sha2::{Digest, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
+use crate::list::SELECTED;
 use crate::problem::Problem;
 
 /// All paths below `/api/v1`.
@@ -96,6 +97,19 @@ pub(crate) fn tagged(headers: &HeaderMap, answer: &impl Serialize) -> Result<Res
     let body = serde_json::to_vec(answer).map_err(|error| Problem::internal(error.to_string()))?;
     let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(&body)[..12]);
     tagged_as(headers, &format!("\"{digest}\""), || Bytes::from(body))
+}
+
+/// A page of a list, whose type tells whether only some fields are on it.
+pub(crate) fn tagged_page(
+    headers: &HeaderMap,
+    page: &impl Serialize,
+    fields: Option<&str>,
+) -> Result<Response, Problem> {
+    let mut response = tagged(headers, page)?;
+    if fields.is_some() && response.headers().contains_key(header::CONTENT_TYPE) {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(SELECTED));
+    }
+    Ok(response)
 }
 
 /// The same with a tag that is known, such as the number of a version.

@@ -211,7 +211,7 @@ pub(crate) struct UserChange {
 /// Change a user
 ///
 /// Needs `If-Match` with the entity tag of what was seen.
-#[utoipa::path(patch, path = "/users/{name}", tag = "users", request_body = UserChange, params(("name" = String, Path, description = "The user."), ("if-match" = String, Header, description = "The entity tag.", example = "\"1\"")), responses((status = 200, body = UserView, headers(("etag" = String))), (status = "default", body = Problem)))]
+#[utoipa::path(patch, path = "/users/{name}", tag = "users", request_body = UserChange, params(("name" = String, Path, description = "The user."), ("if-match" = Option<String>, Header, description = "The entity tag.", example = "\"1\"")), responses((status = 200, body = UserView, headers(("etag" = String))), (status = "default", body = Problem)))]
 async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
