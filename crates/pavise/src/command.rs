@@ -56,6 +56,14 @@ pub(crate) enum Command {
     Lab(Lab),
 }
 
+/// Which of them.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Which {
+    /// Only those for which this holds, such as 'role:plc and seen>24h' (the language of docs/policy.md)
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) filter: Option<String>,
+}
+
 /// Where the state is.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct State {
@@ -153,8 +161,11 @@ pub(crate) struct Watch {
 Examples:
   pavise devices
   pavise devices --all
+  pavise devices --filter 'vendor:siemens and role:plc and seen>24h'
   pavise devices --json | jq -r '.[] | select(.locality == \"on-link\") | .id'")]
 pub(crate) struct Devices {
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// Also list endpoints elsewhere in the Internet
     #[arg(long)]
     pub(crate) all: bool,
@@ -185,8 +196,11 @@ pub(crate) struct Device {
 Examples:
   pavise flows
   pavise flows --device 10.0.10.21 --protocol modbus
+  pavise flows --filter 'server:10.1.0.0/16 and bytes>1MB'
   pavise flows --json | jq -s 'length'")]
 pub(crate) struct Flows {
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// Only those of one device: an address, a MAC address, an id or a host name
     #[arg(long, value_name = "ID")]
     pub(crate) device: Option<String>,
@@ -229,8 +243,11 @@ Examples:
   pavise findings
   pavise findings --severity high --device 10.0.10.21
   pavise findings --detector program-download
+  pavise findings --filter 'severity>=medium and victim:10.0.10.21 and verdict:none'
   pavise findings --json | jq '.[] | select(.severity == \"critical\") | .summary'")]
 pub(crate) struct Findings {
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// Only those as bad as this, or worse
     #[arg(long, value_name = "SEVERITY", default_value = "info", value_parser = ["info", "low", "medium", "high", "critical"])]
     pub(crate) severity: String,
@@ -271,9 +288,12 @@ pub(crate) struct Finding {
 #[command(after_help = "\
 Examples:
   pavise incidents
+  pavise incidents --filter 'severity:critical and seen<1d'
   pavise incidents i2f0a91b77c3e     its timeline, who is part of it, where it may go next
   pavise incidents --json")]
 pub(crate) struct Incidents {
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// Only this one, with its timeline: its id, or the beginning of it
     #[arg(value_name = "ID")]
     pub(crate) id: Option<String>,

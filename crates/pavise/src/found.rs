@@ -101,9 +101,11 @@ pub(crate) fn findings(options: &command::Findings) -> Result<(), Problem> {
         let parties = [Some(&finding.actor), finding.victim.as_ref()];
         device.as_ref().is_none_or(|device| parties.into_iter().flatten().any(|party| is(party, device)))
     };
+    let selected = options.which.read(&store, ::query::FINDING)?;
     let mut found = store.findings()?;
     found.retain(|finding| {
-        least.is_none_or(|least| finding.severity >= least)
+        query::is_selected(selected.as_ref(), finding)
+            && least.is_none_or(|least| finding.severity >= least)
             && options.detector.as_ref().is_none_or(|id| finding.detector == *id)
             && has_part(finding)
     });
@@ -407,7 +409,9 @@ struct Responded {
 
 pub(crate) fn incidents(options: &command::Incidents) -> Result<(), Problem> {
     let store = Sqlite::open(&options.state.state)?;
+    let selected = options.which.read(&store, ::query::INCIDENT)?;
     let mut all = store.incidents()?;
+    all.retain(|incident| query::is_selected(selected.as_ref(), incident));
     incidents_in_order(&mut all);
     let Some(id) = &options.id else {
         if options.json {

@@ -3,19 +3,45 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use model::{Attribute, MacAddr};
+use ::query::{Expr, Field, Fields};
+use model::{Attribute, MacAddr, Timestamp};
 use serde::Serialize;
 use store::{FlowQuery, ProtocolTotals, Sqlite, Store};
 
-use crate::command;
+use crate::command::{self, Which};
 use crate::output::{Array, Output, Problem};
 use crate::show;
 
 /// So many conversations are listed unless more are asked for.
 const FLOWS_SHOWN: usize = 50;
 
+impl Which {
+    /// What is asked for, if it is: an expression over these fields. Ages are told from the latest packet.
+    pub(crate) fn read(&self, store: &Sqlite, fields: &'static [Field]) -> Result<Option<Selected>, Problem> {
+        let Some(text) = &self.filter else { return Ok(None) };
+        let expression = ::query::parse(text, fields)
+            .map_err(|error| Problem::Other(format!("--filter {text}: {error}")))?;
+        let now = store.sources()?.iter().map(|source| source.last).max().unwrap_or_default();
+        Ok(Some(Selected { expression, now }))
+    }
+}
+
+/// What an expression selects.
+pub(crate) struct Selected {
+    expression: Expr,
+    now: Timestamp,
+}
+
+/// Whether something is selected; everything is where nothing was asked.
+pub(crate) fn is_selected(selected: Option<&Selected>, of: &impl Fields) -> bool {
+    selected.is_none_or(|selected| selected.expression.matches(of, selected.now))
+}
+
 pub(crate) fn devices(options: &command::Devices) -> Result<(), Problem> {
-    let devices = Sqlite::open(&options.state.state)?.devices()?;
+    let store = Sqlite::open(&options.state.state)?;
+    let selected = options.which.read(&store, ::query::DEVICE)?;
+    let mut devices = store.devices()?;
+    devices.retain(|device| is_selected(selected.as_ref(), device));
     if options.json {
         let mut array = Array::new();
         for device in show::in_order(&devices) {
@@ -96,6 +122,7 @@ pub(crate) fn device(options: &command::Device) -> Result<(), Problem> {
 
 pub(crate) fn flows(options: &command::Flows) -> Result<(), Problem> {
     let store = Sqlite::open(&options.state.state)?;
+    let selected = options.which.read(&store, ::query::FLOW)?;
     let mut query =
         FlowQuery { protocol: options.protocol.clone(), port: options.port, ..FlowQuery::default() };
     if let Some(text) = &options.device {
@@ -116,6 +143,9 @@ pub(crate) fn flows(options: &command::Flows) -> Result<(), Problem> {
         let mut array = Array::new();
         let (mut left, mut failed) = (options.limit.filter(|limit| *limit > 0), None);
         store.flows(&query, &mut |flow| {
+            if !is_selected(selected.as_ref(), &flow) {
+                return true;
+            }
             if let Some(left) = &mut left {
                 if *left == 0 {
                     return false;
@@ -136,6 +166,9 @@ pub(crate) fn flows(options: &command::Flows) -> Result<(), Problem> {
     };
     let (mut latest, mut count) = (VecDeque::new(), 0_usize);
     store.flows(&query, &mut |flow| {
+        if !is_selected(selected.as_ref(), &flow) {
+            return true;
+        }
         count += 1;
         if latest.len() >= limit {
             latest.pop_front();

@@ -348,3 +348,25 @@ fn the_catalogue_in_the_documents_is_the_one_of_this_version() {
     let all = json(&place, &["detectors", "--json"]);
     assert_eq!(all.as_array().unwrap().len(), detect::DETECTORS.len());
 }
+
+#[test]
+fn what_is_listed_is_selected_by_the_language_of_policies() {
+    let place = Place::new();
+    place.run(&["lab", "attack", "mirai", "--out", "mirai.pcapng"]).good();
+    place.run(&["watch", "--quiet", "mirai.pcapng"]).good();
+    let ids = |command: &str, filter: &str| -> Vec<String> {
+        let all = json(&place, &[command, "--json", "--filter", filter]);
+        all.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = json(&place, &["findings", "--json"]);
+    let severe: Vec<_> = all.as_array().unwrap().iter().filter(|one| one["severity"] == "critical").collect();
+    assert!(!severe.is_empty());
+    assert_eq!(ids("findings", "severity:critical").len(), severe.len());
+    assert_eq!(ids("findings", "severity<critical").len(), all.as_array().unwrap().len() - severe.len());
+    assert_eq!(ids("devices", "ip:192.168.7.30").len(), 1);
+    assert!(!ids("incidents", "ip:192.168.7.30 and severity>=high").is_empty());
+    assert!(!ids("flows", "port=23 and ip:192.168.7.30").is_empty());
+    assert!(ids("flows", "port=23 and port=24").is_empty());
+    let refused = place.run(&["findings", "--filter", "severty:high"]);
+    assert!(refused.status == Some(1) && refused.said.contains("did you mean severity?"), "{refused:?}");
+}
