@@ -30,7 +30,7 @@ pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The headers of a request take at most so long.
 pub const HEADERS_MAX: Duration = Duration::from_secs(15);
 /// The headers of a request have at most so many bytes.
-const HEADER_BYTES_MAX: usize = 32 << 10;
+const HEADER_BYTES_MAX: usize = 128 << 10;
 /// Requests that are being answered have so long when the server ends.
 const END_MAX: Duration = Duration::from_secs(5);
 /// After a failure to accept, such as too many open files, so long is waited.

@@ -106,7 +106,8 @@ impl Fields for Device {
         let mut buffer = String::new();
         let Some(field) = field else {
             let texts = ["id", "mac", "ip", "locality", "protocol", "offers", "uses"];
-            return ATTRIBUTES.iter().any(|known| attribute(self, *known, test))
+            let mut all = self.attributes.values().flatten();
+            return all.any(|evidence| test(Datum::Text(&evidence.value)))
                 || texts.iter().any(|field| self.any(Some(field), test));
         };
         match field {

@@ -60,6 +60,17 @@ impl Pattern {
 
     /// Whether it stands somewhere in the text.
     pub fn stands_in(&self, text: &str) -> bool {
+        // Most text is ASCII, and most of it does not hold what is looked for: nothing is allocated for it.
+        if text.is_ascii() {
+            let mut rest = text.as_bytes();
+            return self.folded.iter().all(|piece| match find_ascii(rest, piece.as_bytes()) {
+                Some(at) => {
+                    rest = rest.get(at + piece.len()..).unwrap_or_default();
+                    true
+                }
+                None => false,
+            });
+        }
         in_order(&text.to_lowercase(), &self.folded)
     }
 
@@ -88,6 +99,17 @@ impl Pattern {
         }
         f.write_str("\"")
     }
+}
+
+/// Where a piece in lower case begins in ASCII text of upper or lower case.
+fn find_ascii(text: &[u8], piece: &[u8]) -> Option<usize> {
+    let Some(first) = piece.first() else { return Some(0) };
+    let upper = first.to_ascii_uppercase();
+    let last = text.len().checked_sub(piece.len())?;
+    (0..=last).find(|at| {
+        let here = text.get(*at..at + piece.len()).unwrap_or_default();
+        here.first().is_some_and(|byte| byte == first || *byte == upper) && here.eq_ignore_ascii_case(piece)
+    })
 }
 
 /// Whether the pieces stand in the text one after the other.
@@ -126,6 +148,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_stands_in_a_text_is_the_same_in_whichever_case(
+            pattern in "[abAB*ä]{0,5}", text in "[abABäÄ]{0,9}"
+        ) {
+            let pattern = Pattern::wild(&pattern);
+            let folded = in_order(&text.to_lowercase(), &pattern.folded);
+            prop_assert_eq!(pattern.stands_in(&text), folded);
+        }
+
         #[test]
         fn wildcards_stand_for_anything(pattern in "[ab*]{0,6}", text in "[ab]{0,8}") {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();

@@ -90,12 +90,12 @@ async fn overview(
             .filter(|device| device.locality != model::Locality::External)
             .filter(|device| may_devices.all || may_devices.holds(app.zone_of(device)))
             .collect();
-        let mut devices = BTreeMap::from(["full", "limited", "quarantine"].map(|name| (name.to_owned(), 0)));
-        let mut roles = BTreeMap::new();
+        let mut devices = BTreeMap::from(model::Access::ALL.map(|access| (access.name(), 0)));
+        let mut roles: BTreeMap<&str, u64> = BTreeMap::new();
         for device in &own {
-            *devices.entry(device.access.name().to_owned()).or_default() += 1;
+            *devices.entry(device.access.name()).or_default() += 1;
             let role = device.best(model::Attribute::Role).unwrap_or("unknown");
-            *roles.entry(role.to_owned()).or_default() += 1;
+            *roles.entry(role).or_default() += 1;
         }
         let seen = |finding: &model::Finding| super::findings::sees(app, &estate, &may, finding);
         let mut findings = BTreeMap::new();
@@ -132,8 +132,8 @@ async fn overview(
                     .collect(),
                 findings,
                 new_devices: own.iter().filter(|device| is_new(device.first)).count() as u64,
-                devices,
-                roles,
+                devices: devices.into_iter().map(|(trust, count)| (trust.to_owned(), count)).collect(),
+                roles: roles.into_iter().map(|(role, count)| (role.to_owned(), count)).collect(),
                 protocols: protocols
                     .into_iter()
                     .take(12)

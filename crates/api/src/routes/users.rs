@@ -20,6 +20,9 @@ use crate::app::{App, now};
 use crate::caller::{Caller, Of};
 use crate::problem::Problem;
 
+/// A name for people has at most so many characters.
+const DISPLAY_MAX: usize = 128;
+
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(list, invite))
@@ -220,8 +223,13 @@ async fn change(
     Body(body): Body<UserChange>,
 ) -> Result<Response, Problem> {
     may(&app, &caller, &name)?;
-    let version = version(&headers)?;
     let granted = body.grants.as_deref().map(|views| grants(&app, views)).transpose()?;
+    if body.display.as_ref().is_some_and(|display| display.chars().count() > DISPLAY_MAX) {
+        return Err(
+            Problem::body(format!("a name for people has at most {DISPLAY_MAX} characters")).at("/display")
+        );
+    }
+    let version = version(&headers)?;
     let (user, change) = app.accounts.change_user(
         &name,
         version,
