@@ -92,7 +92,7 @@ export const send = (request: Request) =>
     signedOut: () => context.signedOut(),
   });
 
-export const api = createClient<paths>({ baseUrl: globalThis.location?.origin ?? "http://localhost", fetch: send });
+export const api = createClient<paths, "application/json">({ baseUrl: globalThis.location?.origin ?? "http://localhost", fetch: send });
 
 /** What a call gave, or its problem as an error. */
 export async function take<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {

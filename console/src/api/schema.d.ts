@@ -408,6 +408,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Numbers for Prometheus
+         * @description In the text exposition format 0.0.4. They are of the whole place: whoever asks must see all of it.
+         */
+        get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/outbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How it stands with those who are told */
+        get: operations["get_outbox"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/overview": {
         parameters: {
             query?: never;
@@ -1203,6 +1240,21 @@ export interface components {
              */
             next?: string | null;
         };
+        /** @description A page of conversations, the latest first. */
+        FlowPage_Selection: {
+            /** @description The conversations. */
+            items: Record<string, never>[];
+            /**
+             * Format: int64
+             * @description How many conversations were looked at.
+             */
+            looked_at: number;
+            /**
+             * @description Where to go on; absent when there are no more. A page may be empty and still have a next one: so many conversations are
+             *     looked at for a page at most.
+             */
+            next?: string | null;
+        };
         /** @description A conversation, or a part of a long one. */
         FlowView: {
             /** @description The end that opened it. */
@@ -1462,7 +1514,7 @@ export interface components {
              * @description The time of the latest packet: the list is as of then.
              */
             as_of: string;
-            /** @description What is on it. With `fields`, only these are there. */
+            /** @description What is on it. */
             items: {
                 /** @description Its network addresses, the latest used first. */
                 addresses: string[];
@@ -1535,7 +1587,7 @@ export interface components {
              * @description The time of the latest packet: the list is as of then.
              */
             as_of: string;
-            /** @description What is on it. With `fields`, only these are there. */
+            /** @description What is on it. */
             items: {
                 /** @description Who did it, or whose state is wrong. */
                 actor: components["schemas"]["PartyView"];
@@ -1594,7 +1646,7 @@ export interface components {
              * @description The time of the latest packet: the list is as of then.
              */
             as_of: string;
-            /** @description What is on it. With `fields`, only these are there. */
+            /** @description What is on it. */
             items: {
                 /** @description Who attacks. */
                 actors: components["schemas"]["PartyView"][];
@@ -1634,6 +1686,23 @@ export interface components {
                 /** @description Who was attacked. */
                 victims: components["schemas"]["PartyView"][];
             }[];
+            /** @description Where to go on; absent on the last page. */
+            next?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list. */
+        Page_Selection: {
+            /**
+             * Format: date-time
+             * @description The time of the latest packet: the list is as of then.
+             */
+            as_of: string;
+            /** @description What is on it. */
+            items: Record<string, never>[];
             /** @description Where to go on; absent on the last page. */
             next?: string | null;
             /**
@@ -1749,6 +1818,35 @@ export interface components {
             /** @description Its id. */
             protocol: string;
         };
+        /** @description How it stands with somebody who is told. */
+        ReceiverView: {
+            /**
+             * Format: int64
+             * @description How many messages it was told in all.
+             */
+            delivered: number;
+            /** @description Why the latest could not be delivered. */
+            error?: string | null;
+            /**
+             * Format: int64
+             * @description How many were given up for their age or for want of room.
+             */
+            given_up: number;
+            /** @description Where it is, without secrets. */
+            name: string;
+            /**
+             * Format: date-time
+             * @description Since when the oldest of them waits.
+             */
+            oldest?: string | null;
+            /** @description Its key in the settings. */
+            receiver: string;
+            /**
+             * Format: int64
+             * @description How many messages wait.
+             */
+            waiting: number;
+        };
         /** @description A finding that was not judged. */
         Refused: {
             /** @description Why not. */
@@ -1761,6 +1859,8 @@ export interface components {
          * @enum {string}
          */
         ScopeView: "finding" | "actor" | "victim" | "detector";
+        /** @description Of something on a page, the fields that were wanted. */
+        Selection: Record<string, never>;
         /** @description A service that a device offers or uses. */
         ServiceView: {
             /**
@@ -2040,9 +2140,15 @@ export interface components {
          */
         VerdictView: "true" | "expected" | "false";
         /** @description One verdict on several findings. */
-        Verdicts: components["schemas"]["Verdict"] & {
+        Verdicts: {
             /** @description Their ids. */
             findings: string[];
+            /** @description Why. */
+            reason?: string;
+            /** @description For what it holds. */
+            scope?: components["schemas"]["ScopeView"];
+            /** @description The verdict. */
+            verdict: components["schemas"]["VerdictView"];
         };
         /** @description What one end sent. */
         VolumeView: {
@@ -2172,7 +2278,8 @@ export interface operations {
                  */
                 sort?: string;
                 /**
-                 * @description The fields that are wanted, separated by commas; all unless given.
+                 * @description The fields that are wanted, separated by commas; all unless given. The page is then of the type
+                 *     `application/vnd.pavise.selection+json`.
                  * @example id,name
                  */
                 fields?: string;
@@ -2193,6 +2300,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_DeviceRow"];
+                    "application/vnd.pavise.selection+json": components["schemas"]["Page_Selection"];
                 };
             };
             /** @description As the entity tag says. */
@@ -2328,7 +2436,8 @@ export interface operations {
                  */
                 sort?: string;
                 /**
-                 * @description The fields that are wanted, separated by commas; all unless given.
+                 * @description The fields that are wanted, separated by commas; all unless given. The page is then of the type
+                 *     `application/vnd.pavise.selection+json`.
                  * @example id,name
                  */
                 fields?: string;
@@ -2349,6 +2458,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_FindingRow"];
+                    "application/vnd.pavise.selection+json": components["schemas"]["Page_Selection"];
                 };
             };
             /** @description As the entity tag says. */
@@ -2576,6 +2686,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FlowPage_FlowView"];
+                    "application/vnd.pavise.selection+json": components["schemas"]["FlowPage_Selection"];
                 };
             };
             /** @description As the entity tag says. */
@@ -2630,7 +2741,8 @@ export interface operations {
                  */
                 sort?: string;
                 /**
-                 * @description The fields that are wanted, separated by commas; all unless given.
+                 * @description The fields that are wanted, separated by commas; all unless given. The page is then of the type
+                 *     `application/vnd.pavise.selection+json`.
                  * @example id,name
                  */
                 fields?: string;
@@ -2651,6 +2763,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_IncidentRow"];
+                    "application/vnd.pavise.selection+json": components["schemas"]["Page_Selection"];
                 };
             };
             /** @description As the entity tag says. */
@@ -3011,6 +3124,63 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The numbers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_outbox: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiverView"][];
+                };
             };
             /** @description A problem (RFC 9457). */
             default: {
@@ -3656,12 +3826,12 @@ export interface operations {
     patch_users_name: {
         parameters: {
             query?: never;
-            header: {
+            header?: {
                 /**
                  * @description The entity tag.
                  * @example "1"
                  */
-                "if-match": string;
+                "if-match"?: string | null;
             };
             path: {
                 /** @description The user. */
