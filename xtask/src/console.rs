@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::run::{Done, root, run};
+use crate::run::{Done, cargo, root, run, target};
 use crate::test::is_installed;
 
 /// Where the console is.
@@ -40,4 +40,23 @@ pub(crate) fn build() -> Done {
 /// Types, lints and tests that need no server.
 pub(crate) fn test() -> Done {
     run(&mut npm(["test"]))
+}
+
+/// Plays a day of an analyst in a real browser before a real server, and looks at every screen.
+pub(crate) fn e2e() -> Done {
+    if !can_build("the tests of the console in a browser") {
+        return Ok(());
+    }
+    let browser =
+        std::env::var_os("CHROMIUM").map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
+    if !browser.is_file() {
+        eprintln!(
+            "SKIPPED the tests of the console in a browser: there is no {} (Debian package chromium; `.ci/run` installs it)",
+            browser.display()
+        );
+        return Ok(());
+    }
+    build()?;
+    run(&mut cargo(["build", "--package", "pavise"]))?;
+    run(npm(["run", "e2e"]).env("PAVISE", target().join("debug").join("pavise")).env("CHROMIUM", browser))
 }

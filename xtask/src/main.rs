@@ -29,6 +29,8 @@ enum Command {
     Up(up::Arguments),
     /// Runs the whole test suite, as CI does
     Test,
+    /// Plays a day of an analyst in a browser before the console
+    E2e,
     /// Checks format, lints, allowed crate edges and licences
     Check,
     /// Measures speed and memory beside what is asked, on captures that Pavise makes itself
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     run::exit(match Arguments::parse().command {
         Command::Up(arguments) => up::up(&arguments),
         Command::Test => test::test(),
+        Command::E2e => console::e2e(),
         Command::Check => check::check(),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Accuracy(arguments) => accuracy::accuracy(&arguments),
