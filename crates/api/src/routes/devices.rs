@@ -9,7 +9,7 @@ use model::{Attribute, Device, DeviceId};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Asked, Named, tagged, tagged_page};
+use super::{Asked, Named, listed, not_there, tagged};
 use crate::app::App;
 use crate::caller::{Caller, Of};
 use crate::estate::Estate;
@@ -67,12 +67,9 @@ async fn list(
             sees: &sees,
             now: estate.now,
         };
-        let (found, next, total) = list::page(&estate.devices, &query, &asked)?;
-        let rows = found.iter().map(|device| serde_json::to_value(DeviceRow::of(device, &estate, app)));
-        let rows =
-            rows.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(error.to_string()))?;
-        let items = list::select(rows, query.fields.as_deref(), DeviceRow::FIELDS)?;
-        tagged_page(&headers, &Page { items, next, total, as_of: estate.now }, query.fields.as_deref())
+        listed(&headers, &estate.devices, &query, &asked, DeviceRow::FIELDS, |device| {
+            DeviceRow::of(device, &estate, app)
+        })
     })
     .await
 }
@@ -87,11 +84,8 @@ pub(super) fn seen<'a>(
     let missing = || Problem::not_found(format!("no device is known as {id}: see /api/v1/devices"));
     let parsed: DeviceId = id.parse().map_err(|_| missing())?;
     let device = estate.device(parsed).ok_or_else(missing)?;
-    caller.may(app, "view-device", &Of { id, zone: app.zone_of(device), proposer: None }).map_err(
-        |problem| {
-            if problem.status == 403 && problem.kind.ends_with("forbidden") { missing() } else { problem }
-        },
-    )?;
+    let of = Of { id, zone: app.zone_of(device), proposer: None };
+    caller.may(app, "view-device", &of).map_err(|refused| not_there(refused, missing))?;
     Ok(device)
 }
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Asked, Body, Named, tagged, tagged_page};
+use super::{Asked, Body, Named, listed, not_there, tagged};
 use crate::app::App;
 use crate::caller::{Caller, Of, Where};
 use crate::estate::Estate;
@@ -83,12 +83,9 @@ async fn list(
             sees: &sees,
             now: estate.now,
         };
-        let (found, next, total) = list::page(&estate.findings, &query, &asked)?;
-        let rows = found.iter().map(|finding| serde_json::to_value(FindingRow::of(finding, &estate)));
-        let rows =
-            rows.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(error.to_string()))?;
-        let items = list::select(rows, query.fields.as_deref(), FindingRow::FIELDS)?;
-        tagged_page(&headers, &Page { items, next, total, as_of: estate.now }, query.fields.as_deref())
+        listed(&headers, &estate.findings, &query, &asked, FindingRow::FIELDS, |finding| {
+            FindingRow::of(finding, &estate)
+        })
     })
     .await
 }
@@ -105,9 +102,7 @@ fn named<'a>(
     let parsed: FindingId = id.parse().map_err(|_| missing())?;
     let finding = estate.finding(parsed).ok_or_else(missing)?;
     let of = Of { id, zone: zone_of(app, estate, finding), proposer: None };
-    caller.may(app, "view-incident", &of).map_err(|problem| {
-        if problem.status == 403 && problem.kind.ends_with("forbidden") { missing() } else { problem }
-    })?;
+    caller.may(app, "view-incident", &of).map_err(|refused| not_there(refused, missing))?;
     if action != "view-incident" {
         caller.may(app, action, &of)?;
     }

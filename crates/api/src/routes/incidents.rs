@@ -9,7 +9,7 @@ use model::{Incident, IncidentId};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Asked, Named, findings, tagged, tagged_page};
+use super::{Asked, Named, findings, listed, tagged};
 use crate::app::App;
 use crate::caller::{Caller, Where};
 use crate::estate::Estate;
@@ -65,12 +65,9 @@ async fn list(
             sees: &sees,
             now: estate.now,
         };
-        let (found, next, total) = list::page(&estate.incidents, &query, &asked)?;
-        let rows = found.iter().map(|incident| serde_json::to_value(IncidentRow::of(incident, &estate)));
-        let rows =
-            rows.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(error.to_string()))?;
-        let items = list::select(rows, query.fields.as_deref(), IncidentRow::FIELDS)?;
-        tagged_page(&headers, &Page { items, next, total, as_of: estate.now }, query.fields.as_deref())
+        listed(&headers, &estate.incidents, &query, &asked, IncidentRow::FIELDS, |incident| {
+            IncidentRow::of(incident, &estate)
+        })
     })
     .await
 }

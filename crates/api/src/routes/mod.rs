@@ -23,13 +23,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use query::Fields;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
-use crate::list::SELECTED;
+use crate::list::{self, ListQuery, Page, SELECTED};
 use crate::problem::Problem;
 
 /// All paths below `/api/v1`.
@@ -97,6 +98,27 @@ pub(crate) fn tagged(headers: &HeaderMap, answer: &impl Serialize) -> Result<Res
     let body = serde_json::to_vec(answer).map_err(|error| Problem::internal(error.to_string()))?;
     let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(&body)[..12]);
     tagged_as(headers, &format!("\"{digest}\""), || Bytes::from(body))
+}
+
+/// A page of things as rows, with the fields that are wanted of those that are known.
+pub(crate) fn listed<T: Fields, R: Serialize>(
+    headers: &HeaderMap,
+    all: &[Arc<T>],
+    query: &ListQuery,
+    asked: &list::Asked<'_, T>,
+    known: &[&str],
+    row: impl Fn(&T) -> R,
+) -> Result<Response, Problem> {
+    let (found, next, total) = list::page(all, query, asked)?;
+    let rows = found.into_iter().map(|one| serde_json::to_value(row(one))).collect::<Result<Vec<_>, _>>();
+    let rows = rows.map_err(|error| Problem::internal(error.to_string()))?;
+    let items = list::select(rows, query.fields.as_deref(), known)?;
+    tagged_page(headers, &Page { items, next, total, as_of: asked.now }, query.fields.as_deref())
+}
+
+/// What somebody may not see is not there for him; whatever else is wrong is told.
+pub(crate) fn not_there(refused: Problem, missing: impl FnOnce() -> Problem) -> Problem {
+    if refused.kind.ends_with("/forbidden") { missing() } else { refused }
 }
 
 /// A page of a list, whose type tells whether only some fields are on it.
