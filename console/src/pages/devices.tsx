@@ -66,7 +66,7 @@ const COLUMNS = (asOf: string | undefined) => [
   column.display({ id: "zone", meta: meta("Zone", 120), cell: ({ row: { original } }) => text(original.zone) }),
   column.display({ id: "locality", meta: meta("Stands", 100), cell: ({ row: { original } }) => title(original.locality) }),
   column.display({ id: "protocols", meta: meta("Protocols", 200), cell: ({ row: { original } }) => text(original.protocols.join(", ")) }),
-  column.display({ id: "trust", meta: meta("Trust", 116, { sort: "trust" }), cell: ({ row: { original } }) => <Trust trust={original.trust} /> }),
+  column.display({ id: "trust", meta: meta("Trust", 132, { sort: "trust" }), cell: ({ row: { original } }) => (original.locality === "external" ? none : <Trust trust={original.trust} />) }),
   column.display({
     id: "findings",
     meta: meta("Findings", 96),
@@ -84,8 +84,8 @@ const COLUMNS = (asOf: string | undefined) => [
     meta: meta("Bytes", 90, { sort: "bytes", right: true }),
     cell: ({ row: { original } }) => <span className="number">{size(original.bytes_in + original.bytes_out)}</span>,
   }),
-  column.display({ id: "first", meta: meta("First seen", 130, { sort: "first" }), cell: ({ row: { original } }) => <When at={original.first} asOf={asOf} /> }),
-  column.display({ id: "seen", meta: meta("Last seen", 130, { sort: "seen" }), cell: ({ row: { original } }) => <When at={original.last} asOf={asOf} /> }),
+  column.display({ id: "first", meta: meta("First seen", 144, { sort: "first" }), cell: ({ row: { original } }) => <When at={original.first} asOf={asOf} /> }),
+  column.display({ id: "seen", meta: meta("Last seen", 144, { sort: "seen" }), cell: ({ row: { original } }) => <When at={original.last} asOf={asOf} /> }),
 ];
 
 const USUAL = ["name", "address", "role", "vendor", "model", "trust", "findings", "bytes", "seen"];
