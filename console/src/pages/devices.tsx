@@ -49,27 +49,27 @@ const meta = (name: string, width: number, more: Partial<Meta> = {}): Meta => ({
 const COLUMNS = (asOf: string | undefined) => [
   column.display({
     id: "name",
-    meta: meta("Device", 200, { sort: "name" }),
+    meta: meta("Device", 180, { sort: "name" }),
     cell: ({ row: { original } }) => (
       <Link to="/devices/$id" params={{ id: original.id }}>
         <bdi>{deviceName(original)}</bdi>
       </Link>
     ),
   }),
-  column.display({ id: "address", meta: meta("Address", 140), cell: ({ row: { original } }) => text(original.addresses[0]) }),
+  column.display({ id: "address", meta: meta("Address", 132), cell: ({ row: { original } }) => text(original.addresses[0]) }),
   column.display({ id: "mac", meta: meta("Link-layer address", 150), cell: ({ row: { original } }) => text(original.macs[0]) }),
-  column.display({ id: "role", meta: meta("Role", 120, { sort: "role" }), cell: ({ row: { original } }) => text(original.role && title(original.role)) }),
-  column.display({ id: "vendor", meta: meta("Vendor", 150, { sort: "vendor" }), cell: ({ row: { original } }) => text(original.vendor) }),
-  column.display({ id: "model", meta: meta("Model", 150), cell: ({ row: { original } }) => text(original.model) }),
+  column.display({ id: "role", meta: meta("Role", 112, { sort: "role" }), cell: ({ row: { original } }) => text(original.role && title(original.role)) }),
+  column.display({ id: "vendor", meta: meta("Vendor", 120, { sort: "vendor" }), cell: ({ row: { original } }) => text(original.vendor) }),
+  column.display({ id: "model", meta: meta("Model", 130), cell: ({ row: { original } }) => text(original.model) }),
   column.display({ id: "firmware", meta: meta("Firmware", 110), cell: ({ row: { original } }) => text(original.firmware) }),
   column.display({ id: "system", meta: meta("Operating system", 150), cell: ({ row: { original } }) => text(original.operating_system) }),
   column.display({ id: "zone", meta: meta("Zone", 120), cell: ({ row: { original } }) => text(original.zone) }),
   column.display({ id: "locality", meta: meta("Stands", 100), cell: ({ row: { original } }) => title(original.locality) }),
   column.display({ id: "protocols", meta: meta("Protocols", 200), cell: ({ row: { original } }) => text(original.protocols.join(", ")) }),
-  column.display({ id: "trust", meta: meta("Trust", 132, { sort: "trust" }), cell: ({ row: { original } }) => (original.locality === "external" ? none : <Trust trust={original.trust} />) }),
+  column.display({ id: "trust", meta: meta("Trust", 128, { sort: "trust" }), cell: ({ row: { original } }) => (original.locality === "external" ? none : <Trust trust={original.trust} />) }),
   column.display({
     id: "findings",
-    meta: meta("Findings", 96),
+    meta: meta("Findings", 90),
     cell: ({ row: { original } }) =>
       original.findings > 0 && original.worst ? (
         <Link to="/findings" search={{ filter: `device:${original.id} and verdict:none` } as never} className="findings-link">
