@@ -13,7 +13,7 @@ import { Field } from "../ui/code";
 import { Dialog } from "../ui/dialog";
 import { FilterBar } from "../ui/filterbar";
 import { Severity, Trust, When } from "../ui/marks";
-import { PageHead } from "../ui/page";
+import { Old, PageHead } from "../ui/page";
 import { Empty, Failed, Loading } from "../ui/states";
 
 type Row = Schemas["DeviceRow"];
@@ -142,8 +142,8 @@ export function Devices() {
         <Grid list={list} shown={shown} sort={sort} turn={(by) => change({ sort: turned(sort, by) })} />
       )}
       {total !== undefined && !list.isError && (
-        <p className="muted grid-foot" role="status">
-          {count(list.rows.length)} of {count(total)} loaded{list.isFetchingNextPage ? "…" : ""}
+        <p className="muted grid-foot">
+          {count(list.rows.length)} of {count(total)} loaded{list.isFetchingNextPage ? "…" : ""} <Old list={list} />
         </p>
       )}
       {isColumns && (

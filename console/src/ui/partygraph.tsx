@@ -28,7 +28,7 @@ export function PartyGraph({ incident }: { incident: Schemas["IncidentView"] }) 
   return (
     <figure className="party-graph">
       <div className="scroll" tabIndex={0} role="region" aria-label="Who did what to whom">
-        <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label="Actors and victims">
+        <svg viewBox={`0 0 ${width} ${height}`} style={{ display: "block", inlineSize: `min(100%, ${width}px)`, minInlineSize: `${Math.round(width * 0.85)}px` }} role="group" aria-label="Actors and victims">
           <defs>
             <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
               <path d="M0 0 8 4 0 8z" fill="context-stroke" />
