@@ -34,6 +34,7 @@ const browser = await chromium.launchPersistentContext(profile, {
   viewport: { width: 1440, height: 900 },
   acceptDownloads: true,
   timezoneId: "Europe/London",
+  locale: "en-GB",
 });
 const page = browser.pages()[0] ?? (await browser.newPage());
 page.setDefaultTimeout(15_000);
@@ -55,7 +56,7 @@ page.on("console", (said) => {
 async function look(name) {
   await page.waitForFunction(() => !document.querySelector("main .spinner"));
   for (const theme of ["light", "dark"]) {
-    await page.evaluate((theme) => { document.documentElement.dataset.theme = theme; }, theme);
+    await page.emulateMedia({ colorScheme: theme });
     for (const [size, width, height] of [["wide", 1440, 900], ["narrow", 320, 720]]) {
       await page.setViewportSize({ width, height });
       await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
@@ -72,7 +73,7 @@ async function look(name) {
     }
   }
   await page.setViewportSize({ width: 1440, height: 900 });
-  await page.evaluate(() => { delete document.documentElement.dataset.theme; });
+  await page.emulateMedia({ colorScheme: "light" });
   console.log(`ok looked at ${name}`);
 }
 const go = async (path) => {
@@ -129,6 +130,10 @@ try {
   await page.locator(".line-live").waitFor();
   check(true, "the overview is live");
   await look("overview");
+
+  await page.getByLabel("Theme").selectOption("dark");
+  check((await page.evaluate(() => getComputedStyle(document.body).backgroundColor)) === "rgb(15, 19, 24)", "the theme is switched by hand, too");
+  await page.getByLabel("Theme").selectOption("system");
 
   // An administrator judges nothing: he gives himself the role of an analyst.
   await go("/incidents");
@@ -203,9 +208,9 @@ try {
   await look("devices");
   await page.keyboard.press("Control+k");
   await page.getByRole("combobox", { name: "Search or go to" }).fill("XVR");
-  await page.getByRole("option", { name: /^XVR/ }).waitFor();
+  await page.getByRole("option", { name: /XVR camera/ }).waitFor();
   await look("palette");
-  await page.getByRole("option", { name: /^XVR/ }).click();
+  await page.getByRole("option", { name: /XVR camera/ }).click();
   await page.waitForURL(/\/devices\/d/);
   await page.getByRole("heading", { name: "XVR" }).waitFor();
   await look("device");
@@ -250,12 +255,21 @@ try {
   await stepUpIfAsked();
   await page.getByText("The passkey serves from now on.").waitFor();
   check(true, "a passkey is registered");
+  // Five minutes later the server would want a second factor anew: here it does so at once, for one request.
+  let isWanted = true;
+  await page.route("**/api/v1/tokens", (route) => {
+    if (route.request().method() !== "POST" || !isWanted) return route.continue();
+    isWanted = false;
+    return route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify({ type: "/problems/step-up", title: "Show a second factor again", status: 403, detail: "making a token needs a second factor of the last five minutes" }) });
+  });
   await page.getByRole("button", { name: "Make a token" }).click();
   await page.getByLabel("What it is for").fill("Nightly export");
   await button("Make it").click();
-  await stepUpIfAsked();
+  await page.getByRole("heading", { name: "Show a second factor again" }).waitFor();
+  await look("step-up");
+  await button("Use a passkey").click();
   await page.locator("dialog .secret").waitFor();
-  check((await page.locator("dialog .secret").innerText()).startsWith("pavise_"), "a token is made and shown once");
+  check((await page.locator("dialog .secret").innerText()).startsWith("pavise_"), "a token is made after a passkey was shown anew, and is shown once");
   await look("token");
   await button("Done").click();
 

@@ -1,6 +1,7 @@
 /** Keeps what is shown up to date: events say what has changed, and what shows it is asked for anew. */
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
+import { ProblemError } from "./client";
 import { type Line, listen, type Happening } from "./events";
 
 /** Changes are gathered for so long, so that a busy network does not make a busy page. */
@@ -27,6 +28,9 @@ const setLine = (now: Line) => {
   for (const tell of watching) tell();
 };
 
+/** When something of a kind has changed last, in milliseconds since 1970. */
+const changes = new Map<string, number>();
+
 const subscribe = (tell: () => void) => {
   watching.add(tell);
   return () => {
@@ -36,8 +40,13 @@ const subscribe = (tell: () => void) => {
 
 export const useLine = () => useSyncExternalStore(subscribe, () => line);
 
+/** When something of a kind has changed last; 0 where nothing has since the page was opened. */
+export const useChange = (kind: string) => useSyncExternalStore(subscribe, () => changes.get(kind) ?? 0);
+
 /** Asks anew for what is shown of some kinds. A long list is left alone: it would jump under the reader's eyes; its page says so. */
 export function refresh(client: QueryClient, kinds: ReadonlySet<string>) {
+  for (const kind of kinds) changes.set(kind, Date.now());
+  for (const tell of watching) tell();
   void client.invalidateQueries({
     predicate: ({ queryKey, state }) => {
       const pages = (state.data as { pages?: unknown[] } | undefined)?.pages;
@@ -59,7 +68,10 @@ export function useLive() {
       dirty.clear();
     };
     const poll = setInterval(() => {
-      if (line !== "live" && !document.hidden) refresh(client, new Set(SHOWS.missed));
+      if (document.hidden) return;
+      if (line !== "live") refresh(client, new Set(SHOWS.missed));
+      // What has failed because the server did not answer is tried again, whatever the line says.
+      else void client.refetchQueries({ type: "active", predicate: ({ state }) => state.error instanceof ProblemError && state.error.problem.status >= 500 });
     }, POLL_MS);
     void listen(
       {

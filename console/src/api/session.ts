@@ -25,9 +25,12 @@ export function entered(client: QueryClient, user: SignedIn) {
 /** Forgets all that was shown to whoever was signed in. */
 export function left(client: QueryClient) {
   context.csrf = undefined;
-  const before = client.getQueryData(sessionQuery.queryKey);
-  client.clear();
-  client.setQueryData(sessionQuery.queryKey, { site: before?.site ?? "", needs_setup: false });
+  const isOther = ({ queryKey }: { queryKey: readonly unknown[] }) => queryKey[0] !== "session";
+  void client.cancelQueries();
+  // The session's query stays, since the frame looks at it to know that it has ended.
+  client.setQueryData(sessionQuery.queryKey, (before) => ({ site: before?.site ?? "", needs_setup: false }));
+  client.removeQueries({ predicate: isOther });
+  client.getMutationCache().clear();
 }
 
 /** Whether somebody may do something somewhere; a second factor may still be asked for. */

@@ -70,7 +70,8 @@ export const deviceName = (device: Pick<Schemas["DeviceRow"], "id"> & Partial<Sc
 
 /** `smart-device` as a word in a sentence: `smart device`. */
 export const words = (id: string) => id.replaceAll("-", " ");
+const ACRONYMS = /\b(dns|dhcp|plc|rtu|hmi|nas|ied|opc|ua|vpn|ecu|bms|mud|url|tcp|udp|ip)\b/g;
 export const title = (id: string) => {
-  const text = words(id);
+  const text = words(id).replace(ACRONYMS, (word) => word.toUpperCase());
   return text.charAt(0).toUpperCase() + text.slice(1);
 };

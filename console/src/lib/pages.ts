@@ -1,7 +1,8 @@
 /** Lists that come a page at a time. */
 import type { QueryKey } from "@tanstack/react-query";
-import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
+import { useChange } from "../api/live";
 
 export interface PageOf<T> {
   items: T[];
@@ -36,5 +37,15 @@ export function usePages<T, P extends PageOf<T>>(
   });
   const pages = query.data?.pages;
   const rows = useMemo(() => rowsOf<T>(pages ?? [], id), [pages]);
-  return { ...query, rows, last: pages?.at(-1), first: pages?.[0] };
+  const client = useQueryClient();
+  const changed = useChange(String(key[0]));
+  return {
+    ...query,
+    rows,
+    first: pages?.[0],
+    /** Whether the list was too long to be loaded anew when something changed. */
+    isOld: (pages?.length ?? 0) > 1 && changed > query.dataUpdatedAt,
+    /** Loads it anew from its first page. */
+    anew: () => void client.resetQueries({ queryKey: key, exact: true }),
+  };
 }

@@ -63,7 +63,6 @@ export function credentialJson(credential: PublicKeyCredential): Json {
     rawId: toText(credential.rawId),
     type: credential.type,
     response: parts,
-    extensions: credential.getClientExtensionResults(),
     clientExtensionResults: credential.getClientExtensionResults(),
   };
 }

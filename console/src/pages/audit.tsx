@@ -1,5 +1,6 @@
 /** Who did what, the latest first. */
 import { useInfiniteQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { api, take } from "../api/client";
 import { count } from "../lib/format";
 import { useUrl } from "../lib/url";
@@ -8,6 +9,8 @@ import { PageHead, Scroll } from "../ui/page";
 import { Empty, Failed, Loading } from "../ui/states";
 import { words } from "../lib/format";
 
+/** The id of a finding. */
+const FINDING = /^f[0-9a-f]{12}$/;
 const OUTCOMES = ["", "done", "denied", "failed"] as const;
 
 export function Audit() {
@@ -82,7 +85,13 @@ export function Audit() {
                     </td>
                     <td className="nowrap">{words(entry.what)}</td>
                     <td>
-                      <bdi>{entry.to}</bdi>
+                      {FINDING.test(entry.to) ? (
+                        <Link to="/findings/$id" params={{ id: entry.to }}>
+                          {entry.to}
+                        </Link>
+                      ) : (
+                        <bdi>{entry.to}</bdi>
+                      )}
                     </td>
                     <td className={entry.outcome === "done" ? undefined : "warn"}>{entry.outcome}</td>
                     <td className="change">

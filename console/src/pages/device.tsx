@@ -72,7 +72,7 @@ export function Device() {
 
 function Facts({ device }: { device: View }) {
   const rows: [string, React.ReactNode][] = [
-    ["Trust", <Trust key="trust" trust={device.trust} />],
+    ["Trust", device.locality === "external" ? <span className="muted">Not yours</span> : <Trust key="trust" trust={device.trust} />],
     ["Role", device.role ? title(device.role) : <span className="muted">Unknown</span>],
     ["Vendor", device.vendor ?? <span className="muted">Unknown</span>],
     ["Address", device.addresses[0] ?? <span className="muted">None</span>],

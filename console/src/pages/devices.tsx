@@ -13,7 +13,7 @@ import { Field } from "../ui/code";
 import { Dialog } from "../ui/dialog";
 import { FilterBar } from "../ui/filterbar";
 import { Severity, Trust, When } from "../ui/marks";
-import { PageHead } from "../ui/page";
+import { Old, PageHead } from "../ui/page";
 import { Empty, Failed, Loading } from "../ui/states";
 
 type Row = Schemas["DeviceRow"];
@@ -49,27 +49,27 @@ const meta = (name: string, width: number, more: Partial<Meta> = {}): Meta => ({
 const COLUMNS = (asOf: string | undefined) => [
   column.display({
     id: "name",
-    meta: meta("Device", 200, { sort: "name" }),
+    meta: meta("Device", 180, { sort: "name" }),
     cell: ({ row: { original } }) => (
       <Link to="/devices/$id" params={{ id: original.id }}>
         <bdi>{deviceName(original)}</bdi>
       </Link>
     ),
   }),
-  column.display({ id: "address", meta: meta("Address", 140), cell: ({ row: { original } }) => text(original.addresses[0]) }),
+  column.display({ id: "address", meta: meta("Address", 132), cell: ({ row: { original } }) => text(original.addresses[0]) }),
   column.display({ id: "mac", meta: meta("Link-layer address", 150), cell: ({ row: { original } }) => text(original.macs[0]) }),
-  column.display({ id: "role", meta: meta("Role", 120, { sort: "role" }), cell: ({ row: { original } }) => text(original.role && title(original.role)) }),
-  column.display({ id: "vendor", meta: meta("Vendor", 150, { sort: "vendor" }), cell: ({ row: { original } }) => text(original.vendor) }),
-  column.display({ id: "model", meta: meta("Model", 150), cell: ({ row: { original } }) => text(original.model) }),
+  column.display({ id: "role", meta: meta("Role", 112, { sort: "role" }), cell: ({ row: { original } }) => text(original.role && title(original.role)) }),
+  column.display({ id: "vendor", meta: meta("Vendor", 120, { sort: "vendor" }), cell: ({ row: { original } }) => text(original.vendor) }),
+  column.display({ id: "model", meta: meta("Model", 130), cell: ({ row: { original } }) => text(original.model) }),
   column.display({ id: "firmware", meta: meta("Firmware", 110), cell: ({ row: { original } }) => text(original.firmware) }),
   column.display({ id: "system", meta: meta("Operating system", 150), cell: ({ row: { original } }) => text(original.operating_system) }),
   column.display({ id: "zone", meta: meta("Zone", 120), cell: ({ row: { original } }) => text(original.zone) }),
   column.display({ id: "locality", meta: meta("Stands", 100), cell: ({ row: { original } }) => title(original.locality) }),
   column.display({ id: "protocols", meta: meta("Protocols", 200), cell: ({ row: { original } }) => text(original.protocols.join(", ")) }),
-  column.display({ id: "trust", meta: meta("Trust", 116, { sort: "trust" }), cell: ({ row: { original } }) => <Trust trust={original.trust} /> }),
+  column.display({ id: "trust", meta: meta("Trust", 128, { sort: "trust" }), cell: ({ row: { original } }) => (original.locality === "external" ? none : <Trust trust={original.trust} />) }),
   column.display({
     id: "findings",
-    meta: meta("Findings", 96),
+    meta: meta("Findings", 90),
     cell: ({ row: { original } }) =>
       original.findings > 0 && original.worst ? (
         <Link to="/findings" search={{ filter: `device:${original.id} and verdict:none` } as never} className="findings-link">
@@ -84,8 +84,8 @@ const COLUMNS = (asOf: string | undefined) => [
     meta: meta("Bytes", 90, { sort: "bytes", right: true }),
     cell: ({ row: { original } }) => <span className="number">{size(original.bytes_in + original.bytes_out)}</span>,
   }),
-  column.display({ id: "first", meta: meta("First seen", 130, { sort: "first" }), cell: ({ row: { original } }) => <When at={original.first} asOf={asOf} /> }),
-  column.display({ id: "seen", meta: meta("Last seen", 130, { sort: "seen" }), cell: ({ row: { original } }) => <When at={original.last} asOf={asOf} /> }),
+  column.display({ id: "first", meta: meta("First seen", 144, { sort: "first" }), cell: ({ row: { original } }) => <When at={original.first} asOf={asOf} /> }),
+  column.display({ id: "seen", meta: meta("Last seen", 144, { sort: "seen" }), cell: ({ row: { original } }) => <When at={original.last} asOf={asOf} /> }),
 ];
 
 const USUAL = ["name", "address", "role", "vendor", "model", "trust", "findings", "bytes", "seen"];
@@ -142,8 +142,8 @@ export function Devices() {
         <Grid list={list} shown={shown} sort={sort} turn={(by) => change({ sort: turned(sort, by) })} />
       )}
       {total !== undefined && !list.isError && (
-        <p className="muted grid-foot" role="status">
-          {count(list.rows.length)} of {count(total)} loaded{list.isFetchingNextPage ? "…" : ""}
+        <p className="muted grid-foot">
+          {count(list.rows.length)} of {count(total)} loaded{list.isFetchingNextPage ? "…" : ""} <Old list={list} />
         </p>
       )}
       {isColumns && (

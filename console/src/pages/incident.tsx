@@ -176,7 +176,7 @@ function Blast({ incident }: { incident: View }) {
                   </td>
                   <td>{device.locality === "external" ? <span className="muted">Internet</span> : device.role ? title(device.role) : <span className="muted">Unknown</span>}</td>
                   <td>
-                    <Trust trust={device.trust} />
+                    {device.locality === "external" ? <span className="muted">Not yours</span> : <Trust trust={device.trust} />}
                   </td>
                   <td className="right number">{count(device.findings)}</td>
                 </tr>

@@ -4,11 +4,11 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useMemo } from "react";
 import type { Schemas } from "../api/client";
 import { deviceQuery, listDevices } from "../api/queries";
-import { count, deviceName, plural } from "../lib/format";
+import { count, deviceName, plural, title } from "../lib/format";
 import { place } from "../lib/levels";
 import { useUrl } from "../lib/url";
 import { FilterBar } from "../ui/filterbar";
-import { Trust, TRUSTS } from "../ui/marks";
+import { TRUSTS } from "../ui/marks";
 import { PageHead } from "../ui/page";
 import { Empty, Failed, Loading } from "../ui/states";
 
@@ -25,6 +25,9 @@ const QUICK = [
   { name: "With the Internet", filter: "ip:* or mac:*" },
   { name: "Quarantine", filter: "trust:quarantine" },
 ] as const;
+
+/** The shapes that the drawing has for trust. */
+const SHAPES = { full: <circle cx="8" cy="8" r="7" />, limited: <path d="M8 0l8 8-8 8-8-8z" />, quarantine: <path d="M1 1h14v14H1z" /> };
 
 type Row = Schemas["DeviceRow"];
 
@@ -96,9 +99,14 @@ export function NetworkMap() {
           </Suspense>
           <div className="map-legend">
             {TRUSTS.map((trust) => (
-              <Trust key={trust} trust={trust} />
+              <span key={trust} className={`mark trust-${trust}`}>
+                <svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true" fill="currentColor">
+                  {SHAPES[trust]}
+                </svg>
+                {title(trust)}
+              </span>
             ))}
-            <span className="muted">A ring: open findings</span>
+            <span className="muted">A coloured ring: open findings</span>
             <span className="muted" role="status">
               {plural(rows.length, "device")}
               {total > rows.length ? ` of ${count(total)}: narrow the filter to see the others` : ""}

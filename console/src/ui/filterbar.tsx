@@ -1,6 +1,6 @@
 /** The filter of a list: one expression, with suggestions, and what is wrong with it where it is wrong. */
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useId, useMemo, useRef, useState } from "react";
+import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ProblemError } from "../api/client";
 import { detectorsQuery, fieldsQuery, overviewQuery } from "../api/queries";
 import { columnOf, suggest, taken } from "../lib/filter";
@@ -44,10 +44,17 @@ export function FilterBar({ resource, value, apply, error, placeholder, quick = 
   const [isOpen, setOpen] = useState(false);
   const [at, setAt] = useState(-1);
   const input = useRef<HTMLInputElement>(null);
+  /** Where the caret belongs once the text is there: before the next key, however fast somebody types. */
+  const wanted = useRef<number>(undefined);
   const id = useId();
   const fields = useQuery(fieldsQuery).data?.[resource] ?? [];
   const values = useValues(resource);
   useEffect(() => setText(value), [value]);
+  useLayoutEffect(() => {
+    if (wanted.current === undefined) return;
+    input.current?.setSelectionRange(wanted.current, wanted.current);
+    wanted.current = undefined;
+  }, [text]);
   const found = suggest(text, caret, fields, values);
   const shown = isOpen ? found.items : [];
   const problem = error instanceof ProblemError && error.problem.at === "filter" ? error.problem : undefined;
@@ -60,10 +67,7 @@ export function FilterBar({ resource, value, apply, error, placeholder, quick = 
     setText(now.text);
     setAt(-1);
     setCaret(now.caret);
-    requestAnimationFrame(() => {
-      input.current?.focus();
-      input.current?.setSelectionRange(now.caret, now.caret);
-    });
+    wanted.current = now.caret;
   };
   const submit = (filter: string) => {
     setOpen(false);

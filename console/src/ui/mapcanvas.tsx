@@ -18,6 +18,7 @@ interface Props {
 const SHEET = "__________cytoscape_stylesheet";
 const SHAPES = { full: "ellipse", limited: "diamond", quarantine: "rectangle" } as const;
 const NAME_MAX = 16;
+const ZOOM_USUAL = 1.3;
 
 export default function Canvas({ devices, placed, bands, lines, open }: Props) {
   const holder = useRef<HTMLDivElement>(null);
@@ -54,14 +55,20 @@ export default function Canvas({ devices, placed, bands, lines, open }: Props) {
         ...lines.map((line) => ({ data: { id: `${line.from} ${line.to}`, source: line.from, target: line.to, width: 0.6 + (2.4 * Math.log1p(line.bytes)) / Math.log1p(most) } })),
       ],
       style: [
-        { selector: "node.device", style: { shape: "data(shape)" as never, width: 22, height: 22, "background-color": "data(fill)", "border-width": 4, "border-color": "data(ring)", label: "data(label)", "font-size": 10, "font-family": "system-ui", color: colour("--text"), "text-valign": "bottom", "text-margin-y": 4 } },
+        { selector: "node.device", style: { shape: "data(shape)" as never, width: 22, height: 22, "background-color": "data(fill)", "border-width": 4, "border-color": "data(ring)", label: "data(label)", "font-size": 10, "font-family": "system-ui", color: colour("--text"), "text-valign": "bottom", "text-margin-y": 4, "text-background-color": colour("--surface"), "text-background-opacity": 0.85, "text-background-padding": "1px" } },
         { selector: "node.band", style: { shape: "rectangle", width: 1, height: 1, "background-opacity": 0, label: "data(label)", "font-size": 12, "font-weight": 600, "font-family": "system-ui", color: colour("--muted"), "text-halign": "right", "text-valign": "center", events: "no" } },
         { selector: "edge", style: { width: "data(width)", "line-color": colour("--line-strong"), opacity: 0.55, "curve-style": "haystack", "haystack-radius": 0.2 } },
         { selector: "edge.lit", style: { "line-color": colour("--accent"), opacity: 1 } },
         { selector: "node.faded", style: { opacity: 0.3 } },
       ],
     });
-    graph.fit(undefined, 24);
+    // A few devices stay small, with room around them.
+    const fit = () => {
+      graph.fit(undefined, 24);
+      if (graph.zoom() > ZOOM_USUAL) graph.zoom(ZOOM_USUAL);
+      graph.center();
+    };
+    fit();
     graph.on("tap", "node.device", (event) => go.current(event.target.id()));
     graph.on("mouseover", "node.device", (event) => {
       const near = event.target.closedNeighborhood();
@@ -75,7 +82,7 @@ export default function Canvas({ devices, placed, bands, lines, open }: Props) {
     });
     const watcher = new ResizeObserver(() => {
       graph.resize();
-      graph.fit(undefined, 24);
+      fit();
     });
     watcher.observe(element);
     return () => {

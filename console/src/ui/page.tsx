@@ -54,7 +54,20 @@ export function Scroll({ label, children }: { label: string; children: ReactNode
   );
 }
 
-export function More({ query, shown, total }: { query: { hasNextPage: boolean; isFetchingNextPage: boolean; fetchNextPage: () => unknown }; shown: number; total?: number }) {
+/** Says of a long list that something has changed since it was loaded; it would jump under the reader's eyes by itself. */
+export function Old({ list }: { list: { isOld?: boolean; anew?: () => void } }) {
+  if (!list.isOld) return null;
+  return (
+    <span className="old" role="status">
+      Something has changed since.
+      <button type="button" className="quiet" onClick={list.anew}>
+        Load anew
+      </button>
+    </span>
+  );
+}
+
+export function More({ query, shown, total }: { query: { hasNextPage: boolean; isFetchingNextPage: boolean; fetchNextPage: () => unknown; isOld?: boolean; anew?: () => void }; shown: number; total?: number }) {
   return (
     <footer className="more">
       <span className="muted">{total === undefined ? `${shown} shown` : `${shown} of ${total} shown`}</span>
@@ -63,6 +76,7 @@ export function More({ query, shown, total }: { query: { hasNextPage: boolean; i
           {query.isFetchingNextPage ? "Loading…" : "Show more"}
         </button>
       )}
+      <Old list={query} />
     </footer>
   );
 }

@@ -5,9 +5,9 @@ import type { Schemas } from "../api/client";
 import { plural } from "../lib/format";
 import { graphOf } from "../lib/graph";
 
-const WIDTH = 150;
+const WIDTH = 128;
 const HEIGHT = 40;
-const ACROSS = 84;
+const ACROSS = 44;
 const DOWN = 14;
 
 const short = (text: string, most: number) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
@@ -28,7 +28,7 @@ export function PartyGraph({ incident }: { incident: Schemas["IncidentView"] }) 
   return (
     <figure className="party-graph">
       <div className="scroll" tabIndex={0} role="region" aria-label="Who did what to whom">
-        <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label="Actors and victims">
+        <svg viewBox={`0 0 ${width} ${height}`} style={{ display: "block", inlineSize: `min(100%, ${width}px)`, minInlineSize: `${Math.round(width * 0.85)}px` }} role="group" aria-label="Actors and victims">
           <defs>
             <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
               <path d="M0 0 8 4 0 8z" fill="context-stroke" />
@@ -61,18 +61,15 @@ export function PartyGraph({ incident }: { incident: Schemas["IncidentView"] }) 
                 className={`party ${node.isActor ? "is-actor" : "is-victim"}`}
                 role={device ? "link" : undefined}
                 tabIndex={device ? 0 : undefined}
-                aria-label={device ? `${node.name}, ${part.toLowerCase()}` : undefined}
                 onClick={open}
                 onKeyDown={(event) => event.key === "Enter" && open()}
               >
-                <title>{node.name}</title>
                 <rect width={WIDTH} height={HEIGHT} rx="5" />
                 <text x="10" y="17" className="party-name">
-                  {short(node.name, 20)}
+                  {short(node.name, 17)}
                 </text>
                 <text x="10" y="31" className="party-part">
                   {part}
-                  {node.party.name && node.party.ip ? ` · ${short(node.party.ip, 15)}` : ""}
                 </text>
               </g>
             );

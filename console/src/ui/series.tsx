@@ -7,6 +7,11 @@ import { useIsDark } from "../lib/theme";
 
 const HEIGHT = 120;
 
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+/** A place on the axis of time; `step` is in seconds. */
+const timeOf = (seconds: number, step: number) => (step < 3_600 ? clock : day).format(new Date(seconds * 1_000));
+
 interface Props {
   data: [number[], number[]];
   label: string;
@@ -31,7 +36,7 @@ export default function Series({ data, label, choose }: Props) {
         legend: { show: false },
         cursor: { drag: { x: true, y: false, setScale: false } },
         scales: { x: { time: true }, y: { range: (_plot, _min, max) => [0, max || 1] } },
-        axes: [axis, { ...axis, size: 64, values: (_plot, all) => all.map((value) => (value === null ? "" : `${size(value)}/s`)) }],
+        axes: [{ ...axis, space: 90, values: (_plot, all, _axis, _space, step) => all.map((value) => timeOf(value, step)) }, { ...axis, size: 64, values: (_plot, all) => all.map((value) => (value === null ? "" : `${size(value)}/s`)) }],
         series: [{}, { stroke: colour("--accent"), fill: colour("--accent-soft"), width: 1.5, points: { show: false }, paths: uPlot.paths.stepped?.({ align: 1 }) }],
         hooks: {
           setSelect: [

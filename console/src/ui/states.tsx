@@ -33,6 +33,8 @@ const ADVICE: Record<string, string> = {
 
 export function Failed({ error, again }: { error: unknown; again?: () => void }) {
   const problem = error instanceof ProblemError ? error.problem : undefined;
+  // What is wrong with a filter stands at the filter.
+  if (problem?.at === "filter") return <Empty title="Put the filter right, and the list is here again" />;
   const detail = problem?.detail ?? (error instanceof Error ? error.message : String(error));
   return (
     <div className="state failed" role="alert">
