@@ -36,8 +36,10 @@ export interface Band {
 /** Between two devices, in the map's own units. */
 const ACROSS = 92;
 const DOWN = 76;
-/** So many devices stand in a row. */
-const ROW_MAX = 16;
+/** At least so many devices stand in a row before there is a second one. */
+const ROW_MIN = 12;
+/** How much wider than high the map is. */
+const SHAPE = 2.2;
 const GAP = 34;
 
 /** Places for devices: one band for each group, in as many rows as it needs. */
@@ -47,15 +49,16 @@ export function place(devices: readonly Row[], by: "level" | "zone"): { placed: 
   for (const device of devices) groups.set(groupOf(device), [...(groups.get(groupOf(device)) ?? []), device]);
   const rank = (name: string) => (by === "level" ? LEVELS.indexOf(name as LevelName) : name === "Internet" ? -1 : name === "No zone" ? 1 : 0);
   const names = [...groups.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const most = Math.max(ROW_MIN, Math.ceil(Math.sqrt((devices.length * SHAPE * DOWN) / ACROSS)));
   const placed: Placed[] = [];
   const bands: Band[] = [];
   let y = 0;
   for (const name of names) {
     const all = groups.get(name) ?? [];
-    const rows = Math.ceil(all.length / ROW_MAX);
+    const rows = Math.ceil(all.length / most);
     all.forEach((device, at) => {
-      const inRow = Math.min(ROW_MAX, all.length - Math.floor(at / ROW_MAX) * ROW_MAX);
-      placed.push({ id: device.id, group: name, x: ((at % ROW_MAX) - (inRow - 1) / 2) * ACROSS, y: y + Math.floor(at / ROW_MAX) * DOWN });
+      const inRow = Math.min(most, all.length - Math.floor(at / most) * most);
+      placed.push({ id: device.id, group: name, x: ((at % most) - (inRow - 1) / 2) * ACROSS, y: y + Math.floor(at / most) * DOWN });
     });
     bands.push({ name, y, height: rows * DOWN });
     y += rows * DOWN + GAP;

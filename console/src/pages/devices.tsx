@@ -18,8 +18,8 @@ import { Empty, Failed, Loading } from "../ui/states";
 
 type Row = Schemas["DeviceRow"];
 
-/** Rows of one page: few requests for many devices. */
-const PAGE = 200;
+/** Rows of one page, the most that the server gives: few requests for many devices. */
+const PAGE = 500;
 const ROW_PX = 38;
 /** Rows beyond the edge that are ready. */
 const OVERSCAN = 12;

@@ -36,7 +36,7 @@ export default function Canvas({ devices, placed, bands, lines, open }: Props) {
     const style = getComputedStyle(element);
     const colour = (name: string) => style.getPropertyValue(name).trim();
     const at = new Map(placed.map((one) => [one.id, one]));
-    const left = Math.min(0, ...placed.map(({ x }) => x)) - 150;
+    const left = Math.min(0, ...placed.map(({ x }) => x)) * 1.1 - 150;
     const most = Math.max(1, ...lines.map(({ bytes }) => bytes));
     const graph = cytoscape({
       container: element,
@@ -55,8 +55,8 @@ export default function Canvas({ devices, placed, bands, lines, open }: Props) {
         ...lines.map((line) => ({ data: { id: `${line.from} ${line.to}`, source: line.from, target: line.to, width: 0.6 + (2.4 * Math.log1p(line.bytes)) / Math.log1p(most) } })),
       ],
       style: [
-        { selector: "node.device", style: { shape: "data(shape)" as never, width: 22, height: 22, "background-color": "data(fill)", "border-width": 4, "border-color": "data(ring)", label: "data(label)", "font-size": 10, "font-family": "system-ui", color: colour("--text"), "text-valign": "bottom", "text-margin-y": 4, "text-background-color": colour("--surface"), "text-background-opacity": 0.85, "text-background-padding": "1px" } },
-        { selector: "node.band", style: { shape: "rectangle", width: 1, height: 1, "background-opacity": 0, label: "data(label)", "font-size": 12, "font-weight": 600, "font-family": "system-ui", color: colour("--muted"), "text-halign": "right", "text-valign": "center", events: "no" } },
+        { selector: "node.device", style: { shape: "data(shape)" as never, width: 22, height: 22, "background-color": "data(fill)", "border-width": 4, "border-color": "data(ring)", label: "data(label)", "font-size": 10, "min-zoomed-font-size": 7, "font-family": "system-ui", color: colour("--text"), "text-valign": "bottom", "text-margin-y": 4, "text-background-color": colour("--surface"), "text-background-opacity": 0.85, "text-background-padding": "1px" } },
+        { selector: "node.band", style: { shape: "rectangle", width: 1, height: 1, "background-opacity": 0, label: "data(label)", "font-size": Math.max(12, -left / 40), "font-weight": 600, "font-family": "system-ui", color: colour("--muted"), "text-halign": "right", "text-valign": "center", events: "no" } },
         { selector: "edge", style: { width: "data(width)", "line-color": colour("--line-strong"), opacity: 0.55, "curve-style": "haystack", "haystack-radius": 0.2 } },
         { selector: "edge.lit", style: { "line-color": colour("--accent"), opacity: 1 } },
         { selector: "node.faded", style: { opacity: 0.3 } },
