@@ -75,6 +75,8 @@ pub struct Accounts {
     pub(crate) hashing: Mutex<()>,
     /// The role that manages users: one such must always be able to sign in.
     pub(crate) administrator: &'static str,
+    /// What the first user may do besides: on the first day he is alone.
+    pub(crate) first_also: &'static [&'static str],
     /// What authenticator applications call the place.
     pub(crate) issuer: String,
 }
@@ -172,6 +174,7 @@ impl Accounts {
             throttle: Mutex::default(),
             hashing: Mutex::default(),
             administrator,
+            first_also: &[],
             issuer: "Pavise".into(),
         })
     }
@@ -180,6 +183,13 @@ impl Accounts {
     #[must_use]
     pub const fn with_hardness(mut self, hardness: Hardness) -> Self {
         self.hardness = hardness;
+        self
+    }
+
+    /// What the first user may do besides managing users.
+    #[must_use]
+    pub const fn with_first_also(mut self, roles: &'static [&'static str]) -> Self {
+        self.first_also = roles;
         self
     }
 

@@ -125,6 +125,15 @@ fn the_first_administrator_comes_by_a_link_that_serves_once() {
 }
 
 #[test]
+fn the_first_user_may_be_given_more_than_managing_users() {
+    let accounts = accounts().with_first_also(&["analyst"]);
+    let link = accounts.setup_link(at(0)).unwrap().unwrap();
+    accounts.setup(&link, "root", "", PASSWORD, at(1)).unwrap();
+    let roles: Vec<_> = accounts.user("root").unwrap().grants.into_iter().map(|grant| grant.role).collect();
+    assert_eq!(roles, ["administrator", "analyst"]);
+}
+
+#[test]
 fn two_who_set_up_at_once_are_not_two_administrators() {
     let accounts = accounts();
     let link = accounts.setup_link(at(0)).unwrap().unwrap();

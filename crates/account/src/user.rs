@@ -203,7 +203,9 @@ impl Accounts {
             if used != 1 {
                 return Err(AccountError::Stale);
             }
-            let grants = [Grant { role: self.administrator.into(), site: None, zone: None }];
+            let roles = [self.administrator].into_iter().chain(self.first_also.iter().copied());
+            let grants: Vec<_> =
+                roles.map(|role| Grant { role: role.into(), site: None, zone: None }).collect();
             insert(transaction, &name, &display, &grants, now)?;
             transaction.execute("UPDATE user SET password = ?2 WHERE name = ?1", params![name, hashed])?;
             Ok(Change {

@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const TOLD_AGAIN: u32 = 240;
 /// Threads that answer.
 const THREADS: usize = 2;
+/// Whoever sets the place up is alone there on the first day, and triages, too. Who else may is his to say.
+const FIRST_ALSO: [&str; 2] = ["analyst", "operator"];
 /// The role that manages users.
 const ADMINISTRATOR: &str = "administrator";
 
@@ -131,6 +133,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Problem> {
     let accounts =
         Accounts::open(&folder.join("accounts.db"), Arc::new(Sealed(vault)), passkeys, ADMINISTRATOR)
             .map_err(|error| other(&error))?
+            .with_first_also(&FIRST_ALSO)
             .with_issuer(format!("Pavise {}", settings.site).trim().to_owned());
     let policies = access::read(options.access.as_deref())?;
     let tls = if options.plain { None } else { Some(tls(options, &settings)?) };
