@@ -57,6 +57,7 @@ pub(crate) fn e2e() -> Done {
         return Ok(());
     }
     build()?;
-    run(&mut cargo(["build", "--package", "pavise"]))?;
+    // Of the whole workspace, as the suite has built it: features of parts would be others for one package.
+    run(&mut cargo(["build", "--workspace", "--bin", "pavise"]))?;
     run(npm(["run", "e2e"]).env("PAVISE", target().join("debug").join("pavise")).env("CHROMIUM", browser))
 }
